@@ -1,0 +1,33 @@
+from . import datasets as datasets
+from . import embeddings as embeddings
+from . import epochs as epochs
+from . import losses as losses
+from . import metrics as metrics
+from . import nets as nets
+from . import plotting as plotting
+from . import preprocessing as preprocessing
+from .embeddings import EmbeddingTable as EmbeddingTable
+from .embeddings import ImageTable as ImageTable
+from .encoder import EEGEncoder as EEGEncoder
+from .epochs import EpochsView as EpochsView
+from .retrieval import ImageRetriever as ImageRetriever
+from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
+
+__version__: str
+
+__all__ = [
+    "EEGEncoder",
+    "EmbeddingTable",
+    "EpochsView",
+    "ImageRetriever",
+    "ImageTable",
+    "ZeroShotClassifier",
+    "datasets",
+    "embeddings",
+    "epochs",
+    "losses",
+    "metrics",
+    "nets",
+    "plotting",
+    "preprocessing",
+]

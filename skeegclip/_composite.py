@@ -1,0 +1,236 @@
+"""What ZeroShotClassifier and ImageRetriever share: an encoder, its targets, and embeddings out of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from sklearn import config_context
+from sklearn.base import BaseEstimator, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from ._utils.inputs import read_epochs
+from .embeddings import EmbeddingTable, class_codes
+from .embeddings._ids import as_ids
+from .metrics._fitted import find_table
+
+
+class EmbeddingComposite(BaseEstimator):
+    """An estimator around an encoder. Subclasses have the parameters `encoder` and `targets`.
+
+    Attributes
+    ----------
+    encoder_ : estimator | "passthrough"
+        The fitted encoder.
+    targets_ : EmbeddingTable | None
+        The table trained on: own targets, the encoder's, or codes of the classes; None where the class means
+        of "passthrough" embeddings serve.
+    """
+
+    __metadata_request__fit = {"subject": True}
+    __metadata_request__predict = {"subject": True}
+    __metadata_request__score = {"subject": True}
+
+    encoder: Any
+    targets: Any
+
+    # -- fitting ------------------------------------------------------------------------------------
+
+    def _fit_encoder(self, X: Any, y: Any, subject: Any) -> None:
+        """Set `encoder_`, `targets_` and `seen_`, the labels of `y` that default candidates come from."""
+        table = self._given_table()
+        if self._is_passthrough():
+            self.encoder_ = "passthrough"
+            X = self._check_embeddings(X, reset=True)
+            self._set_seen(y, table, n_rows=len(X))
+            self.targets_ = (
+                table if table is not None or self.seen_ is None else _class_means(X, self._y_, self.seen_)
+            )
+        elif isinstance(self.encoder, FrozenEstimator):
+            self.encoder_ = self.encoder
+            if table is None and not self._has_candidates():
+                raise ValueError(
+                    f"targets: the encoder of this {type(self).__name__} is frozen and has no targets of its own."
+                    " Pass targets=EmbeddingTable(...), the table it was trained on."
+                )
+            self._set_seen(y, table)
+            self.targets_ = table
+        else:
+            if y is None:
+                raise ValueError(
+                    f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
+                )
+            self._set_seen(y, table)
+            self.targets_ = table if table is not None else class_codes(self.seen_)
+            ids = self._y_.astype(str) if table is None else self._y_
+            encoder = clone(self.encoder)
+            slots = [k for k in encoder.get_params() if k == "targets" or k.endswith("__targets")]
+            if slots:
+                if self.targets is not None or table is None:
+                    encoder.set_params(**dict.fromkeys(slots, self.targets_))
+                goal: Any = ids
+            else:
+                goal = self.targets_.lookup(ids)
+            self.encoder_ = encoder
+            self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject)
+        del self._y_
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.encoder_, name):
+                setattr(self, name, getattr(self.encoder_, name))
+
+    def _given_table(self) -> EmbeddingTable | None:
+        """Own targets, else the encoder's."""
+        if self.targets is not None:
+            if not hasattr(self.targets, "lookup"):
+                raise TypeError(
+                    f"targets must be an EmbeddingTable or None, got {type(self.targets).__name__}."
+                )
+            return self.targets
+        return None if self._is_passthrough() else find_table(self.encoder)
+
+    def _set_seen(self, y: Any, table: EmbeddingTable | None, n_rows: int | None = None) -> None:
+        if y is None:
+            self._y_, self.seen_ = None, None
+            return
+        labels = column_or_1d(y, warn=True)
+        if table is None:
+            check_classification_targets(labels)
+            labels = self._relabel(labels)
+        else:
+            labels = as_ids(labels, name="y")
+        if n_rows is not None and len(labels) != n_rows:
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: X has {n_rows}, y has {len(labels)}."
+            )
+        self._y_ = labels
+        self.seen_ = np.unique(labels)
+
+    def _relabel(self, labels: np.ndarray) -> np.ndarray:
+        return labels
+
+    def _has_candidates(self) -> bool:
+        return False
+
+    # -- embedding ----------------------------------------------------------------------------------
+
+    def embed(self, X: Any, subject: Any = None) -> np.ndarray:
+        """Embed epochs with the fitted encoder.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView
+            Epochs; for ``encoder="passthrough"`` the embeddings themselves, shape (n_epochs, n_dims).
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
+
+        Returns
+        -------
+        ndarray of float, shape (n_epochs, n_dims)
+            The encoder's ``predict``.
+        """
+        check_is_fitted(self, "encoder_")
+        if self._is_passthrough():
+            return self._check_embeddings(X, reset=False)
+        z = np.asarray(self._call(self.encoder_, "predict", "predict", self._read(X), subject=subject))
+        if z.ndim != 2:
+            z = z.reshape(len(z), -1)
+        return z
+
+    def _call(self, encoder: Any, method: str, caller: str, *args: Any, subject: Any) -> Any:
+        """Call the encoder, handing it the subject if it asks for it."""
+        if subject is None:
+            return getattr(encoder, method)(*args)
+        with config_context(enable_metadata_routing=True):
+            routed = process_routing(self, caller, subject=subject)
+            return getattr(encoder, method)(*args, **routed.encoder[method])
+
+    def _is_passthrough(self) -> bool:
+        return isinstance(self.encoder, str) and self.encoder == "passthrough"
+
+    def _read(self, X: Any) -> Any:
+        """X for the encoder: as it is, so that it keeps subject and channels; flat for one that takes matrices."""
+        if isinstance(self.encoder, str):
+            raise ValueError(f'encoder must be an estimator or "passthrough", got {self.encoder!r}.')
+        if not hasattr(self.encoder, "predict"):
+            raise TypeError(f"encoder must have fit and predict, got {type(self.encoder).__name__}.")
+        if _takes_epochs(self.encoder):
+            return X
+        shape = getattr(X, "shape", None)
+        if shape is not None and len(shape) < 3:
+            return X
+        read = np.asarray(read_epochs(X).X)
+        return read.reshape(len(read), -1) if read.ndim == 3 else X
+
+    def _check_embeddings(self, X: Any, *, reset: bool) -> np.ndarray:
+        if getattr(X, "ndim", 2) == 3:
+            raise ValueError(
+                f'encoder="passthrough" takes embeddings, shape (n_epochs, n_dims), got X of shape {tuple(X.shape)}.'
+                " Embed the epochs first, or pass an encoder."
+            )
+        return validate_data(self, X, dtype=[np.float32, np.float64], reset=reset)
+
+    # -- scikit-learn -------------------------------------------------------------------------------
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return how metadata travels: the subject goes to the encoder.
+
+        Returns
+        -------
+        MetadataRouter
+            The routing of this estimator and its encoder.
+        """
+        router = MetadataRouter(owner=self).add_self_request(self)
+        if isinstance(self.encoder, str):
+            return router
+        mapping = (
+            MethodMapping()
+            .add(caller="fit", callee="fit")
+            .add(caller="predict", callee="predict")
+            .add(caller="score", callee="predict")
+        )
+        return router.add(encoder=self.encoder, method_mapping=mapping)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        if not isinstance(self.encoder, str):
+            tags.input_tags.three_d_array = True
+            tags.input_tags.sparse = get_tags(self.encoder).input_tags.sparse
+        return tags
+
+
+def _takes_epochs(encoder: Any) -> bool:
+    """Whether an encoder reads three-dimensional X: it says so in its tags, or is a skorch net."""
+    while True:
+        if isinstance(encoder, FrozenEstimator):
+            encoder = encoder.estimator
+        elif isinstance(encoder, Pipeline):
+            encoder = next(step for _, step in encoder.steps if step is not None and step != "passthrough")
+        elif hasattr(encoder, "estimator") and not hasattr(encoder, "net"):
+            encoder = encoder.estimator  # a search, or another wrapper of one estimator
+        else:
+            break
+    skorch = sys.modules.get("skorch")
+    if skorch is not None and isinstance(encoder, skorch.NeuralNet):
+        return True
+    return bool(get_tags(encoder).input_tags.three_d_array)
+
+
+def _class_means(Z: np.ndarray, y: np.ndarray, classes: np.ndarray) -> EmbeddingTable:
+    means = [Z[y == label].mean(axis=0) for label in classes]
+    return EmbeddingTable([str(label) for label in classes.tolist()], means, meta={"class_codes": True})
+
+
+def check_width(z: np.ndarray, vectors: np.ndarray, name: str) -> None:
+    """Refuse candidates of another width than the embeddings."""
+    if z.shape[1] != vectors.shape[1]:
+        raise ValueError(
+            f"{name} have {vectors.shape[1]} dimensions, but the encoder gives {z.shape[1]}."
+            f" Embed {name} with the model that made the encoder's targets."
+        )

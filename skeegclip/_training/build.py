@@ -1,0 +1,140 @@
+"""From an EEGEncoder's parameters to a skorch net."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.helper import predefined_split
+
+from .._utils.inputs import Epoched
+from .._utils.params import check_option
+from ..losses import MixedLoss
+from ..nets.registry import get_net
+from .callbacks import BestWeights
+from .loader import BatchLoader, EpochsDataset
+from .net import EncoderNet
+
+_OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
+
+def net_spec(
+    net: Any, net_params: dict | None, read: Epoched, n_outputs: int, n_subjects: int, unknown_subject: str
+) -> tuple[type, dict]:
+    """The network class and all its constructor arguments for these epochs."""
+    cls, defaults = get_net(net)
+    accepted = inspect.signature(cls).parameters
+    _, n_chans, n_times = read.X.shape
+    known = {
+        "n_outputs": n_outputs,
+        "n_chans": n_chans,
+        "n_times": n_times,
+        "sfreq": read.sfreq,
+        "chs_info": read.chs_info,
+        "n_subjects": n_subjects,
+        "unknown_subject": unknown_subject,
+    }
+    params = {name: value for name, value in known.items() if name in accepted and value is not None}
+    given = dict(net_params or {})
+    unknown = sorted(set(given) - set(accepted))
+    if unknown:
+        own = sorted(set(accepted) - set(known) - {"self"})
+        raise ValueError(
+            f"net_params: {cls.__name__} has no parameter {unknown[0]!r}; it takes {', '.join(own)}."
+        )
+    return cls, {**params, **defaults, **given}
+
+
+def make_net(
+    spec: tuple[type, dict],
+    criterion_params: dict,
+    *,
+    device: str,
+    precision: str,
+    optimizer: Any = "adamw",
+    optimizer_params: dict | None = None,
+    lr: float = 3e-4,
+    batch_size: int = 1024,
+    max_epochs: int = 40,
+    valid: EpochsDataset | None = None,
+    callbacks: list | None = None,
+    seed: int = 0,
+) -> EncoderNet:
+    """An initialised skorch net."""
+    cls, params = spec
+    net = EncoderNet(
+        cls,
+        criterion=MixedLoss,
+        optimizer=_optimizer(optimizer),
+        lr=lr,
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        iterator_train=BatchLoader,
+        iterator_train__shuffle=True,
+        iterator_train__seed=seed,
+        iterator_valid=BatchLoader,
+        train_split=None if valid is None else predefined_split(valid),
+        callbacks=callbacks or [],
+        device=device,
+        precision=precision,
+        verbose=0,
+        **{f"module__{name}": value for name, value in params.items()},
+        **{f"criterion__{name}": value for name, value in criterion_params.items()},
+        **{f"optimizer__{name}": value for name, value in (optimizer_params or {}).items()},
+    )
+    return net.initialize()
+
+
+def _optimizer(optimizer: Any) -> type:
+    if isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer):
+        return optimizer
+    return _OPTIMIZERS[check_option("optimizer", optimizer, _OPTIMIZERS)]
+
+
+def make_callbacks(
+    *, validated: bool, patience: int | None, lr_scheduler: Any, max_epochs: int, user: Any
+) -> list[tuple[str, Callback]]:
+    """Callbacks in the order in which they must run; the caller adds progress and checkpoint."""
+    callbacks: list[tuple[str, Callback]] = []
+    if lr_scheduler is not None:
+        callbacks.append(("lr_scheduler", _scheduler(lr_scheduler, max_epochs)))
+    if validated:
+        callbacks.append(("best_weights", BestWeights()))
+    callbacks.extend(_user_callbacks(user))
+    if validated and patience is not None:
+        callbacks.append(
+            ("early_stopping", EarlyStopping(monitor="valid_loss", patience=patience, threshold=0))
+        )
+    return callbacks
+
+
+def _scheduler(lr_scheduler: Any, max_epochs: int) -> LRScheduler:
+    schedulers = torch.optim.lr_scheduler
+    if isinstance(lr_scheduler, str):
+        check_option("lr_scheduler", lr_scheduler, ["cosine"])
+        return LRScheduler(schedulers.CosineAnnealingLR, T_max=max_epochs)
+    params: dict = {}
+    if isinstance(lr_scheduler, functools.partial):
+        lr_scheduler, params = lr_scheduler.func, dict(lr_scheduler.keywords)
+    if not (isinstance(lr_scheduler, type) and issubclass(lr_scheduler, schedulers.LRScheduler)):
+        raise TypeError(
+            'lr_scheduler must be None, "cosine", or a torch LRScheduler class (functools.partial sets its'
+            f" arguments), stepped once a pass; got {lr_scheduler!r}."
+        )
+    return LRScheduler(lr_scheduler, **params)
+
+
+def _user_callbacks(user: Any) -> list[tuple[str, Callback]]:
+    named = []
+    for number, entry in enumerate(user or []):
+        name, callback = entry if isinstance(entry, tuple) else (f"user_{number}", entry)
+        callback = callback() if isinstance(callback, type) else callback
+        if not isinstance(callback, Callback):
+            raise TypeError(
+                f"callbacks must hold skorch callbacks, or (name, callback) pairs; got {entry!r}."
+            )
+        named.append((name, callback))
+    return named

@@ -1,0 +1,130 @@
+"""Resume a run that was killed, ending with the same weights as one that was not."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+
+from .._utils.inputs import is_view
+from .._utils.persistence import write_whole
+from .._version import __version__
+
+_PARTS = ("module_", "criterion_", "optimizer_")
+
+
+class RunCheckpoint(Callback):
+    """Write the whole state of a run after each pass, and start from it where it exists.
+
+    It must be the last callback: then it sees the others' state at the end of a pass, and restores it after
+    they have reset themselves at the start.
+
+    Parameters
+    ----------
+    path : Path
+        One file per run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_begin(self, net, **kwargs) -> None:
+        if not self.path.exists():
+            return
+        state = torch.load(self.path, map_location=net.device, weights_only=True)
+        for part in _PARTS:
+            getattr(net, part).load_state_dict(state[part])
+        for name, callback in net.callbacks_:
+            _restore(callback, state["callbacks"].get(name, {}))
+        for row in state["history"]:
+            net.history.new_epoch()
+            for key, value in row.items():
+                net.history.record(key, value)
+        _set_rng(state["rng"], net.device)
+
+    def on_epoch_end(self, net, **kwargs) -> None:
+        state: dict[str, Any] = {part: getattr(net, part).state_dict() for part in _PARTS}
+        state["callbacks"] = {name: _state_of(callback) for name, callback in net.callbacks_}
+        state["history"] = [
+            {key: _plain_number(value) for key, value in row.items() if key != "batches"}
+            for row in net.history
+        ]
+        state["rng"] = _get_rng(net.device)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_whole(self.path, buffer.getvalue())
+
+    def on_train_end(self, net, **kwargs) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _state_of(callback: Any) -> dict:
+    """A callback's fitted attributes (trailing underscore), as plain values and state dicts."""
+    state = {}
+    for name, value in vars(callback).items():
+        if name.endswith("_") and not name.startswith("__"):
+            if hasattr(value, "state_dict"):
+                state[name] = {"state_dict": value.state_dict()}
+            elif _is_plain(value):
+                state[name] = {"value": value}
+    return state
+
+
+def _restore(callback: Any, state: dict) -> None:
+    for name, entry in state.items():
+        if "state_dict" in entry:
+            getattr(callback, name).load_state_dict(entry["state_dict"])
+        else:
+            setattr(callback, name, entry["value"])
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, (str, int)) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(item) for item in value)
+    return value is None or type(value) in (bool, int, float, str) or isinstance(value, torch.Tensor)
+
+
+def _plain_number(value: Any) -> Any:
+    # User callbacks record numpy numbers, which a weights-only load refuses.
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _get_rng(device: str) -> dict:
+    state = {"cpu": torch.default_generator.get_state()}
+    if torch.device(device).type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set_rng(state: dict, device: str) -> None:
+    torch.default_generator.set_state(state["cpu"].cpu())
+    if "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+
+
+def run_path(folder: str | os.PathLike, *, params: dict, arrays: list, seed: int) -> Path:
+    """The file of one run, named by a fingerprint of all that decides its outcome."""
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(json.dumps([__version__, torch.__version__, seed]).encode())
+    digest.update(repr(sorted(params.items(), key=lambda item: item[0])).encode())
+    for array in arrays:
+        if array is None:
+            digest.update(b"none")
+        elif is_view(array):
+            # Block by block: a view may be larger than memory.
+            for start in range(0, len(array), 1024):
+                digest.update(array.read(range(start, min(start + 1024, len(array)))))
+        else:
+            array = np.ascontiguousarray(array)
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(array.view(np.uint8) if array.size else b"")
+    return Path(folder) / f"run-{digest.hexdigest()}.pt"

@@ -1,0 +1,132 @@
+"""The fit of an EEGEncoder."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from .._utils.device import resolve_device, resolve_precision
+from .._utils.inputs import Epoched
+from .._utils.seeding import draw_seed, seeded_torch
+from .build import make_callbacks, make_net, net_spec
+from .callbacks import Progress, progress_bar
+from .checkpoint import RunCheckpoint, run_path
+from .loader import EpochsDataset, on_device
+from .net import EncoderNet
+from .targets import Targets, hold_out_stimuli, read_targets
+
+# Parameters that do not change the weights a run ends with.
+_OUTCOME_NEUTRAL = {"verbose", "checkpoint_dir", "callbacks", "targets", "text_targets", "random_state"}
+
+
+def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
+    """Train `encoder` on epochs that are validated already; sets its fitted attributes."""
+    n_epochs = len(read.X)
+    if n_epochs < 2:
+        raise ValueError(
+            f"n_samples={n_epochs}: contrastive training compares epochs with each other. Pass 2 or more."
+        )
+    targets = read_targets(
+        y, n_epochs, table=encoder.targets, text_table=encoder.text_targets, owner=type(encoder).__name__
+    )
+    seed = draw_seed(encoder.random_state)
+    device = resolve_device(encoder.device)
+    encoder.subjects_ = np.unique(read.subject) if read.subject is not None else np.array([], dtype=str)
+    encoder.n_outputs_ = targets.vectors.shape[1]
+    encoder._spec = (
+        net_spec(
+            encoder.net,
+            encoder.net_params,
+            read,
+            encoder.n_outputs_,
+            len(encoder.subjects_),
+            encoder.unknown_subject,
+        ),
+        _criterion_params(encoder, targets),
+    )
+    codes = encoder._subject_codes(read.subject, n_epochs)
+    train_rows, valid_rows = hold_out_stimuli(targets, encoder.validation, seed)
+    X = on_device(read.X, device)
+    train = EpochsDataset(X, codes, targets, train_rows, device)
+    valid = None if valid_rows is None else EpochsDataset(X, codes, targets, valid_rows, device)
+    callbacks = make_callbacks(
+        validated=valid is not None,
+        patience=encoder.patience,
+        lr_scheduler=encoder.lr_scheduler,
+        max_epochs=encoder.max_epochs,
+        user=copy.deepcopy(encoder.callbacks),
+    )
+    with progress_bar(encoder.verbose, encoder.max_epochs) as bar, seeded_torch(seed, device):
+        callbacks.append(("progress", Progress(bar)))
+        if encoder.checkpoint_dir is not None:
+            params = {k: v for k, v in encoder.get_params(deep=False).items() if k not in _OUTCOME_NEUTRAL}
+            arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes]
+            path = run_path(encoder.checkpoint_dir, params=params, arrays=arrays, seed=seed)
+            callbacks.append(("checkpoint", RunCheckpoint(path)))
+        net = make_net(
+            *encoder._spec,
+            device=device,
+            precision=resolve_precision(encoder.precision, device),
+            optimizer=encoder.optimizer,
+            optimizer_params=encoder.optimizer_params,
+            lr=encoder.lr,
+            batch_size=encoder.batch_size,
+            max_epochs=encoder.max_epochs,
+            valid=valid,
+            callbacks=callbacks,
+            seed=seed,
+        )
+        if encoder.warm_start and hasattr(encoder, "net_"):
+            _take_over(encoder.net_, net)
+        net.fit_passes(train)
+    encoder.net_ = net
+    encoder.history_, encoder.selection_ = _report(net, targets, valid)
+    _let_go(net)
+
+
+def _criterion_params(encoder: Any, targets: Targets) -> dict:
+    return {
+        "loss_weight": encoder.loss_weight,
+        "text_weight": encoder.text_weight,
+        "target_variance": targets.variance,
+        "normalize": encoder.normalize,
+        "temperature": encoder.temperature,
+        "temperature_mode": encoder.temperature_mode,
+        "same_stimulus": encoder.same_stimulus,
+    }
+
+
+def _take_over(old: EncoderNet, new: EncoderNet) -> None:
+    try:
+        new.module_.load_state_dict(old.module_.state_dict())
+        new.criterion_.load_state_dict(old.criterion_.state_dict())
+    except RuntimeError as error:
+        raise ValueError(
+            "warm_start=True, but the network of the last fit has other shapes than this one needs"
+            f" ({str(error).splitlines()[-1].strip()}). Fit with warm_start=False."
+        ) from error
+
+
+def _let_go(net: EncoderNet) -> None:
+    """Drop what a fitted encoder does not need: training data, gradients and moments, the progress bar."""
+    net.train_split = None
+    net.callbacks = net.callbacks_ = [(name, cb) for name, cb in net.callbacks_ if name != "progress"]
+    net.optimizer_.zero_grad(set_to_none=True)
+    net.optimizer_.state.clear()
+    net.module_.eval()
+
+
+def _report(net: EncoderNet, targets: Targets, valid: EpochsDataset | None) -> tuple[list[dict], dict]:
+    history = [{key: value for key, value in row.items() if key != "batches"} for row in net.history]
+    best = dict(net.callbacks_).get("best_weights")
+    chosen = best.pass_ if best is not None else len(history)
+    for row in history:
+        row["chosen"] = row["epoch"] == chosen
+    held = 0 if valid is None else len(np.unique(targets.stimulus[valid.rows]))
+    return history, {
+        "rule": "last" if valid is None else "validation",
+        "epoch": chosen,
+        "n_stimuli_held_out": held,
+    }

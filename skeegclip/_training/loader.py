@@ -1,0 +1,113 @@
+"""Batches read in one indexed step, without a per-sample collate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from .._utils.inputs import is_view
+from .._utils.validation import check_finite
+from .targets import Targets
+
+
+class EpochsDataset(Dataset):
+    """Rows of X with their subject codes and targets.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n_epochs, n_chans, n_times) | EpochsView
+        All epochs; only `rows` of them belong to the set.
+    subject : ndarray of int64, shape (n_epochs,)
+        Subject codes, -1 = unknown.
+    targets : Targets
+        What to learn.
+    rows : ndarray of int
+        The rows of this set.
+    device : str
+        Where the batches go.
+    """
+
+    def __init__(self, X: Any, subject: np.ndarray, targets: Targets, rows: np.ndarray, device: str) -> None:
+        self.X, self.rows, self.device = X, rows, device
+        self.targets = targets
+        self.subject = torch.from_numpy(subject).to(device)
+        self.stimulus = torch.from_numpy(targets.stimulus).to(device)
+        self.vectors = torch.from_numpy(_writeable(targets.vectors)).to(device)
+        self.text = None if targets.text is None else torch.from_numpy(_writeable(targets.text)).to(device)
+        self.first_pass = 0  # a resumed run goes on with the order of its next pass
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, rows: np.ndarray) -> tuple[dict, dict]:
+        """Inputs and targets of some rows, on the device."""
+        if is_view(self.X):
+            block = self.X.read(rows)
+            check_finite(block)
+            x = torch.from_numpy(block).to(self.device)
+        elif isinstance(self.X, torch.Tensor):
+            x = self.X[torch.from_numpy(rows).to(self.X.device)].to(self.device)
+        else:
+            x = torch.from_numpy(self.X[rows]).to(self.device)
+        index = torch.from_numpy(rows).to(self.device)
+        stimulus = self.stimulus[index]
+        target = {"target": self.vectors[stimulus], "stimulus": stimulus}
+        if self.text is not None:
+            target["text"] = self.text[stimulus]
+        return {"x": x, "subject": self.subject[index]}, target
+
+    def __getitem__(self, item: int) -> tuple[dict, dict]:
+        return self.batch(self.rows[[item]])
+
+
+class BatchLoader:
+    """Iterate an EpochsDataset in batches of even size.
+
+    A short last batch would weigh its rows more, and one of a single row breaks batch normalisation: n rows
+    are dealt into ceil(n / batch_size) batches that differ by one row at most.
+
+    Parameters
+    ----------
+    dataset : EpochsDataset
+        The rows.
+    batch_size : int
+        Largest batch.
+    shuffle : bool
+        New order in every pass.
+    seed : int
+        Seed of the orders: pass k has the same order whether or not the run was resumed before it.
+    """
+
+    def __init__(self, dataset: EpochsDataset, batch_size: int, shuffle: bool = False, seed: int = 0) -> None:
+        self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
+        self.passes = dataset.first_pass
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[dict, dict]]:
+        rows = self.dataset.rows
+        if self.shuffle:
+            rows = np.random.default_rng([self.seed, 2, self.passes]).permutation(rows)
+            self.passes += 1
+        for part in np.array_split(rows, len(self)):
+            # Within a batch the order does not matter to the loss, and a sorted read is faster from disk.
+            yield self.dataset.batch(np.sort(part) if self.shuffle else part)
+
+
+def on_device(X: Any, device: str) -> Any:
+    """Put an array on a GPU whole if it takes at most half of the memory that is free there."""
+    if device.startswith("cuda") and isinstance(X, np.ndarray):
+        free, _ = torch.cuda.mem_get_info(device)
+        if X.nbytes <= free // 2:
+            return torch.from_numpy(_writeable(X)).to(device)
+    return X
+
+
+def _writeable(array: np.ndarray) -> np.ndarray:
+    # torch warns of arrays that must not be written, such as the memory maps of joblib's workers.
+    return array if array.flags.writeable else array.copy()

@@ -1,0 +1,125 @@
+"""The skorch net that an EEGEncoder builds in fit."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer
+
+from .loader import BatchLoader, EpochsDataset
+
+
+class EncoderNet(NeuralNet):
+    """skorch NeuralNet that trains on batches of an EpochsDataset.
+
+    Other than its parent it reads the loss from the device once per pass, not once per batch, stops at a loss
+    that is not finite, hands the subject to networks that take one, and reports validation top-1.
+
+    Parameters
+    ----------
+    module, *args, **kwargs
+        As in skorch.
+    precision : {"float32", "bfloat16"}
+        Type of the matrix products; losses are float32 always.
+    """
+
+    def __init__(self, module: Any, *args: Any, precision: str = "float32", **kwargs: Any) -> None:
+        super().__init__(module, *args, **kwargs)
+        self.precision = precision
+
+    @property
+    def _default_callbacks(self) -> list:
+        return [("epoch_timer", EpochTimer())]
+
+    def initialize_module(self) -> EncoderNet:
+        super().initialize_module()
+        self.takes_subject_ = "subject" in inspect.signature(self.module_.forward).parameters
+        return self
+
+    def infer(self, x: dict, **fit_params: Any) -> torch.Tensor:
+        device = torch.device(self.device)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
+            z = self.module_(x["x"], subject=x["subject"]) if self.takes_subject_ else self.module_(x["x"])
+        if z.ndim != 2:
+            raise ValueError(
+                f"net must map (n_epochs, n_chans, n_times) to (n_epochs, n_outputs), got output shape {tuple(z.shape)}."
+                " Choose a model with one vector per epoch."
+            )
+        return z.float()
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params) -> None:
+        if iterator is None:
+            return
+        total, rows, embeddings = 0.0, 0, []
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            size = len(batch[0]["x"])
+            total = total + step["loss"].detach() * size
+            rows += size
+            if not training:
+                embeddings.append(step["y_pred"])
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        loss = float(total / rows)
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"The {prefix} loss became {loss} in pass {len(self.history)}. Lower lr (now {self.lr:g}), or look for"
+                " epochs with extreme values (preprocessing scales and whitens them)."
+            )
+        self.history.record(f"{prefix}_loss", loss)
+        if not training:
+            self.history.record("valid_top1", top1(torch.cat(embeddings), iterator.dataset))
+
+    def fit_passes(self, dataset: EpochsDataset) -> None:
+        """Train for what is left of `max_epochs`; early stopping ends it, Ctrl-C goes through."""
+        self.notify("on_train_begin", X=dataset, y=None)
+        dataset.first_pass = len(self.history)
+        try:
+            self.fit_loop(dataset, None, epochs=self.max_epochs - len(self.history))
+        except KeyboardInterrupt:
+            # skorch's EarlyStopping stops by raising what Ctrl-C raises.
+            if not any(_ran_out_of_patience(callback) for _, callback in self.callbacks_):
+                raise
+        self.notify("on_train_end", X=dataset, y=None)
+
+
+def _ran_out_of_patience(callback: Any) -> bool:
+    patience = getattr(callback, "patience", None)
+    return patience is not None and getattr(callback, "misses_", None) == patience
+
+
+def top1(z: torch.Tensor, dataset: EpochsDataset) -> float:
+    """Share of rows whose own stimulus is the nearest of the set's stimuli, by cosine."""
+    index = torch.from_numpy(dataset.rows).to(z.device)
+    gallery, truth = dataset.stimulus[index].unique(return_inverse=True)
+    vectors = torch.nn.functional.normalize(dataset.vectors[gallery], dim=1)
+    # Row lengths do not change which is nearest, so only the gallery is normalised.
+    return float(((z @ vectors.T).argmax(dim=1) == truth).float().mean())
+
+
+def embed(net: EncoderNet, X: Any, subject: Any, batch_size: int = 512) -> torch.Tensor:
+    """Embeddings of all epochs, in order, on the CPU."""
+    from .._utils.inputs import is_view
+    from .._utils.validation import check_finite
+
+    net.module_.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(X), batch_size):
+            stop = min(start + batch_size, len(X))
+            if is_view(X):
+                block = X.read(range(start, stop))
+                check_finite(block, first_row=start)
+            else:
+                block = X[start:stop]
+                block = block if block.flags.writeable else block.copy()
+            codes = torch.from_numpy(subject[start:stop]).to(net.device)
+            parts.append(net.infer({"x": torch.from_numpy(block).to(net.device), "subject": codes}).cpu())
+    return torch.cat(parts)
+
+
+__all__ = ["BatchLoader", "EncoderNet", "embed", "top1"]

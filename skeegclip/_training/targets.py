@@ -1,0 +1,145 @@
+"""From y to what an encoder is trained on: one vector per stimulus, and each row's stimulus."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.multiclass import type_of_target
+
+from ..embeddings._ids import as_ids
+from ..embeddings.table import is_table
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Vectors of the stimuli, and which row saw which.
+
+    Attributes
+    ----------
+    vectors : ndarray of float32, shape (n_stimuli, n_dims)
+        One vector per stimulus.
+    stimulus : ndarray of int64, shape (n_epochs,)
+        Row of `vectors` for each epoch.
+    text : ndarray of float32, shape (n_stimuli, n_dims) | None
+        Text vectors of the same stimuli.
+    are_codes : bool
+        Whether the vectors stand for classes, so that a stimulus held out would never be learned.
+    """
+
+    vectors: np.ndarray
+    stimulus: np.ndarray
+    text: np.ndarray | None = None
+    are_codes: bool = False
+
+    @property
+    def variance(self) -> float:
+        """Variance of the rows' targets, averaged over dimensions; 1 where all rows are equal."""
+        weights = np.bincount(self.stimulus, minlength=len(self.vectors)) / len(self.stimulus)
+        vectors = self.vectors.astype(np.float64)
+        centred = vectors - weights @ vectors
+        return float(np.mean(weights @ centred**2)) or 1.0
+
+
+def read_targets(y: Any, n_rows: int, *, table: Any = None, text_table: Any = None, owner: str) -> Targets:
+    """Read y: string ids to look up in `table`, or the matrix of embeddings itself."""
+    if y is None:
+        raise ValueError(f"This {owner} estimator requires y to be passed, but the target y is None.")
+    array = np.asarray(y)
+    if array.ndim == 2 and not _are_text(array):
+        return _from_matrix(array, n_rows, text_table)
+    if array.ndim == 1 and table is None and not _are_text(array):
+        # Numbers with nothing to look them up in are embeddings of one dimension.
+        type_of_target(array, input_name="y", raise_unknown=True)
+        return _from_matrix(array[:, None], n_rows, text_table)
+    return _from_ids(array, n_rows, table, text_table)
+
+
+def _are_text(array: np.ndarray) -> bool:
+    return array.dtype.kind in "UT" or (array.size > 0 and isinstance(array.flat[0], str))
+
+
+def _from_matrix(y: np.ndarray, n_rows: int, text_table: Any) -> Targets:
+    if text_table is not None:
+        raise ValueError(
+            "text_targets are looked up by stimulus id, but y is an embedding matrix."
+            " Pass y as string ids with targets=, or text_targets=None."
+        )
+    matrix = check_array(y, dtype=np.float32, input_name="y", estimator="EEGEncoder")
+    _same_length(len(matrix), n_rows)
+    first, stimulus = equal_rows(matrix)
+    return Targets(matrix[first], stimulus)
+
+
+def _from_ids(array: np.ndarray, n_rows: int, table: Any, text_table: Any) -> Targets:
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array.ravel()
+    if array.ndim != 1:
+        raise ValueError(
+            f"y must be 1-D ids or a 2-D numeric embedding matrix, got {array.dtype} of shape {array.shape}."
+        )
+    _same_length(len(array), n_rows)
+    if table is None:
+        raise ValueError(
+            "targets is None, but y holds stimulus ids: there is no vector to learn. Pass targets=EmbeddingTable(...),"
+            " or y as the embedding matrix (n_epochs, n_dims)."
+        )
+    _check_table("targets", table)
+    ids, stimulus = np.unique(as_ids(array, name="y"), return_inverse=True)
+    vectors = table.lookup(ids)
+    text = None
+    if text_table is not None:
+        _check_table("text_targets", text_table)
+        text = text_table.lookup(ids)
+        if text.shape != vectors.shape:
+            raise ValueError(
+                f"text_targets have {text.shape[1]} dimensions, targets have {vectors.shape[1]}."
+                " Embed both with one model."
+            )
+    codes = bool(getattr(table, "meta", {}).get("class_codes", False))
+    return Targets(vectors, stimulus.astype(np.int64), text, codes)
+
+
+def _check_table(name: str, table: Any) -> None:
+    if not is_table(table):
+        raise TypeError(f"{name} must be an EmbeddingTable or None, got {type(table).__name__}.")
+
+
+def _same_length(n_y: int, n_rows: int) -> None:
+    if n_y != n_rows:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has {n_rows}, y has {n_y}."
+        )
+
+
+def equal_rows(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First row and group number of each distinct row, in order of appearance."""
+    matrix = np.ascontiguousarray(matrix)
+    seen: dict[bytes, int] = {}
+    first: list[int] = []
+    group = np.empty(len(matrix), dtype=np.int64)
+    for row, vector in enumerate(matrix):
+        key = hashlib.blake2b(vector, digest_size=16).digest()
+        group[row] = seen.setdefault(key, len(seen))
+        if group[row] == len(first):
+            first.append(row)
+    return np.array(first), group
+
+
+def hold_out_stimuli(targets: Targets, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows to train on and rows to validate on, no stimulus in both; None where too few stimuli are given.
+
+    Repetitions of one picture in both parts would make validation measure memory, not decoding.
+    """
+    n_stimuli = len(targets.vectors)
+    held = int(fraction * n_stimuli)
+    rows = np.arange(len(targets.stimulus))
+    if targets.are_codes or held < 2 or n_stimuli - held < 2:
+        return rows, None
+    chosen = np.zeros(n_stimuli, dtype=bool)
+    chosen[np.random.default_rng([seed, 1]).permutation(n_stimuli)[:held]] = True
+    out = chosen[targets.stimulus]
+    return rows[~out], rows[out]

@@ -1,0 +1,1 @@
+"""What every other part stands on: validation, seeding, devices, files. Private."""

@@ -1,0 +1,187 @@
+"""ImageTable: stimulus id -> picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ._ids import positions, unique_ids
+
+
+class ImageTable(Mapping):
+    """Immutable mapping from stimulus id to picture.
+
+    Pictures are held as uint8 arrays, or as paths that are opened when needed. Like an
+    :class:`EmbeddingTable` it is shared, not copied, by :func:`sklearn.base.clone`.
+
+    Parameters
+    ----------
+    ids : sequence of str, shape (n,)
+        Unique ids.
+    images : ndarray of uint8, shape (n, height, width, 3) | sequence
+        One picture per id: arrays ``(height, width, 3)`` of uint8, or paths to picture files.
+
+    Attributes
+    ----------
+    ids : ndarray of str, shape (n,)
+        The ids, read-only.
+
+    Raises
+    ------
+    TypeError
+        If ids are not strings, or a picture is neither a uint8 array nor a path.
+    ValueError
+        If ids repeat, or a picture has another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skeegclip import ImageTable
+    >>> table = ImageTable(["a", "b"], np.zeros((2, 8, 8, 3), dtype="uint8"))
+    >>> table["b"].shape
+    (8, 8, 3)
+    >>> table.lookup(["b", "a", "b"]).shape
+    (3, 8, 8, 3)
+    """
+
+    __slots__ = ("_ids", "_images", "_position")
+
+    _ids: np.ndarray
+    _images: Any
+    _position: dict[str, int]
+
+    def __init__(self, ids: Any, images: Any) -> None:
+        keys, position = unique_ids(ids, name="ids")
+        if isinstance(images, np.ndarray) and images.dtype != object:
+            _check_pictures(images[:1], "images")
+            pictures: Any = images.view()
+            pictures.flags.writeable = False
+        else:
+            pictures = tuple(_check_entry(entry, key) for entry, key in zip(images, keys, strict=False))
+        if len(images) != len(keys):
+            raise ValueError(f"images must hold one picture per id ({len(keys)}), got {len(images)}.")
+        keys.flags.writeable = False
+        object.__setattr__(self, "_ids", keys)
+        object.__setattr__(self, "_position", position)
+        object.__setattr__(self, "_images", pictures)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"ImageTable is immutable; make a new one instead of setting {name!r}.")
+
+    @property
+    def ids(self) -> np.ndarray:  # numpydoc ignore=GL08
+        return self._ids
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids.tolist())
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        row = positions(self._position, [key], name="ids", what="table")[0]
+        entry = self._images[row]
+        return entry if isinstance(entry, np.ndarray) else _open(entry)
+
+    def __repr__(self) -> str:
+        kind = "arrays" if isinstance(self._images, np.ndarray) else "files or arrays"
+        return f"ImageTable(n={len(self)}, {kind})"
+
+    # Mapping would compare the pictures one by one; a table is equal to itself.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __sklearn_clone__(self) -> ImageTable:
+        return self
+
+    def __copy__(self) -> ImageTable:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> ImageTable:
+        return self
+
+    def __reduce__(self) -> tuple:
+        return ImageTable, (self._ids, self._images)
+
+    def lookup(self, ids: Any) -> np.ndarray:
+        """Return the pictures of some ids, in their order.
+
+        Parameters
+        ----------
+        ids : sequence of str, shape (k,)
+            Known ids, repeats allowed.
+
+        Returns
+        -------
+        ndarray of uint8, shape (k, height, width, 3)
+            A new array.
+
+        Raises
+        ------
+        KeyError
+            If ids are unknown.
+        ValueError
+            If the pictures differ in size.
+        """
+        rows = positions(self._position, ids, name="ids", what="table")
+        if isinstance(self._images, np.ndarray):
+            return self._images[rows]
+        pictures = [self._images[row] for row in rows]
+        pictures = [entry if isinstance(entry, np.ndarray) else _open(entry) for entry in pictures]
+        sizes = {picture.shape for picture in pictures}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"images differ in size ({sorted(sizes)[:3]}); resize the files to one size, or open them"
+                " one by one with table[id]."
+            )
+        return np.stack(pictures)
+
+    def subset(self, ids: Any) -> ImageTable:
+        """Return the table of some ids, in their order.
+
+        Parameters
+        ----------
+        ids : sequence of str, shape (k,)
+            Unique known ids.
+
+        Returns
+        -------
+        ImageTable
+            The smaller table; files stay unopened.
+        """
+        rows = positions(self._position, ids, name="ids", what="table")
+        if isinstance(self._images, np.ndarray):
+            return ImageTable(ids, self._images[rows])
+        return ImageTable(ids, [self._images[row] for row in rows])
+
+
+def _check_pictures(images: np.ndarray, name: str) -> None:
+    if images.dtype != np.uint8:
+        raise TypeError(
+            f"{name} must be uint8 in 0..255, got {images.dtype}. Multiply by 255 and round first."
+        )
+    if images.ndim != 4 or images.shape[3] != 3:
+        raise ValueError(f"{name} must have shape (n, height, width, 3), got {images.shape}.")
+
+
+def _check_entry(entry: Any, key: str) -> Any:
+    if isinstance(entry, (str, os.PathLike)):
+        return os.fspath(entry)
+    if not isinstance(entry, np.ndarray):
+        raise TypeError(
+            f"images[{key!r}] must be a uint8 array (height, width, 3) or a path, got {type(entry).__name__}."
+        )
+    _check_pictures(entry[None], f"images[{key!r}]")
+    entry = entry.view()
+    entry.flags.writeable = False
+    return entry
+
+
+def _open(path: str) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))

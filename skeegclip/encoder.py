@@ -1,0 +1,447 @@
+"""EEGEncoder: from epochs to embeddings."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from ._utils.params import check_number, check_option
+from ._utils.validation import check_epochs
+
+if TYPE_CHECKING:
+    from ._training.net import EncoderNet
+
+_REQUESTS = {"subject": True}
+
+
+class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, BaseEstimator):
+    """Map EEG or MEG epochs into the space of image embeddings.
+
+    A network is trained so that the embedding of an epoch lies near that of the picture that was shown:
+    ``Loss = loss_weight * CLIP + (1 - loss_weight) * MSE`` (section 2.4 of [1]_). Test categories need not
+    have been seen: in that space one can name (:class:`ZeroShotClassifier`) and retrieve
+    (:class:`ImageRetriever`) what was never trained on.
+
+    Parameters
+    ----------
+    net : str | type
+        Name of a network (see :func:`skeegclip.nets.list_nets`), name of a braindecode model, or an
+        ``nn.Module`` class with braindecode's signature.
+    net_params : dict | None
+        Further arguments of the network.
+    targets : EmbeddingTable | None
+        Vectors of the stimuli, where ``y`` holds stimulus ids.
+    loss_weight : float
+        Lambda in [0, 1]: 1 trains on the CLIP loss alone, 0 on the mean squared error alone. The error is
+        divided by the variance of the training targets (1 = predicting their mean), so that lambda means
+        the same for unit and raw vectors.
+    normalize : {"none", "eeg", "image", "both"}
+        Which side the CLIP loss scales to unit length.
+    temperature : float
+        Start value (or fixed value) of the temperature of the CLIP loss.
+    temperature_mode : {"learnable", "fixed", "raw"}
+        Whether the temperature is learned (exponentiated, as in CLIP), fixed, or used raw (as in the
+        published code of [1]_).
+    same_stimulus : {"positive", "mask", "negative"}
+        What the CLIP loss does with other epochs of one stimulus in a batch.
+    text_targets : EmbeddingTable | None
+        Text vectors of the stimuli, for a second CLIP term.
+    text_weight : float
+        Weight of the text term in [0, 1]; the paper's retrieval models use 0.01.
+    unknown_subject : {"shared", "mean"}
+        What stands for a subject not seen in fit: the shared token, or the mean of the known ones.
+    optimizer : {"adamw", "adam", "sgd"} | type
+        Optimizer, or a torch optimizer class.
+    optimizer_params : dict | None
+        Further arguments of the optimizer, such as ``{"weight_decay": 1e-4}``.
+    lr : float
+        Learning rate.
+    lr_scheduler : None | "cosine" | type | functools.partial
+        Schedule of the learning rate: a torch scheduler class, stepped once a pass.
+    batch_size : int
+        Epochs in a batch, at least 2; batches are of even size.
+    max_epochs : int
+        Passes over the training data.
+    validation : float
+        Fraction in [0, 1) of the *stimuli* held out to choose the best pass. Nothing is held out if that makes
+        fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes.
+    patience : int | None
+        Stop after so many passes without a lower validation loss.
+    precision : {"auto", "float32", "bfloat16"}
+        Precision of the matrix products; "auto" is bfloat16 on a GPU that has it.
+    device : str
+        Torch device; "auto" is the GPU where there is one.
+    callbacks : list | None
+        skorch callbacks, or pairs of name and callback. They are copied, so that fit changes no parameter;
+        the copies are in ``net_.callbacks``.
+    checkpoint_dir : path-like | None
+        Folder where a run's state is kept after each pass; a run that was killed goes on from there and ends
+        with the same weights. Needs a fixed `random_state`.
+    warm_start : bool
+        Whether fit goes on from the weights of the last fit.
+    verbose : int
+        1 shows a progress bar.
+    random_state : int | RandomState | Generator | None
+        Seed. Two fits with one seed give the same weights; global generators are not touched.
+
+    Attributes
+    ----------
+    net_ : EncoderNet
+        The fitted skorch net (``net_.module_`` is the torch network).
+    history_ : list of dict
+        Per pass: epoch, train_loss, valid_loss, valid_top1, dur (seconds), and whether its weights were chosen.
+    selection_ : dict
+        How the weights were chosen: ``rule`` ("validation" or "last"), ``epoch``, ``n_stimuli_held_out``.
+    temperature_ : float
+        Temperature of the CLIP loss after training.
+    subjects_ : ndarray of str
+        Subjects seen in fit, sorted; empty where none was given.
+    n_chans_, n_times_in_ : int
+        Shape of an epoch.
+    n_features_in_ : int
+        The same as ``n_chans_``, the name that scikit-learn reads.
+    n_outputs_ : int
+        Length of an embedding.
+    ch_names_ : tuple of str | None
+        Channel names, where X had some.
+
+    See Also
+    --------
+    ZeroShotClassifier : Name what was seen.
+    ImageRetriever : Find the picture that was seen.
+
+    References
+    ----------
+    .. [1] Li et al., "Visual Decoding and Reconstruction via EEG Embeddings with Guided Diffusion",
+       NeurIPS 2024, arXiv:2403.07721.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skeegclip import EEGEncoder, EmbeddingTable
+    >>> rng = np.random.default_rng(0)
+    >>> table = EmbeddingTable(["cat", "dog", "owl"], np.eye(3))
+    >>> y = np.repeat(table.ids, 20)
+    >>> X = np.repeat(10 * rng.normal(size=(3, 4, 25)), 20, axis=0) + rng.normal(size=(60, 4, 25))
+    >>> encoder = EEGEncoder("eegproject", targets=table, max_epochs=15, lr=3e-3, random_state=0, device="cpu")
+    >>> encoder.fit(X, y).transform(X).shape
+    (60, 3)
+    >>> encoder.score(X, y)
+    1.0
+    """
+
+    __metadata_request__fit = _REQUESTS
+    __metadata_request__transform = _REQUESTS
+    __metadata_request__predict = _REQUESTS
+    __metadata_request__score = _REQUESTS
+
+    net_: EncoderNet
+
+    def __init__(
+        self,
+        net="atm-s",
+        *,
+        net_params=None,
+        targets=None,
+        loss_weight=1.0,
+        normalize="both",
+        temperature=0.07,
+        temperature_mode="learnable",
+        same_stimulus="positive",
+        text_targets=None,
+        text_weight=0.0,
+        unknown_subject="shared",
+        optimizer="adamw",
+        optimizer_params=None,
+        lr=3e-4,
+        lr_scheduler=None,
+        batch_size=1024,
+        max_epochs=40,
+        validation=0.05,
+        patience=None,
+        precision="auto",
+        device="auto",
+        callbacks=None,
+        checkpoint_dir=None,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+    ):
+        self.net = net
+        self.net_params = net_params
+        self.targets = targets
+        self.loss_weight = loss_weight
+        self.normalize = normalize
+        self.temperature = temperature
+        self.temperature_mode = temperature_mode
+        self.same_stimulus = same_stimulus
+        self.text_targets = text_targets
+        self.text_weight = text_weight
+        self.unknown_subject = unknown_subject
+        self.optimizer = optimizer
+        self.optimizer_params = optimizer_params
+        self.lr = lr
+        self.lr_scheduler = lr_scheduler
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.validation = validation
+        self.patience = patience
+        self.precision = precision
+        self.device = device
+        self.callbacks = callbacks
+        self.checkpoint_dir = checkpoint_dir
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # -- fitting ------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any, subject: Any = None) -> EEGEncoder:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
+            Epochs in microvolts (MEG: fT).
+        y : array-like of str, shape (n_epochs,) | array-like, shape (n_epochs, n_dims)
+            Stimulus ids, looked up in `targets`; or the embeddings themselves, where equal rows count as one
+            stimulus.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
+
+        Returns
+        -------
+        EEGEncoder
+            The fitted encoder. After an error or Ctrl-C it is as it was before.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X, y or a parameter is not usable, or the loss is not finite.
+        KeyError
+            If ids are not in `targets`.
+        """
+        before = dict(self.__dict__)
+        try:
+            return self._fit(X, y, subject)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _fit(self, X: Any, y: Any, subject: Any) -> EEGEncoder:
+        from ._training.fit import fit_encoder
+
+        self._check_params()
+        read = check_epochs(self, X, subject=subject, reset=True)
+        fit_encoder(self, read, y)
+        return self
+
+    def _check_params(self) -> None:
+        check_option("normalize", self.normalize, ["none", "eeg", "image", "both"])
+        check_option("temperature_mode", self.temperature_mode, ["learnable", "fixed", "raw"])
+        check_option("same_stimulus", self.same_stimulus, ["positive", "mask", "negative"])
+        check_option("unknown_subject", self.unknown_subject, ["shared", "mean"])
+        check_number("loss_weight", self.loss_weight, low=0, high=1)
+        check_number("text_weight", self.text_weight, low=0, high=1)
+        check_number("temperature", self.temperature, low=0, open_low=True)
+        check_number("lr", self.lr, low=0, open_low=True)
+        check_number("batch_size", self.batch_size, low=2, integer=True)
+        check_number("max_epochs", self.max_epochs, low=1, integer=True)
+        check_number("validation", self.validation, low=0, high=np.nextafter(1, 0))
+        check_number("patience", self.patience, low=1, integer=True, none=True)
+        if self.text_weight > 0 and self.text_targets is None:
+            raise ValueError(
+                f"text_weight is {self.text_weight} but text_targets is None. Pass the text embeddings."
+            )
+        if self.checkpoint_dir is not None and self.random_state is None:
+            raise ValueError(
+                "checkpoint_dir needs random_state: a run with a fresh seed cannot be told from another."
+                " Pass random_state=0, say."
+            )
+
+    def fit_transform(self, X: Any, y: Any = None, subject: Any = None) -> np.ndarray:
+        """Train the network, then embed the same epochs.
+
+        Parameters
+        ----------
+        X, y, subject
+            As in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_epochs, n_dims)
+            Embeddings of the training epochs: far better than those of new ones.
+        """
+        return self.fit(X, y, subject=subject).transform(X, subject=subject)
+
+    # -- using --------------------------------------------------------------------------------------
+
+    def transform(self, X: Any, subject: Any = None) -> np.ndarray:
+        """Embed epochs.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
+            Epochs as in fit.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it. One not seen in fit gets the shared token or the
+            mean of the known ones (`unknown_subject`), row by row.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_epochs, n_dims)
+            Embeddings, not normalised.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted.
+        ValueError
+            If X does not fit the encoder.
+        """
+        from ._training.net import embed
+
+        check_is_fitted(self, "net_")
+        read = check_epochs(self, X, subject=subject, reset=False)
+        return embed(self.net_, read.X, self._subject_codes(read.subject, len(read.X))).numpy()
+
+    def predict(self, X: Any, subject: Any = None) -> np.ndarray:
+        """Embed epochs, in the type that scikit-learn expects of a regressor.
+
+        Parameters
+        ----------
+        X, subject
+            As in :meth:`transform`.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_epochs, n_dims)
+            Embeddings, not normalised.
+        """
+        return self.transform(X, subject=subject).astype(np.float64)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, subject: Any = None) -> float:
+        """Top-1 retrieval accuracy in the gallery of the distinct stimuli in y.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times)
+            Epochs.
+        y : array-like of str, shape (n_epochs,) | array-like, shape (n_epochs, n_dims)
+            As in fit.
+        sample_weight : array-like, shape (n_epochs,) | None
+            Weight of each epoch.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch.
+
+        Returns
+        -------
+        float
+            Share of epochs whose own stimulus is the nearest by cosine; chance is one over the number of
+            distinct stimuli.
+        """
+        from ._training.targets import read_targets
+        from .metrics import cosine_similarity, ranks
+
+        z = self.transform(X, subject=subject)
+        truth = read_targets(y, len(z), table=self.targets, owner=type(self).__name__)
+        rank = ranks(cosine_similarity(z, truth.vectors), truth.stimulus)
+        return float(np.average(rank == 1, weights=sample_weight))
+
+    @property
+    def temperature_(self) -> float:  # numpydoc ignore=GL08
+        check_is_fitted(self, "net_")
+        return 1 / float(self.net_.criterion_.clip.scale.detach())
+
+    def _subject_codes(self, subject: np.ndarray | None, n_rows: int) -> np.ndarray:
+        if subject is None or len(self.subjects_) == 0:
+            return np.full(n_rows, -1, dtype=np.int64)
+        code = np.searchsorted(self.subjects_, subject).clip(max=len(self.subjects_) - 1)
+        return np.where(self.subjects_[code] == subject, code, -1).astype(np.int64)
+
+    # -- sharing ------------------------------------------------------------------------------------
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write the fitted encoder to a folder: ``encoder.json``, ``weights.safetensors`` and its targets.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made if missing; files of an earlier save are replaced.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted.
+        TypeError
+            If a parameter has no place in a JSON file.
+        """
+        from ._training.sharing import save_encoder
+
+        check_is_fitted(self, "net_")
+        save_encoder(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike, *, net: type | None = None, device: str = "auto") -> EEGEncoder:
+        """Read an encoder that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        folder : path-like
+            The folder.
+        net : type | None
+            The network class, where it was given as a class of your own: a file must not name code to import.
+        device : str
+            Torch device to put it on.
+
+        Returns
+        -------
+        EEGEncoder
+            Gives the same embeddings as the one saved.
+        """
+        from ._training.sharing import load_encoder
+
+        return load_encoder(cls, folder, net=net, device=device)
+
+    # -- scikit-learn -------------------------------------------------------------------------------
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_outputs_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = False
+        tags.transformer_tags.preserves_dtype = []
+        # The score is retrieval accuracy, which for scikit-learn's one-dimensional targets is at chance: the
+        # cosine of numbers is plus or minus one.
+        tags.regressor_tags.poor_score = True
+        return tags
+
+    def __getstate__(self) -> dict:
+        # Weights travel as arrays and the network is rebuilt: parametrised modules cannot be pickled, and a
+        # model trained on a GPU must open where there is none.
+        state = dict(super().__getstate__())
+        net = state.pop("net_", None)
+        if net is not None:
+            from ._training.sharing import weights_of
+
+            state["_weights"] = weights_of(net)
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        state = dict(state)
+        weights = state.pop("_weights", None)
+        super().__setstate__(state)
+        if weights is not None:
+            from ._training.sharing import rebuild_net
+
+            self.net_ = rebuild_net(self._spec, weights, device=self.device, precision=self.precision)

@@ -1,0 +1,5 @@
+"""Epochs that keep their subjects, stimuli and times: in memory or on disk."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,3 @@
+from .view import EpochsView as EpochsView
+
+__all__ = ["EpochsView"]

@@ -1,0 +1,283 @@
+"""ImageRetriever: find the picture that was seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ._composite import EmbeddingComposite, check_width
+from ._utils.params import check_number, check_option
+from .embeddings import EmbeddingTable
+from .embeddings._ids import as_ids, positions
+from .metrics import cosine_similarity, ranks
+from .metrics.ranking import n_way_probability
+
+_BLOCK = 2**24  # similarities held at once (64 MB)
+
+
+class ImageRetriever(EmbeddingComposite):
+    """Search a gallery of images for the one that was seen.
+
+    Parameters
+    ----------
+    encoder : EEGEncoder | regressor | FrozenEstimator | "passthrough"
+        What embeds the epochs: cloned and fitted, unless it is frozen. Any regressor that predicts embeddings
+        serves (one that takes matrices gets the epochs flattened); "passthrough" where X holds embeddings.
+    targets : EmbeddingTable | None
+        Vectors of the training stimuli; None takes the encoder's own, else codes of the labels in ``y``.
+    gallery : EmbeddingTable | None
+        The images searched, read when retrieving; None takes the targets.
+    n_retrieved : int
+        Images that :meth:`retrieve` gives by default; a smaller gallery is given whole.
+    index : {"auto", "exact"}
+        How to search; exact search compares with every image, in blocks of bounded memory.
+
+    Attributes
+    ----------
+    encoder_ : estimator | "passthrough"
+        The fitted encoder.
+    targets_ : EmbeddingTable | None
+        The table trained on.
+    seen_ : ndarray, shape (n_labels,) | None
+        The distinct labels of ``y`` in fit.
+    n_features_in_ : int
+        Channels (or columns) seen in fit.
+
+    See Also
+    --------
+    ZeroShotClassifier : Name the class instead of finding the picture.
+
+    References
+    ----------
+    .. [1] Li et al., "Visual Decoding and Reconstruction via EEG Embeddings with Guided Diffusion",
+       NeurIPS 2024, section 3.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skeegclip import EmbeddingTable, ImageRetriever
+    >>> rng = np.random.default_rng(0)
+    >>> gallery = EmbeddingTable([f"image_{i}" for i in range(100)], rng.normal(size=(100, 16)))
+    >>> Z = gallery.vectors[:3] + 0.1 * rng.normal(size=(3, 16))
+    >>> retriever = ImageRetriever("passthrough", gallery=gallery).fit(Z)
+    >>> ids, similarity = retriever.retrieve(Z, k=2)
+    >>> ids[:, 0].tolist()
+    ['image_0', 'image_1', 'image_2']
+    >>> retriever.score(Z, ["image_0", "image_1", "image_99"])
+    0.6666666666666666
+    """
+
+    def __init__(self, encoder, *, targets=None, gallery=None, n_retrieved=5, index="auto"):
+        self.encoder = encoder
+        self.targets = targets
+        self.gallery = gallery
+        self.n_retrieved = n_retrieved
+        self.index = index
+
+    def fit(self, X: Any, y: Any = None, subject: Any = None) -> ImageRetriever:
+        """Fit the encoder, unless it is frozen or "passthrough".
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
+            Epochs, handed to the encoder as they are.
+        y : array-like of str, shape (n_epochs,) | None
+            Stimulus ids, looked up in the targets; any labels where there are no targets. None where nothing is
+            to be learned from it.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
+
+        Returns
+        -------
+        ImageRetriever
+            The fitted retriever.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X, y or a parameter is not usable.
+        KeyError
+            If ids are not in the targets.
+        """
+        check_option("index", self.index, ["auto", "exact"])
+        check_number("n_retrieved", self.n_retrieved, low=1, integer=True)
+        if self.gallery is not None:
+            _check_gallery(self.gallery)
+        self._fit_encoder(X, y, subject)
+        self.added_: list[EmbeddingTable] = []
+        return self
+
+    def add(self, table: EmbeddingTable) -> ImageRetriever:
+        """Grow the gallery.
+
+        Parameters
+        ----------
+        table : EmbeddingTable
+            Further images, with new ids.
+
+        Returns
+        -------
+        ImageRetriever
+            This retriever; the parameter `gallery` stays as it is.
+
+        Raises
+        ------
+        ValueError
+            If an id is in the gallery already, or the vectors are of another width.
+        """
+        check_is_fitted(self, "encoder_")
+        _check_gallery(table)
+        ids, vectors = self._gallery()
+        check_width(table.vectors, vectors, "gallery vectors")
+        known = set(ids.tolist()).intersection(table.ids.tolist())
+        if known:
+            raise ValueError(
+                f"table holds {len(known)} ids that are in the gallery already (one: {min(known)!r})."
+            )
+        self.added_.append(table)
+        return self
+
+    def retrieve(self, X: Any, k: int | None = None, subject: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Find the k most similar images of each epoch, best first.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
+            Epochs as in fit.
+        k : int | None
+            How many; None takes `n_retrieved`, or the whole of a smaller gallery.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
+
+        Returns
+        -------
+        ids : ndarray of str, shape (n_epochs, k)
+            Ids of the gallery.
+        similarity : ndarray, shape (n_epochs, k)
+            Their cosines, falling; equal ones in the order of the gallery.
+        """
+        z = self.embed(X, subject=subject)
+        ids, vectors = self._gallery()
+        check_width(z, vectors, "gallery vectors")
+        if k is None:
+            k = min(self.n_retrieved, len(ids))
+        check_number("k", k, low=1, high=len(ids), integer=True)
+        column, similarity = _nearest(z, vectors, k)
+        return ids[column], similarity
+
+    def predict(self, X: Any, subject: Any = None) -> np.ndarray:
+        """Give the id of the most similar image.
+
+        Parameters
+        ----------
+        X, subject
+            As in :meth:`retrieve`.
+
+        Returns
+        -------
+        ndarray, shape (n_epochs,)
+            Ids of the gallery.
+        """
+        return self.retrieve(X, k=1, subject=subject)[0][:, 0]
+
+    def rank(self, X: Any, y: Any, subject: Any = None) -> np.ndarray:
+        """Rank of the image that was shown.
+
+        Parameters
+        ----------
+        X, subject
+            As in :meth:`retrieve`.
+        y : array-like of str, shape (n_epochs,)
+            Ids of the images shown, in the gallery.
+
+        Returns
+        -------
+        ndarray, shape (n_epochs,)
+            1 = found first; ties share their mean rank.
+        """
+        return np.concatenate([ranks(s, t) for s, t in self._similarity_blocks(X, y, subject)])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, subject: Any = None) -> float:
+        """Top-1 accuracy in the whole gallery.
+
+        Parameters
+        ----------
+        X, subject
+            As in :meth:`retrieve`.
+        y : array-like of str, shape (n_epochs,)
+            Ids of the images shown, in the gallery.
+        sample_weight : array-like, shape (n_epochs,) | None
+            Weight of each epoch.
+
+        Returns
+        -------
+        float
+            Share of epochs whose image is found first; chance is one over the size of the gallery.
+        """
+        hits = [
+            n_way_probability(s, t, s.shape[1], 1) if s.shape[1] > 1 else np.ones(len(t))
+            for s, t in self._similarity_blocks(X, y, subject)
+        ]
+        return float(np.average(np.concatenate(hits), weights=sample_weight))
+
+    def _similarity_blocks(self, X: Any, y: Any, subject: Any):
+        """Similarities and true columns, a bounded block of epochs at a time."""
+        z = self.embed(X, subject=subject)
+        ids, vectors = self._gallery()
+        check_width(z, vectors, "gallery vectors")
+        wanted = np.asarray(y) if ids.dtype.kind not in "UT" else as_ids(y, name="y")
+        if wanted.shape != (len(z),):
+            raise ValueError(f"y must hold one id per epoch, shape ({len(z)},), got {wanted.shape}.")
+        text = [str(label) for label in wanted.tolist()]
+        position = {str(label): row for row, label in enumerate(ids.tolist())}
+        target = positions(position, text, name="y", what="gallery")
+        step = max(1, _BLOCK // len(ids))
+        for start in range(0, len(z), step):
+            yield cosine_similarity(z[start : start + step], vectors), target[start : start + step]
+
+    def _gallery(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (or labels) and vectors of all images searched."""
+        check_is_fitted(self, "encoder_")
+        table = self.gallery if self.gallery is not None else self.targets_
+        if table is None:
+            raise ValueError(
+                "gallery is None and there are no targets: nothing to search. Pass gallery=EmbeddingTable(...)."
+            )
+        # Codes stand for the labels of y, which need not be text.
+        ids = self.seen_ if table.meta.get("class_codes") and self.seen_ is not None else table.ids
+        if not self.added_:
+            return ids, table.vectors
+        return (
+            np.concatenate([ids, *(more.ids for more in self.added_)]),
+            np.concatenate([table.vectors, *(more.vectors for more in self.added_)]),
+        )
+
+    def _has_candidates(self) -> bool:
+        return self.gallery is not None
+
+
+def _check_gallery(table: Any) -> None:
+    if not hasattr(table, "lookup"):
+        raise TypeError(f"gallery must be an EmbeddingTable or None, got {type(table).__name__}.")
+
+
+def _nearest(z: np.ndarray, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and cosines of the k nearest vectors of each row, best first."""
+    columns = np.empty((len(z), k), dtype=np.intp)
+    cosines = np.empty((len(z), k), dtype=np.float32)
+    step = max(1, _BLOCK // len(vectors))
+    for start in range(0, len(z), step):
+        rows = slice(start, start + step)
+        similarity = cosine_similarity(z[rows], vectors)
+        if k < similarity.shape[1]:
+            # Sorted columns, so that the stable sort below breaks ties by place in the gallery.
+            part = np.sort(np.argpartition(-similarity, k - 1, axis=1)[:, :k], axis=1)
+        else:
+            part = np.broadcast_to(np.arange(k), similarity.shape)
+        found = np.take_along_axis(similarity, part, axis=1)
+        order = np.argsort(-found, axis=1, kind="stable")
+        columns[rows] = np.take_along_axis(part, order, axis=1)
+        cosines[rows] = np.take_along_axis(found, order, axis=1)
+    return columns, cosines
