@@ -70,7 +70,7 @@ def _state_of(callback: Any) -> dict:
     state = {}
     for name, value in vars(callback).items():
         if name.endswith("_") and not name.startswith("__"):
-            if hasattr(value, "state_dict"):
+            if hasattr(value, "state_dict") and not isinstance(value, type):
                 state[name] = {"state_dict": value.state_dict()}
             elif _is_plain(value):
                 state[name] = {"value": value}

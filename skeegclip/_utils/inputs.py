@@ -178,7 +178,9 @@ def _read_braindecode(X: Any) -> Epoched:
             "X: the items of this braindecode dataset are not windows of one shape"
             f" (found {sorted({w.shape for w in windows})[:3]}). Cut windows with create_windows_from_events()."
         )
-    metadata = X.get_metadata()
+    # Without descriptions braindecode's get_metadata fails, and there is no subject to find.
+    described = all(part.description is not None for part in X.datasets)
+    metadata = X.get_metadata() if described else ()
     part = X.datasets[0]
     info = getattr(getattr(part, "windows", None) or getattr(part, "raw", None), "info", None)
     subject = as_subject(metadata["subject"].to_numpy(), len(windows)) if "subject" in metadata else None

@@ -82,7 +82,7 @@ class EmbeddingTable:
         if not finite.all():
             raise ValueError(
                 f"vectors must be finite, got NaN or inf for {(~finite).sum()} ids"
-                f" (first: {keys[~finite][0]!r}). Recompute or drop them."
+                f" (first: {str(keys[~finite][0])!r}). Recompute or drop them."
             )
         keys.flags.writeable = matrix.flags.writeable = False
         self._assign(keys, position, matrix, dict(meta or {}))

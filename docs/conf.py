@@ -1,0 +1,101 @@
+"""Sphinx configuration: ``sphinx-build -W -b html docs docs/_build/html`` from the root of the repository."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+import skeegclip
+
+# -- project ----------------------------------------------------------------------------------------
+
+project = "skeegclip"
+author = "The skeegclip developers"
+copyright = author  # noqa: A001
+version = release = skeegclip.__version__
+
+# -- extensions -------------------------------------------------------------------------------------
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+# Links into other projects need their inventories from the network, and a build must not.
+if os.environ.get("SKEEGCLIP_DOCS_INTERSPHINX"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+        "mne": ("https://mne.tools/stable", None),
+        "braindecode": ("https://braindecode.org/stable", None),
+        "skorch": ("https://skorch.readthedocs.io/en/stable", None),
+    }
+
+exclude_patterns = ["_build", "_ext", "_templates"]
+templates_path = ["_templates"]
+root_doc = "index"
+default_role = "code"
+
+# -- API pages --------------------------------------------------------------------------------------
+
+autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings give types, with shapes and units
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False  # the template of a class lists them
+numpydoc_xref_param_type = False
+
+# Without inventories a name of another project is text; a name of ours must lead somewhere.
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"py:.*", r"(sklearn|mne|numpy|torch|skorch|braindecode|matplotlib|pandas|collections)\..*"),
+]
+
+# -- gallery ----------------------------------------------------------------------------------------
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["auto_examples"],
+    "filename_pattern": r"plot_",
+    "ignore_pattern": r"(__init__|benchmarks)",
+    "nested_sections": False,
+    "within_subsection_order": "gallery.reading_order",
+    "image_scrapers": ("gallery.figures",),
+    "reset_modules": ("matplotlib", "gallery.strict_warnings"),
+    "reset_modules_order": "both",
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "show_signature": False,
+    "download_all_examples": False,
+    "min_reported_time": 0,
+    "doc_module": ("skeegclip",),
+    "backreferences_dir": "api/generated/backreferences",
+    "inspect_global_variables": False,
+    "remove_config_comments": True,
+}
+
+# -- HTML -------------------------------------------------------------------------------------------
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"skeegclip {version}"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": "skeegclip"},
+    "header_links_before_dropdown": 6,
+    "navbar_align": "left",
+    "show_toc_level": 2,
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {"installation": [], "quickstart": [], "which_estimator": [], "troubleshooting": [], "changelog": []}

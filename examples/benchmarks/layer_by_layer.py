@@ -1,0 +1,123 @@
+"""The published ATM-S and NICE written layer by layer, in the order of the paper.
+
+The benchmarks measure against these networks, and the tests prove that `skeegclip.nets` computes the same
+function. `load_weights` copies the weights of a network of `skeegclip.nets` into its layer-by-layer twin.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class PlainTSConv(nn.Module):
+    """Temporal convolution, pooling, spatial convolution and 1x1 projection, one layer after the other."""
+
+    def __init__(self, n_chans, n_filters=40, kernel=25, pool=51, stride=5, dropout=0.5):
+        super().__init__()
+        self.temporal = nn.Conv2d(1, n_filters, (1, kernel))
+        self.pool = nn.AvgPool2d((1, pool), (1, stride))
+        self.norm1 = nn.BatchNorm2d(n_filters)
+        self.spatial = nn.Conv2d(n_filters, n_filters, (n_chans, 1))
+        self.norm2 = nn.BatchNorm2d(n_filters)
+        self.elu = nn.ELU()
+        self.dropout = nn.Dropout(dropout)
+        self.mix = nn.Conv2d(n_filters, n_filters, (1, 1))
+
+    def forward(self, x):
+        x = self.pool(self.temporal(x.unsqueeze(1)))
+        x = self.elu(self.norm1(x))
+        x = self.elu(self.norm2(self.spatial(x)))
+        x = self.mix(self.dropout(x))
+        return x.squeeze(2).transpose(1, 2).flatten(1)
+
+
+class PlainHead(nn.Module):
+    """Linear layer, residual GELU block, layer normalisation."""
+
+    def __init__(self, n_inputs, n_outputs, dropout=0.5):
+        super().__init__()
+        self.inputs = nn.Linear(n_inputs, n_outputs)
+        self.residual = nn.Sequential(nn.GELU(), nn.Linear(n_outputs, n_outputs), nn.Dropout(dropout))
+        self.norm = nn.LayerNorm(n_outputs)
+
+    def forward(self, x):
+        x = self.inputs(x)
+        return self.norm(x + self.residual(x))
+
+
+class PlainAttention(nn.Module):
+    """Attention with one matrix each for queries, keys and values, and an explicit softmax."""
+
+    def __init__(self, d_model, n_heads, dropout):
+        super().__init__()
+        self.n_heads = n_heads
+        inner = d_model // n_heads * n_heads
+        self.query, self.key, self.value = (nn.Linear(d_model, inner) for _ in range(3))
+        self.out = nn.Linear(inner, d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x):
+        batch, n_tokens, _ = x.shape
+        q, k, v = (f(x).view(batch, n_tokens, self.n_heads, -1) for f in (self.query, self.key, self.value))
+        scores = torch.einsum("blhe,bshe->bhls", q, k) / q.shape[-1] ** 0.5
+        weights = self.dropout(torch.softmax(scores, -1))
+        return self.out(torch.einsum("bhls,bshd->blhd", weights, v).reshape(batch, n_tokens, -1))
+
+
+class PlainEncoderLayer(nn.Module):
+    """Post-norm transformer layer whose feed-forward part is two convolutions of kernel 1."""
+
+    def __init__(self, d_model, n_heads, d_ff, dropout):
+        super().__init__()
+        self.attention = PlainAttention(d_model, n_heads, dropout)
+        self.conv1 = nn.Conv1d(d_model, d_ff, 1)
+        self.conv2 = nn.Conv1d(d_ff, d_model, 1)
+        self.norm1 = nn.LayerNorm(d_model)
+        self.norm2 = nn.LayerNorm(d_model)
+        self.dropout = nn.Dropout(dropout)
+        self.gelu = nn.GELU()
+
+    def forward(self, x):
+        x = self.norm1(x + self.dropout(self.attention(x)))
+        y = self.dropout(self.gelu(self.conv1(x.transpose(1, 2))))
+        y = self.dropout(self.conv2(y).transpose(1, 2))
+        return self.norm2(x + y)
+
+
+class PlainNICE(nn.Module):
+    """NICE without its self-attention variants."""
+
+    def __init__(self, n_outputs=1024, n_chans=63, n_times=250, dropout=0.5):
+        super().__init__()
+        self.tsconv = PlainTSConv(n_chans, dropout=dropout)
+        self.head = PlainHead(40 * ((n_times - 75) // 5 + 1), n_outputs, dropout)
+
+    def forward(self, x):
+        return self.head(self.tsconv(x))
+
+
+class PlainATM(nn.Module):
+    """ATM-S with the shared subject token for every epoch; every channel's token is kept."""
+
+    def __init__(self, n_outputs=1024, n_chans=63, n_times=250, dropout=0.25, conv_dropout=0.5):
+        super().__init__()
+        position = torch.arange(n_chans)[:, None]
+        rate = torch.exp(-torch.arange(0, n_times, 2) * torch.log(torch.tensor(10000.0)) / n_times)
+        table = torch.zeros(n_chans, n_times)
+        table[:, 0::2] = torch.sin(position * rate)
+        table[:, 1::2] = torch.cos(position * rate)[:, : n_times // 2]
+        self.register_buffer("positions", table)
+        self.embed = nn.Linear(n_times, n_times)
+        self.token = nn.Parameter(torch.randn(1, n_times))
+        self.dropout = nn.Dropout(dropout)
+        self.layer = PlainEncoderLayer(n_times, 4, 256, dropout)
+        self.norm = nn.LayerNorm(n_times)
+        self.tsconv = PlainTSConv(n_chans, dropout=conv_dropout)
+        self.head = PlainHead(40 * ((n_times - 75) // 5 + 1), n_outputs, conv_dropout)
+
+    def forward(self, x):
+        tokens = self.embed(x) + self.positions
+        tokens = torch.cat([self.token.expand(len(x), 1, -1), tokens], 1)
+        tokens = self.norm(self.layer(self.dropout(tokens)))
+        return self.head(self.tsconv(tokens[:, 1:]))

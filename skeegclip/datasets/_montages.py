@@ -1,0 +1,86 @@
+"""The sensors of THINGS-EEG2 and THINGS-MEG: names, places, regions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import mne
+
+# The 63 channels of THINGS-EEG2 in the order of its arrays (Fz was the reference), by region.
+THINGS_EEG_REGIONS: dict[str, tuple[str, ...]] = {
+    "frontal": tuple("Fp1 Fp2 AF7 AF3 AFz AF4 AF8 F7 F5 F3 F1 F2 F4 F6 F8".split()),
+    "central": tuple("FC3 FC1 FCz FC2 FC4 C3 C1 Cz C2 C4".split()),
+    "temporal": tuple("FT9 FT7 FC5 FC6 FT8 FT10 T7 C5 C6 T8 TP9 TP7 TP8 TP10".split()),
+    "parietal": tuple("CP5 CP3 CP1 CPz CP2 CP4 CP6 P7 P5 P3 P1 Pz P2 P4 P6 P8".split()),
+    "occipital": tuple("PO7 PO3 POz PO4 PO8 O1 Oz O2".split()),
+}
+THINGS_EEG_CHANNELS: tuple[str, ...] = tuple(
+    """Fp1 Fp2 AF7 AF3 AFz AF4 AF8 F7 F5 F3 F1 F2 F4 F6 F8 FT9 FT7 FC5 FC3 FC1 FCz FC2 FC4 FC6 FT8 FT10
+    T7 C5 C3 C1 Cz C2 C4 C6 T8 TP9 TP7 CP5 CP3 CP1 CPz CP2 CP4 CP6 TP8 TP10
+    P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO3 POz PO4 PO8 O1 Oz O2""".split()
+)
+# CTF sensors carry their region in the third letter: MLO11 is left occipital.
+_CTF_REGIONS = {"F": "frontal", "C": "central", "T": "temporal", "P": "parietal", "O": "occipital"}
+# Of the 275 sensors of the CTF system three were dead when THINGS-MEG was recorded, and its authors drop MRO11.
+_CTF_ABSENT = {"MLF25", "MRF43", "MRO13", "MRO11"}
+_CTF_SUFFIX = "-1609"
+
+
+def eeg_montage() -> mne.channels.DigMontage:
+    """Return the 10-05 positions, under the name that the installed MNE gives them."""
+    import mne
+
+    name = "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
+    return mne.channels.make_standard_montage(name)
+
+
+def eeg_info(sfreq: float) -> mne.Info:
+    """Return the info of the 63 channels of THINGS-EEG2, with 10-05 positions."""
+    import mne
+
+    info = mne.create_info(list(THINGS_EEG_CHANNELS), sfreq, "eeg", verbose="ERROR")
+    return info.set_montage(eeg_montage(), verbose="ERROR")
+
+
+def meg_info(sfreq: float, head_center: np.ndarray) -> mne.Info:
+    """Return the info of the 271 axial gradiometers of THINGS-MEG, the helmet centred on `head_center` (m)."""
+    import mne
+
+    # MNE's canonical CTF helmet lacks MLO42: take the mirror image of its right-hand twin.
+    helmet = mne.channels.read_meg_canonical_info("ctf275", verbose="ERROR")
+    sensors = {ch["ch_name"].partition("-")[0]: ch for ch in helmet["chs"]}
+    sensors.setdefault("MLO42", _mirrored(sensors["MRO42"]))
+    names = sorted(set(sensors) - _CTF_ABSENT)
+    info = mne.create_info([name + _CTF_SUFFIX for name in names], sfreq, "mag", verbose="ERROR")
+    with info._unlock():
+        for channel, name in zip(info["chs"], names, strict=True):
+            channel.update({key: sensors[name][key] for key in ("loc", "coil_type", "unit", "coord_frame")})
+        shift = np.eye(4)
+        shift[:3, 3] = head_center - _sphere_center(np.array([ch["loc"][:3] for ch in info["chs"]]))
+        info["dev_head_t"] = mne.transforms.Transform("meg", "head", shift)
+    return info
+
+
+def sensor_regions(ch_names: list[str]) -> dict[str, list[str]]:
+    """Return region -> channel names for the channels of :func:`eeg_info` or :func:`meg_info`."""
+    region_of = {name: region for region, names in THINGS_EEG_REGIONS.items() for name in names}
+    regions: dict[str, list[str]] = {region: [] for region in THINGS_EEG_REGIONS}
+    for name in ch_names:
+        regions[region_of[name] if name in region_of else _CTF_REGIONS[name[2]]].append(name)
+    return regions
+
+
+def _mirrored(channel: dict) -> dict:
+    """Return the sensor reflected in the plane x = 0 (its coil axes stay right-handed)."""
+    place = channel["loc"].reshape(4, 3) * [-1, 1, 1]
+    place[2] *= -1
+    return {**channel, "loc": place.ravel()}
+
+
+def _sphere_center(points: np.ndarray) -> np.ndarray:
+    """Return the centre of the sphere that fits the points best, in the least-squares sense."""
+    system = np.column_stack([2 * points, np.ones(len(points))])
+    return np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0][:3]

@@ -1,0 +1,1 @@
+"""What ``skeegclip demo`` does: simulate, train, score, draw and report."""

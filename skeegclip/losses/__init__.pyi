@@ -1,0 +1,5 @@
+from .clip import ClipLoss as ClipLoss
+from .mixed import MixedLoss as MixedLoss
+from .mse import ScaledMSELoss as ScaledMSELoss
+
+__all__ = ["ClipLoss", "MixedLoss", "ScaledMSELoss"]

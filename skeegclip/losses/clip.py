@@ -1,0 +1,141 @@
+"""Contrastive loss between EEG embeddings and target embeddings."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_NORMALIZE = ("none", "eeg", "image", "both")
+_TEMPERATURE_MODES = ("learnable", "fixed", "raw")
+_SAME_STIMULUS = ("positive", "mask", "negative")
+
+
+class ClipLoss(nn.Module):
+    r"""Symmetric InfoNCE loss, as in CLIP.
+
+    With similarities :math:`s_{ij} = \alpha \, z_i \cdot t_j` of embedding i to target j, it is the mean of
+    two cross-entropies, over the rows of s (EEG to target) and over its columns (target to EEG).
+
+    Parameters
+    ----------
+    normalize : {"both", "image", "eeg", "none"}, default="both"
+        Which side is scaled to unit length beforehand; "image" is the target's side.
+    temperature : float, default=0.07
+        Temperature at the start: :math:`\alpha = 1 / \mathrm{temperature}`.
+    temperature_mode : {"learnable", "fixed", "raw"}, default="learnable"
+        "learnable": :math:`\alpha = \exp(\mathtt{log\_scale})`, at most 100, learned. "fixed": constant.
+        "raw": as in the published code of ATM, :math:`\alpha = \ln(1 / \mathrm{temperature})` itself is
+        learned and never exponentiated.
+    same_stimulus : {"positive", "mask", "negative"}, default="positive"
+        What other rows of the same stimulus are to a row. "positive": as good as its own target, the
+        cross-entropy is against the uniform distribution over all of them. "mask": left out of the
+        denominator. "negative": wrong answers, as in plain InfoNCE.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not one of the above.
+
+    References
+    ----------
+    Radford et al., "Learning Transferable Visual Models From Natural Language Supervision",
+    arXiv:2103.00020; Khosla et al., "Supervised Contrastive Learning", arXiv:2004.11362, equation 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skeegclip.losses import ClipLoss
+    >>> loss = ClipLoss(temperature_mode="fixed", temperature=0.1)
+    >>> round(loss(torch.eye(3), torch.eye(3)).item(), 6)
+    9.1e-05
+    """
+
+    def __init__(
+        self,
+        *,
+        normalize: str = "both",
+        temperature: float = 0.07,
+        temperature_mode: str = "learnable",
+        same_stimulus: str = "positive",
+    ) -> None:
+        super().__init__()
+        _check_option("normalize", normalize, _NORMALIZE)
+        _check_option("temperature_mode", temperature_mode, _TEMPERATURE_MODES)
+        _check_option("same_stimulus", same_stimulus, _SAME_STIMULUS)
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature must be a positive number, got {temperature!r}.")
+        self.normalize, self.temperature = normalize, temperature
+        self.temperature_mode, self.same_stimulus = temperature_mode, same_stimulus
+        if temperature_mode != "fixed":
+            self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
+
+    @property
+    def scale(self) -> Tensor:
+        """The factor on the similarities, as the loss uses it."""
+        if self.temperature_mode == "fixed":
+            return torch.tensor(1 / self.temperature)
+        if self.temperature_mode == "raw":
+            return self.log_scale
+        return self.log_scale.clamp(max=math.log(100)).exp()
+
+    def forward(self, z: Tensor, target: Tensor, stimulus: Tensor | None = None) -> Tensor:
+        """Compute the loss of a batch.
+
+        Parameters
+        ----------
+        z : Tensor of shape (batch, d)
+            Embeddings of the epochs.
+        target : Tensor of shape (batch, d)
+            Embedding of what was shown in each epoch.
+        stimulus : Tensor of shape (batch,), optional
+            Integers that are equal where the same stimulus was shown. None: all differ.
+
+        Returns
+        -------
+        Tensor
+            Scalar, float32.
+        """
+        check_shapes(z, target, stimulus)
+        with torch.autocast(z.device.type, enabled=False):
+            z, target = z.float(), target.float()
+            if self.normalize in ("eeg", "both"):
+                z = F.normalize(z, dim=-1)
+            if self.normalize in ("image", "both"):
+                target = F.normalize(target, dim=-1)
+            similarity = self.scale.to(z.device) * (z @ target.T)
+            if stimulus is None or self.same_stimulus == "negative":
+                own = torch.arange(len(z), device=z.device)
+                return (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own)) / 2
+            same = stimulus[:, None] == stimulus
+            if self.same_stimulus == "mask":
+                own = torch.arange(len(z), device=z.device)
+                others = same & ~torch.eye(len(z), dtype=torch.bool, device=z.device)
+                similarity = similarity.masked_fill(others, -math.inf)
+                return (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own)) / 2
+            # Which rows are positives is a symmetric relation: the same weights serve both directions.
+            positives = same.float() / same.sum(1, keepdim=True)
+            return (F.cross_entropy(similarity, positives) + F.cross_entropy(similarity.T, positives)) / 2
+
+    def extra_repr(self) -> str:
+        """Parameters for the printed form."""
+        names = ("normalize", "temperature", "temperature_mode", "same_stimulus")
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+
+
+def check_shapes(z: Tensor, target: Tensor, stimulus: Tensor | None = None) -> None:
+    """Raise a ValueError that names both shapes where embeddings, targets and stimuli do not fit together."""
+    if z.ndim != 2 or z.shape != target.shape:
+        raise ValueError(
+            f"Embeddings and targets must both be (batch, d); got {tuple(z.shape)} and {tuple(target.shape)}. "
+            "Is the network's n_outputs the dimension of the targets?"
+        )
+    if stimulus is not None and stimulus.shape != z.shape[:1]:
+        raise ValueError(f"stimulus must have shape ({len(z)},), one an epoch; got {tuple(stimulus.shape)}.")
+
+
+def _check_option(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}.")

@@ -1,0 +1,116 @@
+"""The loss encoders are trained on: CLIP loss and mean squared error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from .clip import ClipLoss
+from .mse import ScaledMSELoss
+
+
+class MixedLoss(nn.Module):
+    r"""Weighted sum of CLIP loss and mean squared error.
+
+    .. math:: \lambda \, [(1 - w) \, \mathrm{CLIP}(z, t) + w \, \mathrm{CLIP}(z, t_\mathrm{text})]
+              + (1 - \lambda) \, \mathrm{MSE}(z, t) / \sigma^2
+
+    Parameters
+    ----------
+    loss_weight : float, default=1.0
+        :math:`\lambda`, weight of the CLIP loss, in [0, 1].
+    text_weight : float, default=0.0
+        w, weight of the texts' embeddings in the CLIP loss, in [0, 1].
+    target_variance : float, default=1.0
+        :math:`\sigma^2`, see `ScaledMSELoss`.
+    normalize, temperature, temperature_mode, same_stimulus
+        See `ClipLoss`. One temperature serves images and texts.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+
+    References
+    ----------
+    Li et al., "Visual Decoding and Reconstruction via EEG Embeddings with Guided Diffusion", NeurIPS 2024,
+    arXiv:2403.07721, equation 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skeegclip.losses import MixedLoss
+    >>> z = torch.eye(4, requires_grad=True)
+    >>> target = {"target": torch.eye(4), "stimulus": torch.tensor([0, 0, 1, 2])}
+    >>> MixedLoss(loss_weight=0.9)(z, target).requires_grad
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        loss_weight: float = 1.0,
+        text_weight: float = 0.0,
+        target_variance: float = 1.0,
+        normalize: str = "both",
+        temperature: float = 0.07,
+        temperature_mode: str = "learnable",
+        same_stimulus: str = "positive",
+    ) -> None:
+        super().__init__()
+        for name, weight in (("loss_weight", loss_weight), ("text_weight", text_weight)):
+            if not 0 <= weight <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {weight!r}.")
+        self.loss_weight, self.text_weight = loss_weight, text_weight
+        self.clip = ClipLoss(
+            normalize=normalize,
+            temperature=temperature,
+            temperature_mode=temperature_mode,
+            same_stimulus=same_stimulus,
+        )
+        self.mse = ScaledMSELoss(target_variance)
+
+    def forward(self, z: Tensor, target: Tensor | Mapping[str, Tensor]) -> Tensor:
+        """Compute the loss of a batch.
+
+        Parameters
+        ----------
+        z : Tensor of shape (batch, d)
+            Embeddings of the epochs.
+        target : Tensor of shape (batch, d), or dict
+            Embedding of what was shown, every row a stimulus of its own; or a dict of "target" (batch, d),
+            "stimulus" (batch,), optional, and "text" (batch, d), needed where `text_weight` is not zero.
+
+        Returns
+        -------
+        Tensor
+            Scalar, float32.
+
+        Raises
+        ------
+        ValueError
+            If "target" or a needed "text" is missing, or shapes do not fit together.
+        """
+        parts = target if isinstance(target, Mapping) else {"target": target}
+        if "target" not in parts:
+            raise ValueError(f"A target given as a dict needs the key 'target'; got {sorted(parts)}.")
+        if self.loss_weight == 0:
+            return self.mse(z, parts["target"])
+        loss = self._contrastive(z, parts)
+        if self.loss_weight < 1:
+            loss = self.loss_weight * loss + (1 - self.loss_weight) * self.mse(z, parts["target"])
+        return loss
+
+    def _contrastive(self, z: Tensor, parts: Mapping[str, Tensor]) -> Tensor:
+        stimulus, weight = parts.get("stimulus"), self.text_weight
+        if weight and parts.get("text") is None:
+            raise ValueError(f"text_weight={weight:g} needs the texts' embeddings under the key 'text' of the target.")
+        if weight == 1:
+            return self.clip(z, parts["text"], stimulus)
+        loss = self.clip(z, parts["target"], stimulus)
+        return (1 - weight) * loss + weight * self.clip(z, parts["text"], stimulus) if weight else loss
+
+    def extra_repr(self) -> str:
+        """Parameters for the printed form."""
+        return f"loss_weight={self.loss_weight:g}, text_weight={self.text_weight:g}"

@@ -1,0 +1,57 @@
+"""Mean squared error on a scale where 1 is the trivial prediction."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .clip import check_shapes
+
+
+class ScaledMSELoss(nn.Module):
+    r"""Mean squared error divided by the variance of the targets.
+
+    Predicting the targets' mean gives 1, whatever their scale, so that the loss weighs the same against a
+    CLIP loss for unit vectors and for raw ones.
+
+    Parameters
+    ----------
+    variance : float, default=1.0
+        Mean over the dimensions of the variance of the training targets over the stimuli.
+
+    Raises
+    ------
+    ValueError
+        If `variance` is not a positive, finite number.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skeegclip.losses import ScaledMSELoss
+    >>> target = torch.tensor([[0.0, 2.0], [4.0, 2.0]])
+    >>> loss = ScaledMSELoss(target.var(0, correction=0).mean().item())
+    >>> loss(target.mean(0).expand(2, 2), target).item()
+    1.0
+    """
+
+    def __init__(self, variance: float = 1.0) -> None:
+        super().__init__()
+        if not 0 < variance < math.inf:
+            raise ValueError(
+                f"variance must be a positive, finite number, got {variance!r}; targets that are all equal have "
+                "none, and leave nothing to learn."
+            )
+        self.variance = float(variance)
+
+    def forward(self, z: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss of embeddings (batch, d) against targets (batch, d): a float32 scalar."""
+        check_shapes(z, target)
+        with torch.autocast(z.device.type, enabled=False):
+            return F.mse_loss(z.float(), target.float()) / self.variance
+
+    def extra_repr(self) -> str:
+        """Parameters for the printed form."""
+        return f"variance={self.variance:g}"

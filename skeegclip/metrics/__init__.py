@@ -1,0 +1,5 @@
+"""Metrics of retrieval and zero-shot classification, and scorers for scikit-learn."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

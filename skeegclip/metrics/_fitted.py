@@ -1,0 +1,82 @@
+"""What the scorers ask of a fitted estimator: its embeddings and its table of targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def embed(estimator: Any, X: Any, params: Mapping[str, Any]) -> NDArray[np.floating]:
+    """Return the embeddings (n, n_dims) of X; `params` go to the steps that ask for them."""
+    estimator = _unwrap(estimator)
+    if hasattr(estimator, "embed"):
+        embeddings = estimator.embed(X, **_wanted(estimator, "predict", params))
+    elif _is_pipeline(estimator):
+        # Not Pipeline.predict: the last step may predict labels and have `embed` beside it.
+        for _, step in estimator.steps[:-1]:
+            if step is not None and step != "passthrough":
+                X = step.transform(X, **_wanted(step, "transform", params))
+        return embed(estimator.steps[-1][1], X, params)
+    else:
+        method = "predict" if hasattr(estimator, "predict") else "transform"
+        if not hasattr(estimator, method):
+            raise TypeError(f"estimator needs embed, predict or transform, got {type(estimator).__name__}.")
+        embeddings = getattr(estimator, method)(X, **_wanted(estimator, method, params))
+    embeddings = np.asarray(embeddings)
+    if embeddings.ndim != 2 or embeddings.dtype.kind != "f":
+        raise TypeError(
+            f"estimator must give embeddings, floats of shape (n_epochs, n_dims); {type(estimator).__name__} "
+            f"gave dtype {embeddings.dtype} and shape {embeddings.shape}. Score labels with 'accuracy'."
+        )
+    return embeddings
+
+
+def find_table(estimator: Any) -> Any:
+    """Return the table that the estimator looks its targets up in, the outermost one first, or None."""
+    estimator = _unwrap(estimator)
+    if not hasattr(estimator, "get_params"):
+        return None
+    params = estimator.get_params(deep=False)
+    if hasattr(params.get("targets"), "lookup"):
+        return params["targets"]
+    inner = list(params.values())
+    if _is_pipeline(estimator):  # the last step makes the embeddings, so its table comes first
+        inner = [step for _, step in reversed(estimator.steps)]
+    for value in inner:
+        if not isinstance(value, type) and (table := find_table(value)) is not None:
+            return table
+    return None
+
+
+def _unwrap(estimator: Any) -> Any:
+    """Return what a fitted search or a FrozenEstimator holds."""
+    from sklearn.frozen import FrozenEstimator
+
+    while True:
+        if isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        else:
+            return estimator
+
+
+def _is_pipeline(estimator: Any) -> bool:
+    from sklearn.pipeline import Pipeline
+
+    return isinstance(estimator, Pipeline)
+
+
+def _wanted(estimator: Any, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of `params` that a method of the estimator asks for."""
+    from sklearn.utils.metadata_routing import get_routing_for_object
+
+    if not params:
+        return {}
+    wanted = get_routing_for_object(estimator).consumes(method, params.keys())
+    return {name: params[name] for name in wanted}

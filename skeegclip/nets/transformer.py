@@ -1,0 +1,86 @@
+"""Transformer layer over tokens, each of them one channel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .layers import Dropout, dropout, layer_norm
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with one matrix for queries, keys and values.
+
+    Parameters
+    ----------
+    d_model : int
+        Width of a token. A head has `d_model // n_heads` dimensions; the rest of the division is not used.
+    n_heads : int
+        Number of heads, at most `d_model`.
+    dropout : float
+        Dropout of the attention weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> SelfAttention(10, n_heads=4, dropout=0.0)(torch.zeros(2, 5, 10)).shape
+    torch.Size([2, 5, 10])
+    """
+
+    def __init__(self, d_model: int, n_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.n_heads, self.p = n_heads, dropout
+        inner = d_model // n_heads * n_heads
+        self.qkv = nn.Linear(d_model, 3 * inner)
+        self.out = nn.Linear(inner, d_model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Let the tokens (batch, n_tokens, d_model) look at each other."""
+        qkv = self.qkv(x).unflatten(-1, (3, self.n_heads, -1))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        p = self.p if self.training else 0.0
+        if p > 0 and x.device.type == "cpu":
+            # torch has no fused attention with dropout on the CPU, and draws its mask slowly there.
+            weights = torch.softmax((q * q.shape[-1] ** -0.5) @ k.mT, dim=-1)
+            heads = dropout(weights, p, training=True) @ v
+        else:
+            heads = F.scaled_dot_product_attention(q, k, v, dropout_p=p)
+        return self.out(heads.transpose(1, 2).flatten(2))
+
+
+class EncoderLayer(nn.Module):
+    """Post-norm transformer layer: attention, then a GELU network on each token.
+
+    Parameters
+    ----------
+    d_model : int
+        Width of a token.
+    n_heads : int
+        Number of attention heads.
+    d_ff : int
+        Width of the hidden layer of the feed-forward part.
+    dropout : float
+        Dropout of the attention weights and of every branch.
+
+    Examples
+    --------
+    >>> import torch
+    >>> EncoderLayer(10, n_heads=2, d_ff=16, dropout=0.0)(torch.zeros(2, 5, 10)).shape
+    torch.Size([2, 5, 10])
+    """
+
+    def __init__(self, d_model: int, n_heads: int, d_ff: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = SelfAttention(d_model, n_heads, dropout)
+        self.attention_norm = layer_norm(d_model)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(d_model, d_ff), nn.GELU(), Dropout(dropout), nn.Linear(d_ff, d_model)
+        )
+        self.feed_forward_norm = layer_norm(d_model)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (batch, n_tokens, d_model) to tokens of the same shape."""
+        x = self.attention_norm(x + self.dropout(self.attention(x)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))

@@ -1,0 +1,110 @@
+"""Temporal-spatial convolution, the shared body of NICE and ATM, in its fast order."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .filter_bank import FilterBank, window_moments, windows
+from .layers import Dropout
+
+
+class TSConv(nn.Module):
+    """Temporal convolution, average pooling, spatial convolution and a 1x1 projection.
+
+    The function is that of Conv2d (1, kernel) - AvgPool2d - BatchNorm - ELU - Conv2d (n_chans, 1) -
+    BatchNorm - ELU - Dropout - Conv2d (1, 1), and the parameters have their shapes. It is computed in
+    another order: pooling and temporal convolution commute, so the signal is averaged first, at every
+    sample, and convolved only at every `pool_stride`-th; the spatial convolution is one matrix product.
+
+    Parameters
+    ----------
+    n_chans : int
+        Number of channels.
+    n_times : int
+        Number of samples, at least `kernel_length + pool_length - 1`.
+    n_filters : int
+        Number of temporal and of spatial filters.
+    kernel_length, pool_length, pool_stride : int
+        Temporal kernel, averaging window and step between windows, in samples.
+    dropout : float
+        Dropout before the 1x1 projection.
+
+    References
+    ----------
+    Song et al., "Decoding Natural Images from EEG for Object Recognition", arXiv:2308.13234.
+
+    Examples
+    --------
+    >>> import torch
+    >>> TSConv(n_chans=63, n_times=250)(torch.zeros(2, 63, 250)).shape
+    torch.Size([2, 1440])
+    """
+
+    def __init__(
+        self,
+        n_chans: int,
+        n_times: int,
+        n_filters: int = 40,
+        kernel_length: int = 25,
+        pool_length: int = 51,
+        pool_stride: int = 5,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.pool_length, self.pool_stride = pool_length, pool_stride
+        self.temporal = nn.Conv2d(1, n_filters, (1, kernel_length))
+        self.temporal_norm = nn.BatchNorm1d(n_filters)
+        self.spatial = nn.Conv2d(n_filters, n_filters, (n_chans, 1))
+        self.spatial_norm = nn.BatchNorm1d(n_filters)
+        self.dropout = Dropout(dropout)
+        self.projection = nn.Conv2d(n_filters, n_filters, (1, 1))
+        self.n_outputs = n_filters * ((n_times - kernel_length - pool_length + 1) // pool_stride + 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map signals (batch, n_chans, n_times) to features (batch, n_windows * n_filters)."""
+        x = F.avg_pool1d(x, self.pool_length, 1)
+        n_filters = self.spatial.out_channels
+        # (filter out, filter in, channel) -> rows (channel, filter in) of one matrix.
+        spatial = self.spatial.weight.squeeze(-1).permute(2, 1, 0).reshape(-1, n_filters)
+        x = self._filter_on_cpu(x, spatial) if _on_cpu(x) else self._filter(x, spatial)
+        x = self.spatial_norm((x + self.spatial.bias).flatten(0, 1)).view_as(x)
+        x = self.dropout(F.elu(x))
+        return F.linear(x, self.projection.weight.flatten(1), self.projection.bias).flatten(1)
+
+    def _filter(self, x: Tensor, spatial: Tensor) -> Tensor:
+        kernel = self.temporal.weight.flatten(1)
+        rows = windows(x, kernel.shape[1], self.pool_stride)
+        rows = F.elu(self.temporal_norm(F.linear(rows, kernel, self.temporal.bias)), inplace=True)
+        return rows.view(len(x), -1, len(spatial)) @ spatial
+
+    def _filter_on_cpu(self, x: Tensor, spatial: Tensor) -> Tensor:
+        """Fold the normalisation into the temporal filters, so that no activation is written to memory."""
+        norm, kernel = self.temporal_norm, self.temporal.weight.flatten(1)
+        with torch.autocast("cpu", enabled=False):
+            x, spatial = x.float(), spatial.float()
+            mean, var = self._batch_statistics(x, kernel) if norm.training else (norm.running_mean, norm.running_var)
+            scale = norm.weight * torch.rsqrt(var + norm.eps)
+            bias = norm.bias + scale * (self.temporal.bias - mean)
+            return FilterBank.apply(x, (scale[:, None] * kernel).T.contiguous(), bias, spatial, self.pool_stride)
+
+    def _batch_statistics(self, x: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of the filters' outputs over the batch; brings the running ones up to date."""
+        norm, length = self.temporal_norm, kernel.shape[1]
+        n_values = len(x) * x.shape[1] * ((x.shape[-1] - length) // self.pool_stride + 1)
+        if n_values == 1:
+            raise ValueError("Expected more than 1 value per channel when training, got one epoch, channel and window.")
+        moments = window_moments(x, length, self.pool_stride)
+        filters = kernel.double()
+        mean = (filters @ moments[0]).to(x.dtype) + self.temporal.bias
+        var = ((filters @ moments[1]) * filters).sum(1).clamp(min=0).to(x.dtype)
+        with torch.no_grad():
+            norm.num_batches_tracked += 1
+            norm.running_mean.lerp_(mean, norm.momentum)
+            norm.running_var.lerp_(var * (n_values / (n_values - 1)), norm.momentum)
+        return mean, var
+
+
+def _on_cpu(x: Tensor) -> bool:
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()

@@ -1,0 +1,13 @@
+from .bars import plot_accuracy_bars as plot_accuracy_bars
+from .n_way import plot_n_way as plot_n_way
+from .retrieval import plot_retrieval_grid as plot_retrieval_grid
+from .similarity import plot_similarity_matrix as plot_similarity_matrix
+from .training import plot_training_curve as plot_training_curve
+
+__all__ = [
+    "plot_accuracy_bars",
+    "plot_n_way",
+    "plot_retrieval_grid",
+    "plot_similarity_matrix",
+    "plot_training_curve",
+]

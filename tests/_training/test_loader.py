@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+
+from skeegclip import EpochsView
+from skeegclip._training.loader import BatchLoader, EpochsDataset
+from skeegclip._training.targets import Targets
+
+
+@pytest.fixture
+def X():
+    return np.arange(22, dtype=np.float32)[:, None, None] * np.ones((1, 2, 3), dtype=np.float32)
+
+
+def dataset(X, rows=None, text=None):
+    targets = Targets(np.eye(11, dtype=np.float32), np.arange(22) // 2, text)
+    return EpochsDataset(X, np.arange(22) - 1, targets, np.arange(22) if rows is None else rows, "cpu")
+
+
+def rows_of(loader):
+    return [inputs["x"][:, 0, 0].int().tolist() for inputs, _ in loader]
+
+
+@pytest.mark.parametrize("n_rows", [2, 5, 10, 11, 21])
+def test_batches_are_of_even_size_and_cover_every_row_once(X, n_rows):
+    loader = BatchLoader(dataset(X, np.arange(n_rows)), 10, shuffle=True, seed=0)
+    batches = rows_of(loader)
+    sizes = [len(batch) for batch in batches]
+    assert max(sizes) <= 10
+    assert max(sizes) - min(sizes) <= 1
+    assert len(loader) == len(batches)
+    assert sorted(sum(batches, [])) == list(range(n_rows))
+
+
+def test_rows_keep_their_subject_and_targets(X):
+    text = -np.eye(11, dtype=np.float32)
+    for inputs, target in BatchLoader(dataset(X, text=text), 8, shuffle=True, seed=1):
+        rows = inputs["x"][:, 0, 0].long()
+        assert torch.equal(inputs["subject"], rows - 1)
+        assert torch.equal(target["stimulus"], rows // 2)
+        assert torch.equal(target["target"], torch.eye(11)[rows // 2])
+        assert torch.equal(target["text"], -torch.eye(11)[rows // 2])
+
+
+def test_orders_differ_between_passes_and_repeat_with_the_seed(X):
+    loader, same = (BatchLoader(dataset(X), 8, shuffle=True, seed=0) for _ in range(2))
+    first, second = rows_of(loader), rows_of(loader)
+    assert first != second
+    assert [rows_of(same), rows_of(same)] == [first, second]
+    later = dataset(X)
+    later.first_pass = 1
+    assert rows_of(BatchLoader(later, 8, shuffle=True, seed=0)) == second
+    assert rows_of(BatchLoader(dataset(X), 8)) == [list(range(8)), list(range(8, 15)), list(range(15, 22))]
+
+
+def test_views_give_the_batches_of_their_array(X):
+    a = BatchLoader(dataset(X), 8, shuffle=True, seed=0)
+    b = BatchLoader(dataset(EpochsView.from_arrays(X)), 8, shuffle=True, seed=0)
+    assert rows_of(a) == rows_of(b)
+
+
+def test_read_only_arrays_do_not_warn(X):
+    X.flags.writeable = False
+    assert len(rows_of(BatchLoader(dataset(X), 8))) == 3

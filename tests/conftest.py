@@ -1,0 +1,31 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+_DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real recordings; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("SKEEGCLIP_TEST_DATA", _DEFAULT))
+    if not folder.is_dir():
+        pytest.skip(
+            "no folder of real data; set SKEEGCLIP_TEST_DATA to one that holds things_eeg2_sub08/ etc."
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def things_eeg2_sub08(real_data: Path) -> tuple[np.ndarray, np.ndarray]:
+    """EEG and image embeddings (200, 1024) of THINGS-EEG2's test images, subject 8, in the same order."""
+    folder = real_data / "things_eeg2_sub08"
+    if not folder.is_dir():
+        pytest.skip("real data has no folder things_eeg2_sub08/")
+    return np.load(folder / "eeg_embeddings.npy"), np.load(folder / "image_embeddings.npy")

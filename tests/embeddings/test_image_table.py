@@ -1,0 +1,76 @@
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.base import BaseEstimator, clone
+
+from skeegclip import ImageTable
+
+
+@pytest.fixture
+def pictures():
+    return np.random.default_rng(0).integers(0, 256, (3, 8, 6, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def files(pictures, tmp_path):
+    paths = []
+    for number, picture in enumerate(pictures):
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(picture).save(paths[-1])
+    return paths
+
+
+def test_arrays_and_files_give_the_same_pictures(pictures, files):
+    for images in (pictures, list(pictures), files, [files[0], pictures[1], str(files[2])]):
+        table = ImageTable(["a", "b", "c"], images)
+        np.testing.assert_array_equal(table["b"], pictures[1])
+        np.testing.assert_array_equal(table.lookup(["c", "a"]), pictures[[2, 0]])
+        np.testing.assert_array_equal(table.subset(["c"])["c"], pictures[2])
+        assert (list(table), len(table), "a" in table, "z" in table) == (["a", "b", "c"], 3, True, False)
+
+
+def test_files_are_opened_only_when_needed(tmp_path):
+    table = ImageTable(["a"], [tmp_path / "missing.png"])
+    with pytest.raises(FileNotFoundError):
+        table["a"]
+
+
+def test_tables_are_immutable_shared_and_picklable(pictures, files):
+    table = ImageTable(["a", "b", "c"], pictures)
+    with pytest.raises(ValueError, match="read-only"):
+        table["a"][0] = 0
+    with pytest.raises(AttributeError, match="immutable"):
+        table.x = 1
+
+    class Holder(BaseEstimator):
+        def __init__(self, images=None):
+            self.images = images
+
+    assert clone(Holder(table)).images is table
+    for each in (table, ImageTable(["a", "b", "c"], files)):
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(each))["c"], pictures[2])
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "match"),
+    [
+        (np.zeros((2, 4, 4, 3)), TypeError, "must be uint8"),
+        (np.zeros((2, 4, 4), dtype=np.uint8), ValueError, r"\(n, height, width, 3\)"),
+        (np.zeros((3, 4, 4, 3), dtype=np.uint8), ValueError, r"one picture per id \(2\), got 3"),
+        ([np.zeros((4, 4, 3), dtype=np.uint8)], ValueError, r"one picture per id \(2\), got 1"),
+        ([None, None], TypeError, r"images\['a'\] must be a uint8 array .* or a path, got NoneType"),
+    ],
+)
+def test_bad_pictures_are_refused(images, error, match):
+    with pytest.raises(error, match=match):
+        ImageTable(["a", "b"], images)
+
+
+def test_unknown_ids_and_unequal_sizes_are_refused(pictures):
+    table = ImageTable(["a", "b"], [pictures[0], pictures[1][:4]])
+    with pytest.raises(ValueError, match="differ in size"):
+        table.lookup(["a", "b"])
+    with pytest.raises(KeyError, match="1 of 1 ids are not in the table"):
+        table["z"]

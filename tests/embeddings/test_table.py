@@ -1,0 +1,141 @@
+import copy
+import pickle
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import save_file
+from sklearn.base import BaseEstimator, clone
+
+from skeegclip import EmbeddingTable
+
+
+@pytest.fixture
+def table():
+    return EmbeddingTable(["b_1", "a_1", "a_2"], [[3, 4], [0, 0], [1, 0]], meta={"model": "ViT-H-14"})
+
+
+class Holder(BaseEstimator):
+    def __init__(self, targets=None):
+        self.targets = targets
+
+
+def test_lookup_keeps_order_and_repeats(table):
+    np.testing.assert_array_equal(table.lookup(["a_2", "b_1", "a_2"]), [[1, 0], [3, 4], [1, 0]])
+    assert table.lookup(np.array(["a_2"], dtype=object)).dtype == np.float32
+    assert table.lookup(pd.Series(["a_2"])).shape == (1, 2)
+    assert (len(table), table.n_dims, "a_1" in table, "c" in table) == (3, 2, True, False)
+
+
+def test_unknown_ids_are_named_and_counted(table):
+    with pytest.raises(KeyError, match=r"4 of 5 ids are not in the table of 3 \('x0', 'x1', 'x2', \.\.\.\)"):
+        table.lookup(["a_1", "x0", "x1", "x2", "x3", "x0"])
+
+
+def test_integers_are_refused_with_the_reason(table):
+    with pytest.raises(TypeError, match="re-encode labels as 0..k-1"):
+        table.lookup([0, 1])
+    with pytest.raises(TypeError, match="must hold strings"):
+        EmbeddingTable([1, 2], np.eye(2))
+
+
+def test_ids_stay_what_they_are():
+    table = EmbeddingTable(["00012", "null", "1e3"], np.eye(3))
+    assert table.ids.tolist() == ["00012", "null", "1e3"]
+    assert table.lookup(["null"])[0, 1] == 1
+
+
+def test_tables_are_immutable_and_independent_of_their_source():
+    vectors = np.eye(2, dtype=np.float32)
+    table = EmbeddingTable(["a", "b"], vectors)
+    vectors[0, 0] = 9
+    assert table.vectors[0, 0] == 1
+    with pytest.raises(ValueError, match="read-only"):
+        table.vectors[0, 0] = 2
+    with pytest.raises(ValueError, match="read-only"):
+        table.ids[0] = "c"
+    with pytest.raises(AttributeError, match="immutable"):
+        table.vectors = vectors
+    table.lookup(["a"])[:] = 5
+    table.meta["x"] = 1
+    assert table.vectors[0, 0] == 1
+    assert table.meta == {}
+
+
+@pytest.mark.parametrize(
+    ("ids", "vectors", "match"),
+    [
+        (["a", "a"], np.eye(2), "ids must be unique, got 1 repeated .'a'"),
+        (["a"], np.eye(2), r"vectors must have shape \(n_ids, n_dims\) with n_ids = 1, got \(2, 2\)"),
+        (["a", "b"], np.ones(2), "vectors must have shape"),
+        (["a", "b"], [[1, np.nan], [1, 2]], "NaN or inf for 1 ids .first: 'a'"),
+        ([["a"], ["b"]], np.eye(2), "ids must be 1-D"),
+        ([], np.ones((0, 2)), "must not be empty"),
+    ],
+)
+def test_bad_tables_are_refused(ids, vectors, match):
+    with pytest.raises(ValueError, match=match):
+        EmbeddingTable(ids, vectors)
+
+
+def test_clone_and_copies_share_the_table(table):
+    assert clone(Holder(table)).targets is table
+    assert copy.deepcopy(table) is table
+    assert copy.copy(table) is table
+
+
+def test_subset_normalized_and_mean(table):
+    assert table.subset(["a_2", "b_1"]).ids.tolist() == ["a_2", "b_1"]
+    np.testing.assert_allclose(table.normalized().vectors, [[0.6, 0.8], [0, 0], [1, 0]])
+    mean = table.mean_by({"b_1": "b", "a_1": "a", "a_2": "a"})
+    assert mean.ids.tolist() == ["a", "b"]
+    np.testing.assert_allclose(mean.vectors, [[0.5, 0], [3, 4]])
+    assert mean == table.mean_by(lambda i: i[0]) == table.mean_by(pd.Series(list("baa"), index=table.ids))
+    with pytest.raises(KeyError, match="no entry for 2 ids"):
+        table.mean_by({"b_1": "b"})
+    with pytest.raises(TypeError, match="must be a mapping"):
+        table.mean_by(["b", "a", "a"])
+
+
+def test_save_and_load_give_the_same_table_and_file(table, tmp_path):
+    path = tmp_path / "folder" / "table.safetensors"
+    table.save(path)
+    assert EmbeddingTable.load(path) == table
+    content = path.read_bytes()
+    EmbeddingTable.load(path).save(path)
+    assert path.read_bytes() == content
+
+
+def test_files_that_are_no_table_are_refused(tmp_path):
+    (tmp_path / "junk").write_bytes(b"junk")
+    with pytest.raises(ValueError, match="not a readable safetensors file"):
+        EmbeddingTable.load(tmp_path / "junk")
+    save_file({"x": np.ones(2)}, tmp_path / "other")
+    with pytest.raises(ValueError, match="not an EmbeddingTable"):
+        EmbeddingTable.load(tmp_path / "other")
+    with pytest.raises(FileNotFoundError):
+        EmbeddingTable.load(tmp_path / "missing")
+
+
+def test_pickles_are_equal_and_stay_read_only(table):
+    again = pickle.loads(pickle.dumps(table))
+    assert again == table
+    assert hash(again) == hash(table)
+    assert not again.vectors.flags.writeable
+    assert again.meta == table.meta
+
+
+def test_joblib_workers_map_the_vectors_instead_of_copying_them():
+    table = EmbeddingTable([str(i) for i in range(4000)], np.ones((4000, 256)))
+    kinds = joblib.Parallel(n_jobs=2)(joblib.delayed(_kind_of_vectors)(table) for _ in range(2))
+    assert kinds == ["memmap", "memmap"]
+
+
+def _kind_of_vectors(table):
+    base = table.vectors
+    while base is not None:
+        if isinstance(base, np.memmap):
+            return "memmap"
+        base = getattr(base, "base", None)
+    return "copy"

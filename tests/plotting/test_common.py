@@ -1,0 +1,120 @@
+"""What every figure keeps: the axes given, matplotlib's settings, pyplot's list of figures, its text."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from skeegclip.metrics import n_way_table
+from skeegclip.plotting import (
+    plot_accuracy_bars,
+    plot_n_way,
+    plot_retrieval_grid,
+    plot_similarity_matrix,
+    plot_training_curve,
+)
+
+RNG = np.random.default_rng(0)
+HISTORY = [
+    {"epoch": i, "train_loss": 5 / i, "valid_loss": 4 / i, "valid_top1": 0.01 * i, "chosen": i == 30}
+    for i in range(1, 41)
+]
+SIMILARITY = RNG.standard_normal((200, 200)) * 0.1 + 0.2 * np.eye(200)
+TABLE = n_way_table(SIMILARITY, np.arange(200), n_resamples=50, random_state=0)
+GROUPS = np.repeat(["animal", "sports equipment", "food, dessert", "tool", "a", "b"], [150, 30, 10, 4, 3, 3])
+BARS = pd.DataFrame(
+    {"accuracy": [0.3, 0.1], "low": [0.2, 0.05], "high": [0.4, 0.15], "chance": 0.005},
+    index=["ATM-S", "Ridge on flattened epochs"],
+)
+PICTURES = RNG.random((3, 6, 16, 16, 3))
+
+ON_AXES = {
+    "training": lambda **k: plot_training_curve(HISTORY, **k),
+    "trainings": lambda **k: plot_training_curve({"ATM-S": HISTORY, "NICE": HISTORY[:20]}, **k),
+    "n-way": lambda **k: plot_n_way(TABLE, **k),
+    "n-ways": lambda **k: plot_n_way({"ATM-S": TABLE, "NICE": TABLE, "Ridge": TABLE}, **k),
+    "similarity": lambda **k: plot_similarity_matrix(SIMILARITY, **k),
+    "similarity of groups": lambda **k: plot_similarity_matrix(SIMILARITY, groups=GROUPS, **k),
+    "similarity with labels": lambda **k: plot_similarity_matrix(
+        SIMILARITY[:25, :25], labels=[f"a concept {i}" for i in range(25)], **k
+    ),
+    "bars": lambda **k: plot_accuracy_bars(BARS, points={"ATM-S": [0.1, 0.5]}, label="Top-1 accuracy", **k),
+}
+
+
+def new_grid():
+    names = ["cat", "aircraft_carrier_06s", "a"]
+    return plot_retrieval_grid(PICTURES[:, 0], PICTURES[:, 1:], np.eye(3, 5) > 0, np.ones((3, 5)), names)
+
+
+NEW = {name: (lambda draw=draw: draw().figure) for name, draw in ON_AXES.items()} | {"grid": new_grid}
+
+
+@pytest.mark.parametrize("draw", ON_AXES.values(), ids=ON_AXES)
+def test_draws_on_the_axes_given(draw):
+    figure = Figure(layout="constrained")
+    ax, other = figure.subplots(1, 2)
+    size = mpl.rcParams["axes.labelsize"], ax.xaxis.label.get_fontsize()
+    assert draw(ax=ax) is ax
+    assert ax.has_data()
+    assert not other.has_data()
+    assert ax.get_xlabel()
+    assert (mpl.rcParams["axes.labelsize"], ax.xaxis.label.get_fontsize()) == size
+    figure.savefig(io.BytesIO())
+
+
+@pytest.mark.parametrize("draw", NEW.values(), ids=NEW)
+def test_a_new_figure_fits_a_column_and_cuts_nothing_off(draw):
+    figure = draw()
+    assert isinstance(figure, Figure)
+    assert figure.get_figwidth() == pytest.approx(8.5 / 2.54)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # once: what a first savefig gives
+    width, height = figure.get_size_inches() * figure.dpi
+    renderer = canvas.get_renderer()
+    for axes in figure.axes:
+        box = axes.get_tightbbox(renderer)  # with its labels, ticks and legend
+        assert -2 < box.x0 < box.x1 < width + 2
+        assert -2 < box.y0 < box.y1 < height + 2
+    sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text().strip()]
+    assert max(sizes) == 8
+    assert min(sizes) >= 4
+
+
+@pytest.mark.parametrize("draw", NEW.values(), ids=NEW)
+def test_settings_and_pyplot_stay_as_they_were(draw):
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    before = dict(mpl.rcParams)
+    draw()
+    assert dict(mpl.rcParams) == before
+    assert plt.get_fignums() == []
+
+
+def test_pyplot_knows_the_figure_where_it_can_show_it():
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("module://matplotlib.backends.backend_agg")  # a name that is not a file backend's
+    try:
+        figure = new_grid()
+        assert plt.figure(plt.get_fignums()[-1]) is figure
+    finally:
+        plt.close("all")
+        plt.switch_backend("agg")
+
+
+def test_matplotlib_is_imported_only_to_draw():
+    code = "import sys, skeegclip.plotting as p; [getattr(p, n) for n in p.__all__]; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "skeegclip.plotting.bars" in run.stdout.split()
+    assert not {"matplotlib", "torch", "mne"} & set(run.stdout.split())
