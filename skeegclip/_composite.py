@@ -10,7 +10,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
+from sklearn.utils import assert_all_finite, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
@@ -44,6 +44,7 @@ class EmbeddingComposite(BaseEstimator):
 
     def _fit_encoder(self, X: Any, y: Any, subject: Any) -> None:
         """Set `encoder_`, `targets_` and `seen_`, the labels of `y` that default candidates come from."""
+        self._check_encoder()
         table = self._given_table()
         if self._is_passthrough():
             self.encoder_ = "passthrough"
@@ -84,6 +85,12 @@ class EmbeddingComposite(BaseEstimator):
             if hasattr(self.encoder_, name):
                 setattr(self, name, getattr(self.encoder_, name))
 
+    def _check_encoder(self) -> None:
+        if isinstance(self.encoder, str) and not self._is_passthrough():
+            raise ValueError(f'encoder must be an estimator or "passthrough", got {self.encoder!r}.')
+        if not isinstance(self.encoder, str) and not hasattr(self.encoder, "predict"):
+            raise TypeError(f"encoder must be an estimator with fit and predict, got {type(self.encoder).__name__}.")
+
     def _given_table(self) -> EmbeddingTable | None:
         """Own targets, else the encoder's."""
         if self.targets is not None:
@@ -99,6 +106,7 @@ class EmbeddingComposite(BaseEstimator):
             self._y_, self.seen_ = None, None
             return
         labels = column_or_1d(y, warn=True)
+        assert_all_finite(labels, input_name="y")
         if table is None:
             check_classification_targets(labels)
             labels = self._relabel(labels)
@@ -155,10 +163,6 @@ class EmbeddingComposite(BaseEstimator):
 
     def _read(self, X: Any) -> Any:
         """X for the encoder: as it is, so that it keeps subject and channels; flat for one that takes matrices."""
-        if isinstance(self.encoder, str):
-            raise ValueError(f'encoder must be an estimator or "passthrough", got {self.encoder!r}.')
-        if not hasattr(self.encoder, "predict"):
-            raise TypeError(f"encoder must have fit and predict, got {type(self.encoder).__name__}.")
         if _takes_epochs(self.encoder):
             return X
         shape = getattr(X, "shape", None)

@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+from sklearn.base import is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GroupKFold, cross_val_score
+
+from skeegclip import EEGEncoder, EmbeddingTable, ImageRetriever
+from skeegclip import retrieval as module
+from skeegclip.metrics import cosine_similarity, n_way_accuracy, ranks, retrieval_top5, top_k_accuracy
+
+
+@pytest.fixture
+def gallery():
+    return EmbeddingTable([f"image_{i:03d}" for i in range(300)], np.random.default_rng(0).standard_normal((300, 12)))
+
+
+@pytest.fixture
+def Z(gallery):
+    return gallery.vectors[:50] + 0.8 * np.random.default_rng(1).standard_normal((50, 12))
+
+
+def test_published_embeddings_decode_as_published(things_eeg2_sub08):
+    eeg, images = things_eeg2_sub08
+    ids = [str(i) for i in range(200)]
+    retriever = ImageRetriever("passthrough", gallery=EmbeddingTable(ids, images)).fit(eeg)
+    assert retriever.score(eeg, ids) == pytest.approx(0.36)
+    similarity = cosine_similarity(eeg, images)
+    assert top_k_accuracy(similarity, np.arange(200), k=5) == pytest.approx(0.725)
+    assert n_way_accuracy(similarity, np.arange(200), 2) == pytest.approx(0.9703, abs=5e-5)
+    assert n_way_accuracy(similarity, np.arange(200), 10) == pytest.approx(0.832, abs=5e-4)
+    np.testing.assert_array_equal(retriever.rank(eeg, ids), ranks(similarity, np.arange(200)))
+    found, _ = retriever.retrieve(eeg)
+    assert np.mean([i in row for i, row in zip(ids, found, strict=True)]) == pytest.approx(0.725)
+
+
+def test_search_gives_the_nearest_best_first(gallery, Z):
+    retriever = ImageRetriever("passthrough", gallery=gallery, n_retrieved=7).fit(Z)
+    ids, similarity = retriever.retrieve(Z)
+    full = cosine_similarity(Z, gallery.vectors)
+    order = np.argsort(-full, axis=1, kind="stable")[:, :7]
+    np.testing.assert_array_equal(ids, gallery.ids[order])
+    np.testing.assert_allclose(similarity, np.take_along_axis(full, order, axis=1), rtol=1e-6)
+    np.testing.assert_array_equal(retriever.predict(Z), ids[:, 0])
+    assert retriever.retrieve(Z, k=300)[0].shape == (50, 300)
+
+
+def test_blocks_do_not_change_the_result(gallery, Z, monkeypatch):
+    retriever = ImageRetriever("passthrough", gallery=gallery).fit(Z)
+    whole = retriever.retrieve(Z), retriever.rank(Z, gallery.ids[:50]), retriever.score(Z, gallery.ids[:50])
+    monkeypatch.setattr(module, "_BLOCK", 7 * 300)
+    ids, similarity = retriever.retrieve(Z)
+    np.testing.assert_array_equal(ids, whole[0][0])
+    np.testing.assert_allclose(similarity, whole[0][1], rtol=1e-6)
+    np.testing.assert_array_equal(retriever.rank(Z, gallery.ids[:50]), whole[1])
+    assert retriever.score(Z, gallery.ids[:50]) == pytest.approx(whole[2])
+
+
+def test_ties_are_in_gallery_order_and_share_their_rank():
+    gallery = EmbeddingTable(list("abcd"), [[1, 0], [0, 1], [2, 0], [1, 0]])
+    retriever = ImageRetriever("passthrough", gallery=gallery).fit([[1.0, 0]])
+    assert retriever.retrieve([[1.0, 0]], k=3)[0].tolist() == [["a", "c", "d"]]
+    assert retriever.rank([[1.0, 0]] * 2, ["a", "d"]).tolist() == [2.0, 2.0]
+    assert retriever.score([[1.0, 0]], ["d"]) == pytest.approx(1 / 3)
+
+
+def test_the_gallery_grows_and_is_read_when_retrieving(gallery, Z):
+    retriever = ImageRetriever("passthrough", gallery=gallery.subset(gallery.ids[:40])).fit(Z)
+    with pytest.raises(KeyError, match="y: 10 of 50 ids are not in the gallery of 40"):
+        retriever.score(Z, gallery.ids[:50])
+    retriever.add(gallery.subset(gallery.ids[40:45])).add(gallery.subset(gallery.ids[45:50]))
+    grown = retriever.score(Z, gallery.ids[:50])
+    assert retriever.set_params(gallery=gallery.subset(gallery.ids[:39])).rank(Z[:39], gallery.ids[:39]).max() <= 49
+    assert len(retriever.gallery) == 39
+    same = ImageRetriever("passthrough", gallery=gallery.subset(gallery.ids[:50])).fit(Z)
+    assert grown == same.score(Z, gallery.ids[:50])
+    with pytest.raises(ValueError, match="1 ids that are in the gallery already .one: 'image_000'"):
+        retriever.add(gallery.subset(["image_000"]))
+    with pytest.raises(ValueError, match="gallery vectors have 12 dimensions, but the encoder gives 2"):
+        retriever.add(EmbeddingTable(["x"], [[1, 2]]))
+
+
+def test_the_targets_are_the_default_gallery(gallery, Z):
+    X = np.repeat(Z[:, :, None], 3, axis=2)
+    for encoder in (Ridge(), EEGEncoder("eegproject", max_epochs=1, device="cpu")):
+        retriever = ImageRetriever(encoder, targets=gallery).fit(X, gallery.ids[:50])
+        assert set(retriever.predict(X)) <= set(gallery.ids)
+    fitted = FrozenEstimator(EEGEncoder("eegproject", targets=gallery, max_epochs=1).fit(X, gallery.ids[:50]))
+    assert ImageRetriever(fitted).fit(X).retrieve(X)[0].shape == (50, 5)
+    with pytest.raises(ValueError, match="nothing to search"):
+        ImageRetriever("passthrough").fit(Z).retrieve(Z)
+
+
+def test_labels_without_targets_are_retrieved_as_they_are(Z):
+    y = np.arange(50) % 2
+    X = np.repeat((Z + 5 * y[:, None])[:, :, None], 3, axis=2)
+    retriever = ImageRetriever(Ridge()).fit(X, y)
+    assert retriever.predict(X).dtype == y.dtype
+    assert retriever.score(X, y) > 0.9
+    np.testing.assert_array_equal(retriever.rank(X, y), np.where(retriever.predict(X) == y, 1, 2))
+
+
+def test_it_is_no_classifier_and_needs_no_stratification(gallery, Z):
+    assert not is_classifier(ImageRetriever("passthrough"))
+    X, y = np.repeat(Z, 2, axis=0), np.repeat(gallery.ids[:50], 2)
+    retriever = ImageRetriever(Ridge(), targets=gallery)
+    scores = cross_val_score(retriever, X, y, cv=GroupKFold(2), groups=y, scoring=retrieval_top5, error_score="raise")
+    assert scores.shape == (2,)
+    assert scores.min() > 0.4
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "match"),
+    [
+        ({"index": "hnsw"}, ValueError, "index must be one of 'auto', 'exact', got 'hnsw'"),
+        ({"n_retrieved": 0}, ValueError, "n_retrieved must lie in"),
+        ({"gallery": {}}, TypeError, "gallery must be an EmbeddingTable or None, got dict"),
+    ],
+)
+def test_bad_parameters_are_refused(Z, params, error, match):
+    with pytest.raises(error, match=match):
+        ImageRetriever("passthrough", **params).fit(Z)
+
+
+def test_bad_questions_are_refused(gallery, Z):
+    with pytest.raises(NotFittedError):
+        ImageRetriever("passthrough", gallery=gallery).retrieve(Z)
+    retriever = ImageRetriever("passthrough", gallery=gallery).fit(Z)
+    with pytest.raises(ValueError, match=r"k must lie in \[1, 300\], got 301"):
+        retriever.retrieve(Z, k=301)
+    with pytest.raises(ValueError, match=r"y must hold one id per epoch, shape \(50,\), got \(2,\)"):
+        retriever.rank(Z, gallery.ids[:2])
+    with pytest.raises(TypeError, match="must hold strings"):
+        retriever.score(Z, np.arange(50))
