@@ -99,3 +99,16 @@ html_theme_options = {
     "footer_end": [],
 }
 html_sidebars = {"installation": [], "quickstart": [], "which_estimator": [], "troubleshooting": [], "changelog": []}
+
+
+def _skip_foreign(app, what, name, obj, skip, options):
+    """Leave out what a class inherits from scikit-learn, torch or Python: their own pages say it better."""
+    module = getattr(obj, "__module__", None) or ""
+    inherited = module and not module.startswith("skeegclip")
+    request = name.startswith("set_") and name.endswith("_request")  # made by scikit-learn for each class
+    return True if inherited or request else None
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.connect("autodoc-skip-member", _skip_foreign)

@@ -10,12 +10,13 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import assert_all_finite, get_tags
+from sklearn.utils import assert_all_finite, check_consistent_length, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from ._utils.inputs import read_epochs
+from ._utils.validation import unchanged_on_error
 from .embeddings import EmbeddingTable, class_codes
 from .embeddings._ids import as_ids
 from .metrics._fitted import find_table
@@ -44,52 +45,56 @@ class EmbeddingComposite(BaseEstimator):
 
     def _fit_encoder(self, X: Any, y: Any, subject: Any) -> None:
         """Set `encoder_`, `targets_` and `seen_`, the labels of `y` that default candidates come from."""
+        with unchanged_on_error(self):
+            self._fit_parts(X, y, subject)
+
+    def _fit_parts(self, X: Any, y: Any, subject: Any) -> None:
         self._check_encoder()
         table = self._given_table()
-        if self._is_passthrough():
-            self.encoder_ = "passthrough"
-            X = self._check_embeddings(X, reset=True)
-            self._set_seen(y, table, n_rows=len(X))
-            self.targets_ = (
-                table if table is not None or self.seen_ is None else _class_means(X, self._y_, self.seen_)
+        if isinstance(self.encoder, FrozenEstimator) and table is None and not self._has_candidates():
+            raise ValueError(
+                f"targets: the encoder of this {type(self).__name__} is frozen and has no targets of its own."
+                " Pass targets=EmbeddingTable(...), the table it was trained on."
             )
+        labels = self._labels(y, table)
+        self.seen_ = None if labels is None else np.unique(labels)
+        if self._is_passthrough():
+            self.encoder_: Any = "passthrough"
+            X = self._check_embeddings(X, reset=True)
+            if labels is not None:
+                check_consistent_length(X, labels)
+            self.targets_ = _class_means(X, labels) if table is None and labels is not None else table
         elif isinstance(self.encoder, FrozenEstimator):
-            self.encoder_ = self.encoder
-            if table is None and not self._has_candidates():
-                raise ValueError(
-                    f"targets: the encoder of this {type(self).__name__} is frozen and has no targets of its own."
-                    " Pass targets=EmbeddingTable(...), the table it was trained on."
-                )
-            self._set_seen(y, table)
-            self.targets_ = table
+            self.encoder_, self.targets_ = self.encoder, table
+        elif labels is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
+            )
         else:
-            if y is None:
-                raise ValueError(
-                    f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
-                )
-            self._set_seen(y, table)
-            self.targets_ = table if table is not None else class_codes(self.seen_)
-            ids = self._y_.astype(str) if table is None else self._y_
-            encoder = clone(self.encoder)
-            slots = [k for k in encoder.get_params() if k == "targets" or k.endswith("__targets")]
-            if slots:
-                if self.targets is not None or table is None:
-                    encoder.set_params(**dict.fromkeys(slots, self.targets_))
-                goal: Any = ids
-            else:
-                goal = self.targets_.lookup(ids)
-            self.encoder_ = encoder
-            self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject)
-        del self._y_
+            targets = class_codes(self.seen_) if table is None else table
+            self.targets_ = targets
+            self.encoder_ = self._fit_clone(X, labels.astype(str), targets, subject)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.encoder_, name):
                 setattr(self, name, getattr(self.encoder_, name))
+
+    def _fit_clone(self, X: Any, ids: np.ndarray, targets: EmbeddingTable, subject: Any) -> Any:
+        """A clone of the encoder, fitted on the targets: on ids where it looks them up itself, else on vectors."""
+        encoder = clone(self.encoder)
+        slots = [name for name in encoder.get_params() if name == "targets" or name.endswith("__targets")]
+        if find_table(encoder) is not targets:
+            encoder.set_params(**dict.fromkeys(slots, targets))
+        goal = ids if slots else targets.lookup(ids)
+        self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject)
+        return encoder
 
     def _check_encoder(self) -> None:
         if isinstance(self.encoder, str) and not self._is_passthrough():
             raise ValueError(f'encoder must be an estimator or "passthrough", got {self.encoder!r}.')
         if not isinstance(self.encoder, str) and not hasattr(self.encoder, "predict"):
-            raise TypeError(f"encoder must be an estimator with fit and predict, got {type(self.encoder).__name__}.")
+            raise TypeError(
+                f"encoder must be an estimator with fit and predict, got {type(self.encoder).__name__}."
+            )
 
     def _given_table(self) -> EmbeddingTable | None:
         """Own targets, else the encoder's."""
@@ -101,23 +106,16 @@ class EmbeddingComposite(BaseEstimator):
             return self.targets
         return None if self._is_passthrough() else find_table(self.encoder)
 
-    def _set_seen(self, y: Any, table: EmbeddingTable | None, n_rows: int | None = None) -> None:
+    def _labels(self, y: Any, table: EmbeddingTable | None) -> np.ndarray | None:
+        """y as ids of the table, or as class labels where there is none."""
         if y is None:
-            self._y_, self.seen_ = None, None
-            return
+            return None
         labels = column_or_1d(y, warn=True)
         assert_all_finite(labels, input_name="y")
-        if table is None:
-            check_classification_targets(labels)
-            labels = self._relabel(labels)
-        else:
-            labels = as_ids(labels, name="y")
-        if n_rows is not None and len(labels) != n_rows:
-            raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: X has {n_rows}, y has {len(labels)}."
-            )
-        self._y_ = labels
-        self.seen_ = np.unique(labels)
+        if table is not None:
+            return as_ids(labels, name="y")
+        check_classification_targets(labels)
+        return self._relabel(labels)
 
     def _relabel(self, labels: np.ndarray) -> np.ndarray:
         return labels
@@ -226,7 +224,8 @@ def _takes_epochs(encoder: Any) -> bool:
     return bool(get_tags(encoder).input_tags.three_d_array)
 
 
-def _class_means(Z: np.ndarray, y: np.ndarray, classes: np.ndarray) -> EmbeddingTable:
+def _class_means(Z: np.ndarray, y: np.ndarray) -> EmbeddingTable:
+    classes = np.unique(y)
     means = [Z[y == label].mean(axis=0) for label in classes]
     return EmbeddingTable([str(label) for label in classes.tolist()], means, meta={"class_codes": True})
 

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Regress
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.params import check_number, check_option
-from ._utils.validation import check_epochs
+from ._utils.validation import check_epochs, unchanged_on_error
 
 if TYPE_CHECKING:
     from ._training.net import EncoderNet
@@ -225,20 +225,11 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         KeyError
             If ids are not in `targets`.
         """
-        before = dict(self.__dict__)
-        try:
-            return self._fit(X, y, subject)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    def _fit(self, X: Any, y: Any, subject: Any) -> EEGEncoder:
         from ._training.fit import fit_encoder
 
-        self._check_params()
-        read = check_epochs(self, X, subject=subject, reset=True)
-        fit_encoder(self, read, y)
+        with unchanged_on_error(self):
+            self._check_params()
+            fit_encoder(self, check_epochs(self, X, subject=subject, reset=True), y)
         return self
 
     def _check_params(self) -> None:

@@ -13,7 +13,9 @@ from skeegclip.metrics import cosine_similarity, n_way_accuracy, ranks, retrieva
 
 @pytest.fixture
 def gallery():
-    return EmbeddingTable([f"image_{i:03d}" for i in range(300)], np.random.default_rng(0).standard_normal((300, 12)))
+    return EmbeddingTable(
+        [f"image_{i:03d}" for i in range(300)], np.random.default_rng(0).standard_normal((300, 12))
+    )
 
 
 @pytest.fixture
@@ -71,7 +73,10 @@ def test_the_gallery_grows_and_is_read_when_retrieving(gallery, Z):
         retriever.score(Z, gallery.ids[:50])
     retriever.add(gallery.subset(gallery.ids[40:45])).add(gallery.subset(gallery.ids[45:50]))
     grown = retriever.score(Z, gallery.ids[:50])
-    assert retriever.set_params(gallery=gallery.subset(gallery.ids[:39])).rank(Z[:39], gallery.ids[:39]).max() <= 49
+    assert (
+        retriever.set_params(gallery=gallery.subset(gallery.ids[:39])).rank(Z[:39], gallery.ids[:39]).max()
+        <= 49
+    )
     assert len(retriever.gallery) == 39
     same = ImageRetriever("passthrough", gallery=gallery.subset(gallery.ids[:50])).fit(Z)
     assert grown == same.score(Z, gallery.ids[:50])
@@ -105,7 +110,9 @@ def test_it_is_no_classifier_and_needs_no_stratification(gallery, Z):
     assert not is_classifier(ImageRetriever("passthrough"))
     X, y = np.repeat(Z, 2, axis=0), np.repeat(gallery.ids[:50], 2)
     retriever = ImageRetriever(Ridge(), targets=gallery)
-    scores = cross_val_score(retriever, X, y, cv=GroupKFold(2), groups=y, scoring=retrieval_top5, error_score="raise")
+    scores = cross_val_score(
+        retriever, X, y, cv=GroupKFold(2), groups=y, scoring=retrieval_top5, error_score="raise"
+    )
     assert scores.shape == (2,)
     assert scores.min() > 0.4
 

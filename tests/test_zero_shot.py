@@ -26,11 +26,25 @@ def world():
     concept_of = {i: i.rsplit("_", 1)[0] for i in ids}
     texts = EmbeddingTable(concepts, centres)
     train = np.arange(90) < 60
-    return {"X": X, "y": images.ids, "images": images, "texts": texts, "concept_of": concept_of, "train": train}
+    return {
+        "X": X,
+        "y": images.ids,
+        "images": images,
+        "texts": texts,
+        "concept_of": concept_of,
+        "train": train,
+    }
 
 
 def encoder(**params):
-    defaults = {"max_epochs": 20, "lr": 3e-3, "batch_size": 32, "random_state": 0, "device": "cpu", "validation": 0}
+    defaults = {
+        "max_epochs": 20,
+        "lr": 3e-3,
+        "batch_size": 32,
+        "random_state": 0,
+        "device": "cpu",
+        "validation": 0,
+    }
     return EEGEncoder("eegproject", **{**defaults, **params})
 
 
@@ -52,9 +66,10 @@ def test_it_names_concepts_never_seen(world):
     assert classifier.score(world["X"][~train], world["y"][~train]) == (predicted == truth).mean()
     assert classifier.score(world["X"][~train], truth) == (predicted == truth).mean()
     weights = (predicted == truth) + 0.5
-    assert classifier.score(world["X"][~train], truth, sample_weight=weights) > (predicted == truth).mean() or (
-        predicted == truth
-    ).all()
+    assert (
+        classifier.score(world["X"][~train], truth, sample_weight=weights) > (predicted == truth).mean()
+        or (predicted == truth).all()
+    )
 
 
 def test_candidates_are_read_when_predicting(world):
@@ -74,17 +89,24 @@ def test_candidates_are_read_when_predicting(world):
     np.testing.assert_allclose(similarity[:, 0], decision.max(axis=1))
     classifier.set_params(candidates=texts.subset(["concept_01", "concept_00"]))
     np.testing.assert_array_equal(
-        classifier.predict(world["X"]), classifier.classes_[(classifier.decision_function(world["X"]) > 0).astype(int)]
+        classifier.predict(world["X"]),
+        classifier.classes_[(classifier.decision_function(world["X"]) > 0).astype(int)],
     )
 
 
 def test_temperature_sharpens_the_probabilities(world):
     classifier = ZeroShotClassifier(ridge(), targets=world["images"]).fit(world["X"], world["y"])
-    sharp, flat = (classifier.set_params(temperature=t).predict_proba(world["X"]).max(axis=1) for t in (0.01, 1.0))
+    sharp, flat = (
+        classifier.set_params(temperature=t).predict_proba(world["X"]).max(axis=1) for t in (0.01, 1.0)
+    )
     assert (sharp > flat).all()
-    fitted = ZeroShotClassifier(encoder(targets=world["images"]), temperature=None).fit(world["X"], world["y"])
+    fitted = ZeroShotClassifier(encoder(targets=world["images"]), temperature=None).fit(
+        world["X"], world["y"]
+    )
     own = fitted.predict_proba(world["X"])
-    np.testing.assert_allclose(fitted.set_params(temperature=fitted.encoder_.temperature_).predict_proba(world["X"]), own)
+    np.testing.assert_allclose(
+        fitted.set_params(temperature=fitted.encoder_.temperature_).predict_proba(world["X"]), own
+    )
 
 
 def test_concepts_without_candidates_are_the_means_of_their_pictures(world):
@@ -110,10 +132,14 @@ def test_without_targets_it_is_an_ordinary_classifier(world, labels):
 
 def test_precedence_of_targets(world):
     other = EmbeddingTable(world["y"], np.random.default_rng(1).standard_normal((90, 5)))
-    own = ZeroShotClassifier(encoder(targets=other, max_epochs=1), targets=world["images"]).fit(world["X"], world["y"])
+    own = ZeroShotClassifier(encoder(targets=other, max_epochs=1), targets=world["images"]).fit(
+        world["X"], world["y"]
+    )
     assert own.targets_ is world["images"]
     assert own.embed(world["X"]).shape[1] == N_DIMS
-    inner = ZeroShotClassifier(make_pipeline(encoder(targets=other, max_epochs=1))).fit(world["X"], world["y"])
+    inner = ZeroShotClassifier(make_pipeline(encoder(targets=other, max_epochs=1))).fit(
+        world["X"], world["y"]
+    )
     assert inner.targets_ is other
     codes = ZeroShotClassifier(encoder(max_epochs=1)).fit(world["X"], np.repeat(world["y"][:30], 3))
     assert codes.targets_.meta["class_codes"]
@@ -145,7 +171,9 @@ def test_passthrough_takes_embeddings(world):
     assert means.classes_.tolist() == world["texts"].ids.tolist()
     texts = ZeroShotClassifier("passthrough", candidates=world["texts"]).fit(Z)
     assert texts.score(Z, truth) > 0.9
-    with pytest.raises(ValueError, match=r"takes embeddings, shape \(n_epochs, n_dims\), got X of shape \(90, 4, 20\)"):
+    with pytest.raises(
+        ValueError, match=r"takes embeddings, shape \(n_epochs, n_dims\), got X of shape \(90, 4, 20\)"
+    ):
         texts.predict(world["X"])
     with pytest.raises(ValueError, match="nothing to choose from"):
         ZeroShotClassifier("passthrough").fit(Z).predict(Z)
@@ -160,7 +188,9 @@ def test_matrix_regressors_get_flat_epochs_of_any_form(world):
 
 
 def test_other_widths_are_refused(world):
-    classifier = ZeroShotClassifier(ridge(), targets=world["images"], candidates=EmbeddingTable(["a", "b"], np.eye(2)))
+    classifier = ZeroShotClassifier(
+        ridge(), targets=world["images"], candidates=EmbeddingTable(["a", "b"], np.eye(2))
+    )
     with pytest.raises(ValueError, match="candidates have 2 dimensions, but the encoder gives 8"):
         classifier.fit(world["X"], world["y"]).predict(world["X"])
 
@@ -199,8 +229,12 @@ def test_unfitted_classifiers_say_so(world):
 
 
 def test_grid_search_reaches_into_the_encoder(world):
-    classifier = ZeroShotClassifier(encoder(targets=world["images"], max_epochs=3), concepts=world["concept_of"])
-    search = GridSearchCV(classifier, {"encoder__loss_weight": [0.5, 1.0]}, cv=GroupKFold(2), error_score="raise", n_jobs=2)
+    classifier = ZeroShotClassifier(
+        encoder(targets=world["images"], max_epochs=3), concepts=world["concept_of"]
+    )
+    search = GridSearchCV(
+        classifier, {"encoder__loss_weight": [0.5, 1.0]}, cv=GroupKFold(2), error_score="raise", n_jobs=2
+    )
     groups = np.array([i.rsplit("_", 1)[1] for i in world["y"]])  # every concept is in both folds
     search.fit(world["X"], world["y"], groups=groups)
     assert search.best_score_ > 1 / 30
@@ -236,7 +270,12 @@ def test_leave_one_subject_out_on_a_view(world):
     view = EpochsView.from_arrays(world["X"], subject=subject)
     y = np.repeat([f"c{i}" for i in range(30)], 3)
     scores = cross_val_score(
-        ZeroShotClassifier(encoder(max_epochs=30)), view, y, cv=LeaveOneGroupOut(), groups=subject, error_score="raise"
+        ZeroShotClassifier(encoder(max_epochs=30)),
+        view,
+        y,
+        cv=LeaveOneGroupOut(),
+        groups=subject,
+        error_score="raise",
     )
     assert scores.shape == (3,)
     assert scores.mean() > 10 / 30

@@ -61,13 +61,17 @@ def contenders(name, x, target, *, with_compile):
 
 def main():
     """Read the arguments, run the rounds, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--net", choices=NETS, default="atm-s")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--compile", action="store_true", help="also time torch.compile (needs a C++ compiler)")
+    parser.add_argument(
+        "--compile", action="store_true", help="also time torch.compile (needs a C++ compiler)"
+    )
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)

@@ -1,10 +1,12 @@
 """The published ATM-S and NICE written layer by layer, in the order of the paper.
 
 The benchmarks measure against these networks, and the tests prove that `skeegclip.nets` computes the same
-function. `load_weights` copies the weights of a network of `skeegclip.nets` into its layer-by-layer twin.
+function.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import nn
@@ -17,18 +19,18 @@ class PlainTSConv(nn.Module):
         super().__init__()
         self.temporal = nn.Conv2d(1, n_filters, (1, kernel))
         self.pool = nn.AvgPool2d((1, pool), (1, stride))
-        self.norm1 = nn.BatchNorm2d(n_filters)
+        self.temporal_norm = nn.BatchNorm2d(n_filters)
         self.spatial = nn.Conv2d(n_filters, n_filters, (n_chans, 1))
-        self.norm2 = nn.BatchNorm2d(n_filters)
+        self.spatial_norm = nn.BatchNorm2d(n_filters)
         self.elu = nn.ELU()
         self.dropout = nn.Dropout(dropout)
-        self.mix = nn.Conv2d(n_filters, n_filters, (1, 1))
+        self.projection = nn.Conv2d(n_filters, n_filters, (1, 1))
 
     def forward(self, x):
         x = self.pool(self.temporal(x.unsqueeze(1)))
-        x = self.elu(self.norm1(x))
-        x = self.elu(self.norm2(self.spatial(x)))
-        x = self.mix(self.dropout(x))
+        x = self.elu(self.temporal_norm(x))
+        x = self.elu(self.spatial_norm(self.spatial(x)))
+        x = self.projection(self.dropout(x))
         return x.squeeze(2).transpose(1, 2).flatten(1)
 
 
@@ -71,18 +73,17 @@ class PlainEncoderLayer(nn.Module):
     def __init__(self, d_model, n_heads, d_ff, dropout):
         super().__init__()
         self.attention = PlainAttention(d_model, n_heads, dropout)
-        self.conv1 = nn.Conv1d(d_model, d_ff, 1)
-        self.conv2 = nn.Conv1d(d_ff, d_model, 1)
-        self.norm1 = nn.LayerNorm(d_model)
-        self.norm2 = nn.LayerNorm(d_model)
+        self.attention_norm = nn.LayerNorm(d_model)
+        self.feed_forward = nn.Sequential(
+            nn.Conv1d(d_model, d_ff, 1), nn.GELU(), nn.Dropout(dropout), nn.Conv1d(d_ff, d_model, 1)
+        )
+        self.feed_forward_norm = nn.LayerNorm(d_model)
         self.dropout = nn.Dropout(dropout)
-        self.gelu = nn.GELU()
 
     def forward(self, x):
-        x = self.norm1(x + self.dropout(self.attention(x)))
-        y = self.dropout(self.gelu(self.conv1(x.transpose(1, 2))))
-        y = self.dropout(self.conv2(y).transpose(1, 2))
-        return self.norm2(x + y)
+        x = self.attention_norm(x + self.dropout(self.attention(x)))
+        y = self.dropout(self.feed_forward(x.transpose(1, 2)).transpose(1, 2))
+        return self.feed_forward_norm(x + y)
 
 
 class PlainNICE(nn.Module):
@@ -103,21 +104,35 @@ class PlainATM(nn.Module):
     def __init__(self, n_outputs=1024, n_chans=63, n_times=250, dropout=0.25, conv_dropout=0.5):
         super().__init__()
         position = torch.arange(n_chans)[:, None]
-        rate = torch.exp(-torch.arange(0, n_times, 2) * torch.log(torch.tensor(10000.0)) / n_times)
+        rate = torch.exp(-torch.arange(0, n_times, 2) * math.log(10000) / n_times)
         table = torch.zeros(n_chans, n_times)
         table[:, 0::2] = torch.sin(position * rate)
         table[:, 1::2] = torch.cos(position * rate)[:, : n_times // 2]
-        self.register_buffer("positions", table)
-        self.embed = nn.Linear(n_times, n_times)
-        self.token = nn.Parameter(torch.randn(1, n_times))
+        self.register_buffer("positions", table, persistent=False)
+        self.embedding = nn.Linear(n_times, n_times)
+        self.subject = nn.ParameterDict({"shared": torch.randn(1, n_times)})
         self.dropout = nn.Dropout(dropout)
-        self.layer = PlainEncoderLayer(n_times, 4, 256, dropout)
+        self.layers = nn.ModuleList([PlainEncoderLayer(n_times, 4, 256, dropout)])
         self.norm = nn.LayerNorm(n_times)
         self.tsconv = PlainTSConv(n_chans, dropout=conv_dropout)
         self.head = PlainHead(40 * ((n_times - 75) // 5 + 1), n_outputs, conv_dropout)
 
     def forward(self, x):
-        tokens = self.embed(x) + self.positions
-        tokens = torch.cat([self.token.expand(len(x), 1, -1), tokens], 1)
-        tokens = self.norm(self.layer(self.dropout(tokens)))
+        tokens = self.embedding(x) + self.positions
+        tokens = torch.cat([self.subject["shared"].expand(len(x), 1, -1), tokens], 1)
+        tokens = self.norm(self.layers[0](self.dropout(tokens)))
         return self.head(self.tsconv(tokens[:, 1:]))
+
+
+def plain_state(state):
+    """Rewrite weights of a network of `skeegclip.nets` (or their gradients) for its twin in this file."""
+    plain = {}
+    for name, value in state.items():
+        if ".qkv." in name:
+            parts = zip(("query", "key", "value"), value.chunk(3), strict=True)
+            plain.update({name.replace("qkv", part): rows for part, rows in parts})
+        elif "feed_forward." in name and value.ndim == 2:
+            plain[name] = value.unsqueeze(-1)  # a convolution of kernel 1
+        else:
+            plain[name] = value
+    return plain

@@ -12,7 +12,8 @@ class BestWeights(Callback):
     """Keep the weights of the pass with the lowest validation loss, and put them back at the end."""
 
     def on_train_begin(self, net, **kwargs) -> None:
-        self.loss_, self.pass_, self.weights_ = float("inf"), 0, None
+        self.loss_, self.pass_ = float("inf"), 0
+        self.weights_: dict | None = None
 
     def on_epoch_end(self, net, **kwargs) -> None:
         loss = net.history[-1, "valid_loss"]

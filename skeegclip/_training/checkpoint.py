@@ -126,5 +126,5 @@ def run_path(folder: str | os.PathLike, *, params: dict, arrays: list, seed: int
         else:
             array = np.ascontiguousarray(array)
             digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(array.view(np.uint8) if array.size else b"")
+            digest.update(array.reshape(-1).view(np.uint8).data)
     return Path(folder) / f"run-{digest.hexdigest()}.pt"

@@ -180,10 +180,10 @@ def _read_braindecode(X: Any) -> Epoched:
         )
     # Without descriptions braindecode's get_metadata fails, and there is no subject to find.
     described = all(part.description is not None for part in X.datasets)
-    metadata = X.get_metadata() if described else ()
+    metadata = X.get_metadata() if described else {}
     part = X.datasets[0]
     info = getattr(getattr(part, "windows", None) or getattr(part, "raw", None), "info", None)
-    subject = as_subject(metadata["subject"].to_numpy(), len(windows)) if "subject" in metadata else None
+    subject = as_subject(np.asarray(metadata["subject"]), len(windows)) if "subject" in metadata else None
     if info is None or len(info["ch_names"]) != len(windows[0]):
         return Epoched(np.stack(windows), subject)
     return Epoched(

@@ -36,6 +36,7 @@ def check_number(
     if isinstance(value, bool) or not isinstance(value, kind):
         what = ("an int" if integer else "a number") + (" or None" if none else "")
         raise TypeError(f"{name} must be {what}, got {value!r} of type {type(value).__name__}.")
-    if not (low < value if open_low else low <= value) or not value <= high:
+    number: Any = value
+    if not (low < number if open_low else low <= number) or not number <= high:
         raise ValueError(f"{name} must lie in {'(' if open_low else '['}{low:g}, {high:g}], got {value!r}.")
     return value

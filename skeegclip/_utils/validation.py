@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -70,6 +72,18 @@ def check_epochs(estimator: Any, X: Any, *, subject: Any = None, reset: bool) ->
     else:
         _compare(estimator, n_times, read.ch_names)
     return replace(read, X=array)
+
+
+@contextlib.contextmanager
+def unchanged_on_error(estimator: Any) -> Iterator[None]:
+    """After an error or Ctrl-C inside the block, `estimator` is as it was before."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 def check_finite(X: np.ndarray, *, ch_names: Any = None, first_row: int = 0) -> None:

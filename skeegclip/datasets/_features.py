@@ -13,7 +13,7 @@ from ._pictures import draw
 VARIATION = 0.3  # share of a picture's factors that is its own, not its concept's (standard deviations)
 # Parts of an embedding, relative to what varies with the picture. As in CLIP, unrelated pictures have a cosine
 # of about .4 (a large common mean), and texts lie apart from pictures.
-_MEAN, _GAP, _NOISE, _NORM = 0.8, 1.0, 0.25, 20.0
+_MEAN, _GAP, _NOISE, _TEXT_NOISE, _NORM = 0.8, 1.3, 0.25, 0.5, 15.0
 _LOW_LEVEL_SHARE = 0.5
 _BLOCK = 256
 
@@ -89,15 +89,16 @@ class EmbeddingMap:
         self._rng = rng
 
     def images(self, factors: np.ndarray, low: np.ndarray) -> np.ndarray:
-        """Return vectors of pictures, float32, shape (n, n_dims), norm about 20."""
-        return self._vectors(factors, low, self._mean * _MEAN)
+        """Return vectors of pictures, float32, shape (n, n_dims), of norm about 20."""
+        return self._vectors(factors, low, _MEAN * self._mean, _NOISE)
 
-    def texts(self, factors: np.ndarray, n_low: int) -> np.ndarray:
-        """Return vectors of concept names: their factors, no low-level feature, across the modality gap."""
-        return self._vectors(factors, np.zeros((len(factors), n_low)), self._mean * _MEAN + self._gap * _GAP)
+    def texts(self, factors: np.ndarray) -> np.ndarray:
+        """Return vectors of concept names: the concept's factors, an average look, and the modality gap."""
+        low = np.zeros((len(factors), len(self._first) - len(FACTORS)))
+        return self._vectors(factors, low, _MEAN * self._mean + _GAP * self._gap, _TEXT_NOISE)
 
-    def _vectors(self, factors: np.ndarray, low: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    def _vectors(self, factors: np.ndarray, low: np.ndarray, offset: np.ndarray, noise: float) -> np.ndarray:
         hidden = np.tanh(1.5 * np.hstack([factors, _LOW_LEVEL_SHARE * low]) @ self._first)
-        varying = hidden @ self._second / 0.6
-        noise = self._rng.standard_normal(varying.shape)
-        return (_NORM / np.sqrt(offset.size) * (varying + offset + _NOISE * noise)).astype(np.float32)
+        vectors = hidden @ self._second / 0.6 + offset
+        vectors += noise * self._rng.standard_normal(vectors.shape)
+        return (_NORM / np.sqrt(offset.size) * vectors).astype(np.float32)

@@ -32,9 +32,9 @@ _COMMON = (
     (0.28, 0.17, "Pz", 0.6),
 )
 _DURATIONS = (0.07, 0.13)  # of one wave, seconds
-_MAX_DELAY = 0.015  # a subject's own latency, seconds; the windows hold with it
+MAX_DELAY = 0.015  # a subject's own latency, seconds; the windows hold with it
 _DEPTHS = (0.60, 0.74)  # distance of sources from the centre, in radii of the head
-_N_DIPOLES = 3  # per feature
+N_DIPOLES = 3  # per feature
 _N_NOISE_SOURCES = 200
 
 
@@ -97,15 +97,15 @@ def make_head(modality: str, sfreq: float) -> Head:
 
 
 def feature_dipoles(head: Head, n_low: int, n_high: int, rng: np.random.Generator) -> Dipoles:
-    """Return the dipoles that carry the features, ``_N_DIPOLES`` for each, low-level features first."""
-    names, starts, stops = [], [], []
+    """Return the dipoles that carry the features, ``N_DIPOLES`` each, low-level features first."""
+    names, windows = [], []
     for kind, n_features in (("low_level", n_low), ("high_level", n_high)):
         under = [name for area in AREAS[kind].values() for name in area]
-        names += list(rng.choice(under, n_features * _N_DIPOLES))
-        starts += [WINDOWS[kind][0]] * n_features * _N_DIPOLES
-        stops += [WINDOWS[kind][1] - _MAX_DELAY] * n_features * _N_DIPOLES
+        names += rng.choice(under, n_features * N_DIPOLES).tolist()
+        windows += [WINDOWS[kind]] * n_features * N_DIPOLES
+    start, stop = np.transpose(windows)
     durations = rng.uniform(*_DURATIONS, len(names))
-    onsets = np.array(starts) + rng.random(len(names)) * (np.array(stops) - durations - starts)
+    onsets = start + rng.random(len(names)) * (stop - MAX_DELAY - durations - start)
     return _dipoles(head, names, onsets, durations, rng)
 
 
@@ -125,16 +125,10 @@ def noise_dipoles(rng: np.random.Generator) -> Dipoles:
     return Dipoles(directions, rng.uniform(0.3, 0.8, n), moments, np.zeros(n), np.ones(n))
 
 
-def patterns(head: Head, dipoles: Dipoles, times: np.ndarray, delay: float, n_features: int) -> np.ndarray:
-    """Return the response to one unit of each feature, shape (n_features, n_chans, n_times)."""
-    gain = head.leadfield(dipoles).reshape(head.info["nchan"], n_features, -1)
-    waves = dipoles.waves(times, delay).reshape(n_features, -1, len(times))
-    return np.einsum("cfd,fdt->fct", gain, waves)
-
-
 def _dipoles(head, names, onsets, durations, rng, radial: float = 0.7) -> Dipoles:
-    """Dipoles near electrodes; `radial` is the radial share of the moment (MEG sees the rest)."""
-    directions = _unit(np.array([head.electrodes[n] for n in names]) + 0.15 * rng.standard_normal((len(names), 3)))
+    """Dipoles near electrodes; `radial` is the radial share of the moment (MEG sees only the rest)."""
+    under = np.array([head.electrodes[name] for name in names])
+    directions = _unit(under + 0.15 * rng.standard_normal(under.shape))
     tangents = _unit(np.cross(directions, rng.standard_normal(directions.shape)))
     moments = radial * directions + np.sqrt(1 - radial**2) * tangents
     return Dipoles(directions, rng.uniform(*_DEPTHS, len(names)), moments, onsets, durations)

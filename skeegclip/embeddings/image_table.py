@@ -60,7 +60,9 @@ class ImageTable(Mapping):
             pictures: Any = images.view()
             pictures.flags.writeable = False
         else:
-            pictures = tuple(_check_entry(entry, key) for entry, key in zip(images, keys.tolist(), strict=False))
+            pictures = tuple(
+                _check_entry(entry, key) for entry, key in zip(images, keys.tolist(), strict=False)
+            )
         if len(images) != len(keys):
             raise ValueError(f"images must hold one picture per id ({len(keys)}), got {len(images)}.")
         keys.flags.writeable = False

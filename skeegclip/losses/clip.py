@@ -69,14 +69,16 @@ class ClipLoss(nn.Module):
             raise ValueError(f"temperature must be a positive number, got {temperature!r}.")
         self.normalize, self.temperature = normalize, temperature
         self.temperature_mode, self.same_stimulus = temperature_mode, same_stimulus
-        if temperature_mode != "fixed":
+        if temperature_mode == "fixed":
+            self.register_buffer("_scale", torch.tensor(1 / temperature), persistent=False)
+        else:
             self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
 
     @property
     def scale(self) -> Tensor:
         """The factor on the similarities, as the loss uses it."""
         if self.temperature_mode == "fixed":
-            return torch.tensor(1 / self.temperature)
+            return self._scale
         if self.temperature_mode == "raw":
             return self.log_scale
         return self.log_scale.clamp(max=math.log(100)).exp()
@@ -105,19 +107,15 @@ class ClipLoss(nn.Module):
                 z = F.normalize(z, dim=-1)
             if self.normalize in ("image", "both"):
                 target = F.normalize(target, dim=-1)
-            similarity = self.scale.to(z.device) * (z @ target.T)
-            if stimulus is None or self.same_stimulus == "negative":
-                own = torch.arange(len(z), device=z.device)
-                return (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own)) / 2
-            same = stimulus[:, None] == stimulus
-            if self.same_stimulus == "mask":
-                own = torch.arange(len(z), device=z.device)
-                others = same & ~torch.eye(len(z), dtype=torch.bool, device=z.device)
-                similarity = similarity.masked_fill(others, -math.inf)
-                return (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own)) / 2
-            # Which rows are positives is a symmetric relation: the same weights serve both directions.
-            positives = same.float() / same.sum(1, keepdim=True)
-            return (F.cross_entropy(similarity, positives) + F.cross_entropy(similarity.T, positives)) / 2
+            similarity = self.scale * (z @ target.T)
+            answer = torch.arange(len(z), device=z.device)
+            if stimulus is not None and self.same_stimulus != "negative":
+                same = stimulus[:, None] == stimulus
+                if self.same_stimulus == "mask":
+                    similarity = similarity.masked_fill(same.fill_diagonal_(False), -math.inf)
+                else:  # "same" is symmetric, so that one distribution serves both directions
+                    answer = same.float() / same.sum(1, keepdim=True)
+            return (F.cross_entropy(similarity, answer) + F.cross_entropy(similarity.T, answer)) / 2
 
     def extra_repr(self) -> str:
         """Parameters for the printed form."""

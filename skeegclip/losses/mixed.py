@@ -105,7 +105,9 @@ class MixedLoss(nn.Module):
     def _contrastive(self, z: Tensor, parts: Mapping[str, Tensor]) -> Tensor:
         stimulus, weight = parts.get("stimulus"), self.text_weight
         if weight and parts.get("text") is None:
-            raise ValueError(f"text_weight={weight:g} needs the texts' embeddings under the key 'text' of the target.")
+            raise ValueError(
+                f"text_weight={weight:g} needs the texts' embeddings under the key 'text' of the target."
+            )
         if weight == 1:
             return self.clip(z, parts["text"], stimulus)
         loss = self.clip(z, parts["target"], stimulus)

@@ -5,4 +5,4 @@ from .nice import NICE as NICE
 from .registry import get_net as get_net
 from .registry import list_nets as list_nets
 
-__all__ = ["ATM", "EEGProject", "MLP", "NICE", "get_net", "list_nets"]
+__all__ = ["ATM", "MLP", "NICE", "EEGProject", "get_net", "list_nets"]

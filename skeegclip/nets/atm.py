@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .layers import Dropout, ProjectionHead, layer_norm
-from .sizes import resolve_sizes, shrink_kernels, warn_shrunk
+from .layers import Dropout, Linear, ProjectionHead, layer_norm
+from .sizes import check_counts, resolve_sizes, shrink_kernels, warn_shrunk
 from .subject_token import SubjectToken
 from .transformer import EncoderLayer
 from .tsconv import TSConv
@@ -113,8 +113,8 @@ class ATM(nn.Module):
     ) -> None:
         super().__init__()
         n_outputs, n_chans, n_times = resolve_sizes(n_outputs, n_chans, n_times, chs_info)
-        if unknown_subject not in ("shared", "mean"):
-            raise ValueError(f"unknown_subject must be 'shared' or 'mean', got {unknown_subject!r}.")
+        check_counts(depth=depth, n_heads=n_heads, d_ff=d_ff, n_filters=n_filters)
+        check_counts(kernel_length=kernel_length, pool_length=pool_length, pool_stride=pool_stride)
         width = max(n_times, _MIN_WIDTH)
         kernel, pool = shrink_kernels(width, kernel_length, pool_length)
         warn_shrunk(
@@ -124,7 +124,7 @@ class ATM(nn.Module):
         )
         n_heads = min(n_heads, width)
         self.keep_subject_token = keep_subject_token
-        self.embedding = nn.Linear(n_times, width)
+        self.embedding = Linear(n_times, width)
         positions = _positions(positional_encoding, n_chans, width)
         if positional_encoding == "learnable":
             self.positions = nn.Parameter(positions)
@@ -153,7 +153,7 @@ class ATM(nn.Module):
             Embeddings, not normalised.
         """
         tokens = self.embedding(x) + self.positions
-        tokens = torch.cat([self.subject(subject, len(x)).unsqueeze(1).to(tokens.dtype), tokens], dim=1)
+        tokens = torch.cat([self.subject(subject, len(x)).unsqueeze(1), tokens], dim=1)
         tokens = self.dropout(tokens)
         for layer in self.layers:
             tokens = layer(tokens)

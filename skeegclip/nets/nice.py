@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .layers import ProjectionHead
-from .sizes import resolve_sizes, shrink_kernels, warn_shrunk
+from .sizes import check_counts, resolve_sizes, shrink_kernels, warn_shrunk
 from .tsconv import TSConv
 
 
@@ -40,7 +40,7 @@ class NICE(nn.Module):
     Raises
     ------
     ValueError
-        If a size is missing.
+        If a size is missing or a parameter is out of its range.
 
     References
     ----------
@@ -71,6 +71,8 @@ class NICE(nn.Module):
     ) -> None:
         super().__init__()
         n_outputs, n_chans, n_times = resolve_sizes(n_outputs, n_chans, n_times, chs_info)
+        check_counts(n_filters=n_filters, pool_stride=pool_stride)
+        check_counts(kernel_length=kernel_length, pool_length=pool_length)
         kernel, pool = shrink_kernels(n_times, kernel_length, pool_length)
         warn_shrunk(
             n_times,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 
@@ -36,17 +37,24 @@ def resolve_sizes(
     """
     if chs_info is not None:
         if n_chans is not None and n_chans != len(chs_info):
-            raise ValueError(f"n_chans={n_chans} but chs_info lists {len(chs_info)} channels; give one of the two.")
+            raise ValueError(
+                f"n_chans={n_chans}, but chs_info lists {len(chs_info)} channels; give one of the two."
+            )
         n_chans = len(chs_info)
     sizes = {"n_outputs": n_outputs, "n_chans": n_chans, "n_times": n_times}
     missing = [name for name, size in sizes.items() if size is None]
     if missing:
         hint = " (n_chans may also come from chs_info)" if "n_chans" in missing else ""
         raise ValueError(f"The network needs {', '.join(missing)}{hint}; got None.")
-    for name, size in sizes.items():
-        if size != int(size) or size < 1:  # type: ignore[operator, arg-type]
-            raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}.")
+    check_counts(**sizes)
     return int(n_outputs), int(n_chans), int(n_times)  # type: ignore[arg-type]
+
+
+def check_counts(**counts: Any) -> None:
+    """Raise a ValueError that names the first argument that is not a whole number of at least 1."""
+    for name, count in counts.items():
+        if not isinstance(count, Integral) or count < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {count!r}.")
 
 
 def shrink_kernels(n_times: int, kernel_length: int, pool_length: int) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,6 +41,12 @@ class SubjectToken(nn.Module):
 
     def __init__(self, n_subjects: int, d_model: int, dropout: float, unknown: str) -> None:
         super().__init__()
+        if not isinstance(n_subjects, Integral) or n_subjects < 0:
+            raise ValueError(f"n_subjects must be a whole number of at least 0, got {n_subjects!r}.")
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"subject_dropout must be in [0, 1], got {dropout!r}.")
+        if unknown not in ("shared", "mean"):
+            raise ValueError(f"unknown_subject must be 'shared' or 'mean', got {unknown!r}.")
         self.n_subjects, self.p, self.unknown = n_subjects, dropout, unknown
         self.shared = nn.Parameter(torch.randn(1, d_model))
         if n_subjects:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Dropout, dropout, layer_norm
+from .layers import Dropout, Linear, dropout, layer_norm
 
 
 class SelfAttention(nn.Module):
@@ -32,8 +32,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.n_heads, self.p = n_heads, dropout
         inner = d_model // n_heads * n_heads
-        self.qkv = nn.Linear(d_model, 3 * inner)
-        self.out = nn.Linear(inner, d_model)
+        self.qkv = Linear(d_model, 3 * inner)
+        self.out = Linear(inner, d_model)
 
     def forward(self, x: Tensor) -> Tensor:
         """Let the tokens (batch, n_tokens, d_model) look at each other."""
@@ -75,7 +75,7 @@ class EncoderLayer(nn.Module):
         self.attention = SelfAttention(d_model, n_heads, dropout)
         self.attention_norm = layer_norm(d_model)
         self.feed_forward = nn.Sequential(
-            nn.Linear(d_model, d_ff), nn.GELU(), Dropout(dropout), nn.Linear(d_ff, d_model)
+            Linear(d_model, d_ff), nn.GELU(), Dropout(dropout), Linear(d_ff, d_model)
         )
         self.feed_forward_norm = layer_norm(d_model)
         self.dropout = Dropout(dropout)

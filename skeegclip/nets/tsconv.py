@@ -64,7 +64,6 @@ class TSConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map signals (batch, n_chans, n_times) to features (batch, n_windows * n_filters)."""
-        x = F.avg_pool1d(x, self.pool_length, 1)
         n_filters = self.spatial.out_channels
         # (filter out, filter in, channel) -> rows (channel, filter in) of one matrix.
         spatial = self.spatial.weight.squeeze(-1).permute(2, 1, 0).reshape(-1, n_filters)
@@ -75,26 +74,34 @@ class TSConv(nn.Module):
 
     def _filter(self, x: Tensor, spatial: Tensor) -> Tensor:
         kernel = self.temporal.weight.flatten(1)
-        rows = windows(x, kernel.shape[1], self.pool_stride)
-        rows = F.elu(self.temporal_norm(F.linear(rows, kernel, self.temporal.bias)), inplace=True)
+        # Neighbouring samples of the average are nearly equal: their differences need full precision.
+        with torch.autocast(x.device.type, enabled=False):
+            x = F.avg_pool1d(x.to(kernel.dtype), self.pool_length, 1)
+            rows = F.linear(windows(x, kernel.shape[1], self.pool_stride), kernel, self.temporal.bias)
+            rows = F.elu(self.temporal_norm(rows), inplace=True)
         return rows.view(len(x), -1, len(spatial)) @ spatial
 
     def _filter_on_cpu(self, x: Tensor, spatial: Tensor) -> Tensor:
         """Fold the normalisation into the temporal filters, so that no activation is written to memory."""
         norm, kernel = self.temporal_norm, self.temporal.weight.flatten(1)
         with torch.autocast("cpu", enabled=False):
-            x, spatial = x.float(), spatial.float()
-            mean, var = self._batch_statistics(x, kernel) if norm.training else (norm.running_mean, norm.running_var)
+            # As a product with a banded matrix, averaging takes a quarter of the time of avg_pool1d.
+            x = x.to(kernel.dtype) @ _moving_average(x.shape[-1], self.pool_length, kernel.dtype)
+            if norm.training:
+                mean, var = self._batch_statistics(x, kernel)
+            else:
+                mean, var = norm.running_mean, norm.running_var
             scale = norm.weight * torch.rsqrt(var + norm.eps)
             bias = norm.bias + scale * (self.temporal.bias - mean)
-            return FilterBank.apply(x, (scale[:, None] * kernel).T.contiguous(), bias, spatial, self.pool_stride)
+            filters = (scale[:, None] * kernel).T.contiguous()
+            return FilterBank.apply(x, filters, bias, spatial, self.pool_stride)
 
     def _batch_statistics(self, x: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance of the filters' outputs over the batch; brings the running ones up to date."""
         norm, length = self.temporal_norm, kernel.shape[1]
         n_values = len(x) * x.shape[1] * ((x.shape[-1] - length) // self.pool_stride + 1)
         if n_values == 1:
-            raise ValueError("Expected more than 1 value per channel when training, got one epoch, channel and window.")
+            raise ValueError("Batch normalisation cannot train on one epoch of one channel and one window.")
         moments = window_moments(x, length, self.pool_stride)
         filters = kernel.double()
         mean = (filters @ moments[0]).to(x.dtype) + self.temporal.bias
@@ -104,6 +111,12 @@ class TSConv(nn.Module):
             norm.running_mean.lerp_(mean, norm.momentum)
             norm.running_var.lerp_(var * (n_values / (n_values - 1)), norm.momentum)
         return mean, var
+
+
+def _moving_average(n_times: int, length: int, dtype: torch.dtype) -> Tensor:
+    """Matrix (n_times, n_times - length + 1) that averages `length` neighbouring samples."""
+    ones = torch.ones(n_times, n_times - length + 1, dtype=dtype)
+    return ones.tril().triu(1 - length) / length
 
 
 def _on_cpu(x: Tensor) -> bool:

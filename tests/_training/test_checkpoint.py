@@ -78,7 +78,9 @@ def test_an_error_in_a_run_keeps_its_checkpoint(tmp_path):
 
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((20, 2, 30)), rng.standard_normal((20, 3))
-    encoder = EEGEncoder("eegproject", max_epochs=4, random_state=0, checkpoint_dir=tmp_path, callbacks=[Fail()])
+    encoder = EEGEncoder(
+        "eegproject", max_epochs=4, random_state=0, checkpoint_dir=tmp_path, callbacks=[Fail()]
+    )
     with pytest.raises(RuntimeError, match="stop"):
         encoder.fit(X, y)
     (path,) = tmp_path.iterdir()
@@ -92,7 +94,9 @@ def test_a_run_that_is_resumed_after_other_data_starts_anew(tmp_path):
 
     def path(**change):
         arrays = [change.get("X", X), y]
-        return run_path(tmp_path, params={"lr": change.get("lr", 1)}, arrays=arrays, seed=change.get("seed", 0))
+        return run_path(
+            tmp_path, params={"lr": change.get("lr", 1)}, arrays=arrays, seed=change.get("seed", 0)
+        )
 
     assert path() == path()
     assert len({path(), path(lr=2), path(seed=1), path(X=X + 1)}) == 4

@@ -46,7 +46,12 @@ def test_numbers_are_never_looked_up():
         (np.eye(2), {"n": 3}, ValueError, "inconsistent numbers of samples: X has 3, y has 2"),
         ([[1.0, np.nan]], {}, ValueError, "Input y contains NaN"),
         ([["a", "b"]], {}, ValueError, "must be 1-D ids or a 2-D numeric"),
-        (np.eye(2), {"text_table": EmbeddingTable(["a"], [[1]])}, ValueError, "text_targets are looked up by stimulus id"),
+        (
+            np.eye(2),
+            {"text_table": EmbeddingTable(["a"], [[1]])},
+            ValueError,
+            "text_targets are looked up by stimulus id",
+        ),
     ],
 )
 def test_bad_targets_are_refused(y, kwargs, error, match):
@@ -82,7 +87,9 @@ def test_no_stimulus_is_in_both_parts():
     assert not np.array_equal(valid, hold_out_stimuli(targets, 0.1, seed=1)[1])
 
 
-@pytest.mark.parametrize(("n_stimuli", "fraction", "codes"), [(19, 0.1, False), (40, 0.0, False), (3, 0.9, False), (40, 0.1, True)])
+@pytest.mark.parametrize(
+    ("n_stimuli", "fraction", "codes"), [(19, 0.1, False), (40, 0.0, False), (3, 0.9, False), (40, 0.1, True)]
+)
 def test_nothing_is_held_out_where_it_would_not_help(n_stimuli, fraction, codes):
     train, valid = hold_out_stimuli(make(n_stimuli, codes), fraction, seed=0)
     assert valid is None

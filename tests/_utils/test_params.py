@@ -8,7 +8,9 @@ from skeegclip._utils.params import check_number, check_option
 
 def test_options_are_listed_and_the_nearest_is_suggested():
     assert check_option("mode", "both", ["none", "both"]) == "both"
-    with pytest.raises(ValueError, match="mode must be one of 'none', 'both', got 'bth'. Did you mean 'both'?"):
+    with pytest.raises(
+        ValueError, match="mode must be one of 'none', 'both', got 'bth'. Did you mean 'both'?"
+    ):
         check_option("mode", "bth", ["none", "both"])
 
 

@@ -36,7 +36,13 @@ def microvolts():
 
 def test_arrays_tensors_and_lists_are_read_alike(microvolts):
     expected = microvolts.astype(np.float32)
-    forms = [microvolts, microvolts.astype(np.float32), torch.tensor(microvolts), microvolts.tolist(), list(torch.tensor(microvolts))]
+    forms = [
+        microvolts,
+        microvolts.astype(np.float32),
+        torch.tensor(microvolts),
+        microvolts.tolist(),
+        list(torch.tensor(microvolts)),
+    ]
     for form in forms:
         read = check_epochs(Reader(), form, reset=True)
         assert read.X.dtype == np.float32
@@ -105,7 +111,11 @@ def test_braindecode_datasets_are_taken_as_they_are(microvolts):
     from braindecode.datasets import create_from_X_y
 
     dataset = create_from_X_y(
-        microvolts.astype(np.float32), np.zeros(6, dtype=int), drop_last_window=False, sfreq=100, ch_names=CH_NAMES
+        microvolts.astype(np.float32),
+        np.zeros(6, dtype=int),
+        drop_last_window=False,
+        sfreq=100,
+        ch_names=CH_NAMES,
     )
     read = check_epochs(Reader(), dataset, reset=True)
     np.testing.assert_allclose(read.X, microvolts, rtol=1e-5)
@@ -149,7 +159,9 @@ def test_finite_values_whose_sum_overflows_are_not_refused():
 
 def test_other_shapes_than_in_fit_are_refused(microvolts):
     refused(microvolts[:, :2], "X has 2 features, but Reader is expecting 3 features", reader=fitted())
-    refused(microvolts[:, :, :4], r"X has 4 times, but Reader was fitted on 5\. Crop or resample", reader=fitted())
+    refused(
+        microvolts[:, :, :4], r"X has 4 times, but Reader was fitted on 5\. Crop or resample", reader=fitted()
+    )
 
 
 def test_other_channel_order_than_in_fit_is_refused(microvolts):
@@ -180,7 +192,9 @@ def test_undropped_bad_epochs_are_refused(microvolts):
     info = mne.create_info(CH_NAMES, 100.0, "eeg")
     raw = mne.io.RawArray(np.hstack(microvolts) * 1e-6, info, verbose=False)
     events = np.array([[5, 0, 1], [12, 0, 1]])
-    epochs = mne.Epochs(raw, events, tmin=0, tmax=0.04, baseline=None, reject={"eeg": 1}, preload=False, verbose=False)
+    epochs = mne.Epochs(
+        raw, events, tmin=0, tmax=0.04, baseline=None, reject={"eeg": 1}, preload=False, verbose=False
+    )
     refused(epochs, r"bad epochs have not been dropped .* Call epochs.drop_bad\(\)")
     epochs.drop_bad(verbose=False)
     assert len(check_epochs(Reader(), epochs, reset=True).X) == 2
@@ -207,7 +221,9 @@ def test_volts_warn_in_fit_only(microvolts):
 
 def test_subject_given_and_carried_must_agree(microvolts):
     epochs = make_epochs(microvolts * 1e-6, subject=list("aabbcc"))
-    assert check_epochs(Reader(), epochs, subject=list("aabbcc"), reset=True).subject.tolist() == list("aabbcc")
+    assert check_epochs(Reader(), epochs, subject=list("aabbcc"), reset=True).subject.tolist() == list(
+        "aabbcc"
+    )
     refused(epochs, "row 2 is 'a' in subject= and 'b' in X. Pass only one", subject=list("aaabcc"))
 
 

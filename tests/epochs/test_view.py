@@ -20,7 +20,9 @@ def X():
 def view(X):
     info = mne.create_info(["Oz", "Pz", "Cz"], 100.0, "eeg")
     rows = pd.DataFrame({"split": ["train", "train", "test", "test", "test"]})
-    return EpochsView.from_arrays(X, subject=SUBJECT, stimulus=list("abcde"), info=info, tmin=-0.05, rows=rows)
+    return EpochsView.from_arrays(
+        X, subject=SUBJECT, stimulus=list("abcde"), info=info, tmin=-0.05, rows=rows
+    )
 
 
 def test_a_view_looks_like_its_array(X, view):
@@ -34,7 +36,14 @@ def test_a_view_looks_like_its_array(X, view):
 
 @pytest.mark.parametrize(
     "key",
-    [slice(1, 4), slice(None, None, -2), [3, 0, 0], np.array([True, False, True, False, True]), np.array([], dtype=int), []],
+    [
+        slice(1, 4),
+        slice(None, None, -2),
+        [3, 0, 0],
+        np.array([True, False, True, False, True]),
+        np.array([], dtype=int),
+        [],
+    ],
 )
 def test_indexing_rows_takes_their_columns_along(X, view, key):
     index = np.asarray(key, dtype=int) if isinstance(key, list) else key

@@ -1,0 +1,141 @@
+"""One subject's recording, and the decoder that knows how it was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from ._forward import (
+    MAX_DELAY,
+    Dipoles,
+    Head,
+    common_dipoles,
+    feature_dipoles,
+    make_head,
+    noise_dipoles,
+)
+from ._noise import add_noise, spatial_covariance, temporal_covariance
+
+# Root mean square of the noise, and the common evoked response's largest value: microvolts, femtotesla.
+LEVELS = {"eeg": (10.0, 8.0), "meg": (200.0, 160.0)}
+# At snr=1: spread over pictures of the response to their features, where it is largest, relative to the noise.
+_SIGNAL = {"eeg": 0.45, "meg": 0.45}
+# Spread of the part of a response that no feature predicts (the subject's own, the same at each repetition).
+OWN_RESPONSE = 0.9
+# How subjects differ: turn of the whole head and of each source (degrees), mixing of features, log of the gain.
+_TURN, _SCATTER, _MIXING, _LOG_GAIN = 4.0, 6.0, 0.1, 0.15
+_REFERENCE_TIMES = np.arange(0, 0.5, 0.002)  # scales are set here, so that they depend on no user's window
+
+
+@dataclass(frozen=True)
+class Cortex:
+    """What all subjects share: sensors, sources and their waves."""
+
+    head: Head
+    features: Dipoles
+    common: Dipoles
+    noise: Dipoles
+    n_low: int
+    n_high: int
+    modality: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One subject's forward model."""
+
+    patterns: np.ndarray  # (n_features, n_chans, n_times), response to one unit of each feature
+    common: np.ndarray  # (n_chans, n_times), evoked response to any picture
+    spatial: np.ndarray  # (n_chans, n_chans), covariance of the noise over sensors
+    temporal: np.ndarray  # (n_times, n_times), its autocovariance, unit variance
+
+
+def make_cortex(modality: str, sfreq: float, n_low: int, n_high: int, rng: np.random.Generator) -> Cortex:
+    """Draw the sources that all subjects share."""
+    head = make_head(modality, sfreq)
+    features = feature_dipoles(head, n_low, n_high, rng)
+    return Cortex(head, features, common_dipoles(head, rng), noise_dipoles(rng), n_low, n_high, modality)
+
+
+def make_subject(cortex: Cortex, times: np.ndarray, snr: float, rng: np.random.Generator) -> Subject:
+    """Draw one subject's anatomy, latency, mixing and gain."""
+    level, evoked = LEVELS[cortex.modality]
+    features, common, noise = (
+        dipoles.turned(rng, _TURN, _SCATTER) for dipoles in (cortex.features, cortex.common, cortex.noise)
+    )
+    delay = rng.uniform(0, MAX_DELAY)
+    gain = np.exp(_LOG_GAIN * rng.standard_normal())
+    spatial = spatial_covariance(cortex.head.leadfield(noise), level)
+    spread = np.sqrt(np.diag(spatial))[:, None]
+
+    n_features = cortex.n_low + cortex.n_high
+    field = cortex.head.leadfield(features).reshape(len(spread), n_features, -1)
+    reference, patterns = (
+        np.einsum("cfd,fdt->fct", field, features.waves(t, delay).reshape(n_features, -1, len(t)))
+        for t in (_REFERENCE_TIMES, times)
+    )
+    for rows in (slice(cortex.n_low), slice(cortex.n_low, None)):  # low-level and high-level features
+        n = len(reference[rows])
+        norms = np.linalg.norm(reference[rows], axis=(1, 2))
+        mixing = (np.eye(n) + _MIXING * rng.standard_normal((n, n))) / norms
+        mixed = np.tensordot(mixing, reference[rows], 1)
+        largest = (np.sqrt((mixed**2).sum(axis=0)) / spread).max()
+        mixing *= gain * _SIGNAL[cortex.modality] * np.sqrt(snr) / largest
+        patterns[rows] = np.tensordot(mixing, patterns[rows], 1)
+
+    field = cortex.head.leadfield(common)
+    scale = gain * evoked / np.abs(field @ common.waves(_REFERENCE_TIMES, delay)).max()
+    return Subject(
+        patterns.astype(np.float32),
+        (scale * field @ common.waves(times, delay)).astype(np.float32),
+        spatial,
+        temporal_covariance(len(times), cortex.head.info["sfreq"]),
+    )
+
+
+def record(subject: Subject, features: np.ndarray, rows: np.ndarray, X: np.ndarray, rng: np.random.Generator):
+    """Fill `X` (n_epochs, n_chans, n_times) with the responses to the stimuli `rows` of `features`, and noise."""
+    responses = features + OWN_RESPONSE * rng.standard_normal(features.shape)
+    weights = responses[rows].astype(np.float32)
+    np.matmul(weights, subject.patterns.reshape(features.shape[1], -1), out=X.reshape(len(X), -1))
+    X += subject.common
+    add_noise(X, subject.spatial, subject.temporal, rng)
+
+
+def knowing_accuracy(subject: Subject, X: np.ndarray, features: np.ndarray, n_averaged: int) -> float:
+    r"""Return the top-1 accuracy of the most likely candidate, for a decoder that knows the forward model.
+
+    With M the patterns as a matrix and C the covariance of the noise, :math:`v = \Lambda^{-1/2} Q' M' C^{-1} x` is
+    sufficient, where :math:`M' C^{-1} M = Q \Lambda Q'`. Given features a it is Gaussian with mean
+    :math:`\Lambda^{1/2} Q' a` and variance :math:`\kappa^2 \Lambda + 1 / n`: the subject's own response, and
+    the noise that is left in the mean of n repetitions.
+
+    Parameters
+    ----------
+    subject : Subject
+        The forward model.
+    X : ndarray, shape (n_stimuli, n_chans, n_times)
+        Mean responses, one for each candidate.
+    features : ndarray, shape (n_stimuli, n_features)
+        Features of the candidates, in the same order.
+    n_averaged : int
+        Number of repetitions in each mean.
+
+    Returns
+    -------
+    float
+        Share of rows whose own features are the most likely.
+    """
+    filters = np.linalg.solve(subject.spatial, subject.patterns) @ np.linalg.inv(subject.temporal)
+    filters = filters.reshape(features.shape[1], -1)
+    information, axes = np.linalg.eigh(filters @ subject.patterns.reshape(filters.shape).T)
+    # Without a response in the window, or with snr=0, nothing is seen and every candidate is as likely.
+    seen = information > 1e-9
+    information, axes = information[seen], axes[:, seen]
+    spread = np.sqrt(OWN_RESPONSE**2 * information + 1 / n_averaged)
+    statistic = (X - subject.common).reshape(len(X), -1) @ filters.T @ axes / np.sqrt(information) / spread
+    expected = features @ axes * np.sqrt(information) / spread
+    distance = cdist(statistic, expected, "sqeuclidean")
+    return float(np.mean(distance.argmin(axis=1) == np.arange(len(X))))

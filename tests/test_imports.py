@@ -1,0 +1,130 @@
+"""The order of the layers, and what importing costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skeegclip
+
+ROOT = Path(skeegclip.__file__).parent
+HEAVY = {
+    "torch",
+    "mne",
+    "braindecode",
+    "open_clip",
+    "diffusers",
+    "transformers",
+    "matplotlib",
+    "skorch",
+    "torchvision",
+}
+
+# Each part may import itself and what stands in the parts named here.
+MAY_IMPORT = {
+    "_version": set(),
+    "_utils": {"_version"},
+    "epochs": {"_utils"},
+    "nets": {"_utils"},
+    "losses": {"_utils"},
+    "embeddings": {"_utils"},
+    "metrics": {"_utils"},
+    "preprocessing": {"_utils", "epochs", "embeddings"},
+    "datasets": {"_utils", "epochs", "embeddings"},
+    "_training": {"_version", "_utils", "epochs", "nets", "losses", "embeddings", "metrics"},
+}
+MAY_IMPORT["encoder"] = {"_training"} | MAY_IMPORT["_training"]
+MAY_IMPORT["_composite"] = {"encoder"} | MAY_IMPORT["encoder"]
+MAY_IMPORT["zero_shot"] = MAY_IMPORT["retrieval"] = {"_composite"} | MAY_IMPORT["_composite"]
+MAY_IMPORT["plotting"] = {"zero_shot", "retrieval"} | MAY_IMPORT["zero_shot"]
+MAY_IMPORT["demo"] = {"plotting", "datasets", "preprocessing"} | MAY_IMPORT["plotting"]
+MAY_IMPORT["cli"] = {"demo"} | MAY_IMPORT["demo"]
+MAY_IMPORT["__init__"] = {"_version"}
+MAY_IMPORT["__main__"] = {"cli"}
+
+# These may need torch or skorch wherever they are imported.
+TORCH_AT_TOP = {"nets", "losses", "_training"}
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def part_of(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported_parts(path, tree):
+    """Parts of skeegclip that a module imports, anywhere in it."""
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            if node.level:
+                base = package[: len(package) - node.level + 1]
+                names = [*base, *(node.module.split(".") if node.module else [])]
+                yield from ([names[0]] if names else [alias.name for alias in node.names])
+            elif node.module and node.module.split(".")[0] == "skeegclip":
+                rest = node.module.split(".")[1:]
+                yield from ([rest[0]] if rest else [])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path):
+    part = part_of(path)
+    found = set(imported_parts(path, ast.parse(path.read_text()))) - {part}
+    assert found <= MAY_IMPORT[part], f"{part} must not import {sorted(found - MAY_IMPORT[part])}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_heavy_imports_wait_for_use(path):
+    allowed = {"torch", "skorch"} if part_of(path) in TORCH_AT_TOP else set()
+    for node in ast.parse(path.read_text()).body:
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module]
+        heavy = {name.split(".")[0] for name in names} & HEAVY
+        assert heavy <= allowed, f"{sorted(heavy)} at the top of the module"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_stay_small(path):
+    assert len(path.read_text().splitlines()) <= 500
+
+
+def modules_after(code):
+    program = f"{code}\nimport sys; print(*sys.modules)"
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
+
+
+def test_importing_skeegclip_is_light():
+    loaded = modules_after("import skeegclip; dir(skeegclip)")
+    assert not loaded & (HEAVY | {"sklearn", "pandas", "scipy", "numpy"})
+
+
+def test_metrics_and_tables_need_no_torch():
+    code = "import skeegclip as s; s.metrics.ranks; s.EmbeddingTable; s.EpochsView; s.ZeroShotClassifier; s.ImageRetriever"
+    assert not modules_after(code) & {"torch", "mne", "braindecode", "matplotlib", "skorch"}
+
+
+def test_everything_public_can_be_reached():
+    for name in skeegclip.__all__:
+        part = getattr(skeegclip, name)
+        for inner in getattr(part, "__all__", []):
+            assert getattr(part, inner).__doc__, f"{name}.{inner} has no docstring"
+
+
+def test_stubs_name_all_that_is_public():
+    for stub in ROOT.rglob("*.pyi"):
+        tree = ast.parse(stub.read_text())
+        exported = {
+            alias.asname for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+        }
+        listed = next(ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign))
+        assert exported == set(listed), stub
+        assert sorted(listed) == sorted(set(listed))
