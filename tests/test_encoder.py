@@ -528,3 +528,13 @@ def test_nan_in_a_view_is_found_where_it_is_read(data):
         encoder.transform(view)
     with pytest.raises(ValueError, match="NaN"):
         make(table).fit(view, y)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:braindecode", "ignore:Parameter .final_layer:DeprecationWarning")
+@pytest.mark.parametrize("name", ["EEGNet", "ShallowFBCSPNet"])
+def test_braindecode_models_by_name(data, name):
+    X, y, subject, table = data
+    X = np.tile(X, (1, 1, 5))
+    encoder = make(table, max_epochs=1).set_params(net=name).fit(epochs_of(X, subject), y)
+    again = pickle.loads(pickle.dumps(encoder))
+    np.testing.assert_array_equal(again.transform(X), encoder.transform(X))

@@ -65,10 +65,14 @@ def make_net(
 ) -> EncoderNet:
     """An initialised skorch net."""
     cls, params = spec
+    optimizer_class = _optimizer(optimizer)
+    optimizer_params = dict(optimizer_params or {})
+    if optimizer_class in (torch.optim.AdamW, torch.optim.Adam) and "foreach" not in optimizer_params:
+        optimizer_params.setdefault("fused", torch.device(device).type in ("cpu", "cuda"))
     net = EncoderNet(
         cls,
         criterion=MixedLoss,
-        optimizer=_optimizer(optimizer),
+        optimizer=optimizer_class,
         lr=lr,
         max_epochs=max_epochs,
         batch_size=batch_size,
@@ -83,7 +87,7 @@ def make_net(
         verbose=0,
         **{f"module__{name}": value for name, value in params.items()},
         **{f"criterion__{name}": value for name, value in criterion_params.items()},
-        **{f"optimizer__{name}": value for name, value in (optimizer_params or {}).items()},
+        **{f"optimizer__{name}": value for name, value in optimizer_params.items()},
     )
     return net.initialize()
 

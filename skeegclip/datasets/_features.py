@@ -14,7 +14,7 @@ VARIATION = 0.3  # share of a picture's factors that is its own, not its concept
 # Parts of an embedding, relative to what varies with the picture. As in CLIP, unrelated pictures have a cosine
 # of about .4 (a large common mean), and texts lie apart from pictures.
 _MEAN, _GAP, _NOISE, _TEXT_NOISE, _NORM = 0.8, 1.3, 0.25, 0.5, 15.0
-_LOW_LEVEL_SHARE = 0.5
+_LOW_LEVEL_SHARE = 0.7
 _BLOCK = 256
 
 

@@ -18,8 +18,8 @@ WINDOWS = {"low_level": (0.08, 0.25), "high_level": (0.15, 0.45)}
 AREAS = {
     "low_level": {"occipital": ("O1", "Oz", "O2", "POz", "PO7", "PO8")},
     "high_level": {
-        "occipito-temporal": ("PO7", "P7", "TP7", "PO8", "P8", "TP8"),
-        "parietal": ("P3", "Pz", "P4", "P5", "P6"),
+        "occipito-temporal": ("O1", "PO7", "P7", "O2", "PO8", "P8"),
+        "parietal": ("P3", "POz", "P4"),
     },
 }
 # The response common to all pictures: start, duration (s), electrode and sign of its waves (P1, N1, N170, P2).

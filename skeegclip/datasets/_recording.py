@@ -20,13 +20,15 @@ from ._noise import add_noise, spatial_covariance, temporal_covariance
 
 # Root mean square of the noise, and the common evoked response's largest value: microvolts, femtotesla.
 LEVELS = {"eeg": (10.0, 8.0), "meg": (200.0, 160.0)}
-# At snr=1: spread over pictures of the response to their features, where it is largest, relative to the noise.
-_SIGNAL = {"eeg": 0.45, "meg": 0.45}
+# At snr=1, what one epoch tells of one low-level and one high-level feature: the squared distance between the
+# responses to 0 and to 1, in units of the noise (Mahalanobis).
+_INFORMATION = (0.3, 0.43)
 # Spread of the part of a response that no feature predicts (the subject's own, the same at each repetition).
 OWN_RESPONSE = 0.9
 # How subjects differ: turn of the whole head and of each source (degrees), mixing of features, log of the gain.
 _TURN, _SCATTER, _MIXING, _LOG_GAIN = 4.0, 6.0, 0.1, 0.15
-_REFERENCE_TIMES = np.arange(0, 0.5, 0.002)  # scales are set here, so that they depend on no user's window
+# Scales are set on these samples of 100 Hz, so that they depend on no user's window.
+_REFERENCE_TIMES = np.arange(0, 0.5, 0.01)
 
 
 @dataclass(frozen=True)
@@ -68,22 +70,21 @@ def make_subject(cortex: Cortex, times: np.ndarray, snr: float, rng: np.random.G
     delay = rng.uniform(0, MAX_DELAY)
     gain = np.exp(_LOG_GAIN * rng.standard_normal())
     spatial = spatial_covariance(cortex.head.leadfield(noise), level)
-    spread = np.sqrt(np.diag(spatial))[:, None]
 
     n_features = cortex.n_low + cortex.n_high
-    field = cortex.head.leadfield(features).reshape(len(spread), n_features, -1)
+    field = cortex.head.leadfield(features).reshape(len(spatial), n_features, -1)
     reference, patterns = (
         np.einsum("cfd,fdt->fct", field, features.waves(t, delay).reshape(n_features, -1, len(t)))
         for t in (_REFERENCE_TIMES, times)
     )
-    for rows in (slice(cortex.n_low), slice(cortex.n_low, None)):  # low-level and high-level features
-        n = len(reference[rows])
-        norms = np.linalg.norm(reference[rows], axis=(1, 2))
-        mixing = (np.eye(n) + _MIXING * rng.standard_normal((n, n))) / norms
-        mixed = np.tensordot(mixing, reference[rows], 1)
-        largest = (np.sqrt((mixed**2).sum(axis=0)) / spread).max()
-        mixing *= gain * _SIGNAL[cortex.modality] * np.sqrt(snr) / largest
-        patterns[rows] = np.tensordot(mixing, patterns[rows], 1)
+    filters = np.linalg.solve(spatial, reference) @ np.linalg.inv(temporal_covariance(len(_REFERENCE_TIMES), 100.0))
+    information = (filters * reference).sum(axis=(1, 2))
+    wanted = gain**2 * snr * np.repeat(_INFORMATION, [cortex.n_low, cortex.n_high])
+    mixing = np.eye(n_features) + _MIXING * rng.standard_normal((n_features, n_features))
+    # Low-level features stay with low-level sources, and so in their window.
+    mixing[: cortex.n_low, cortex.n_low :] = mixing[cortex.n_low :, : cortex.n_low] = 0
+    mixing *= np.sqrt(wanted)[:, None] / np.sqrt(information)
+    patterns = np.tensordot(mixing, patterns, 1)
 
     field = cortex.head.leadfield(common)
     scale = gain * evoked / np.abs(field @ common.waves(_REFERENCE_TIMES, delay)).max()

@@ -39,7 +39,7 @@ def get_net(net: str | type[nn.Module]) -> tuple[type[nn.Module], dict[str, Any]
     Parameters
     ----------
     net : str or class
-        A name that `list_nets` shows, in any case, or a subclass of `torch.nn.Module`, which is returned
+        A name that `list_nets` shows, in any case; the name of a class of `braindecode.models`; or a subclass of `torch.nn.Module`, which is returned
         as it is.
 
     Returns
@@ -63,10 +63,15 @@ def get_net(net: str | type[nn.Module]) -> tuple[type[nn.Module], dict[str, Any]
     """
     if isinstance(net, str):
         entry = _NETS.get(net.lower())
+        if entry is None and (cls := _braindecode_model(net)) is not None:
+            return cls, {}
         if entry is None:
             close = difflib.get_close_matches(net.lower(), _NETS, n=1, cutoff=0.5)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"net={net!r} is not known.{hint} Known names: {', '.join(map(repr, _NETS))}.")
+            raise ValueError(
+                f"net={net!r} is not known.{hint} Known names: {', '.join(map(repr, _NETS))}, and"
+                " the classes of braindecode.models."
+            )
         return entry.cls, dict(entry.params)
     if isinstance(net, type) and issubclass(net, nn.Module):
         return net, {}
@@ -74,6 +79,16 @@ def get_net(net: str | type[nn.Module]) -> tuple[type[nn.Module], dict[str, Any]
         f"net must be a name or a subclass of torch.nn.Module, got {type(net).__name__}; give the class, not "
         "an instance, so that every fit starts from fresh weights."
     )
+
+
+def _braindecode_model(name: str) -> type[nn.Module] | None:
+    # Importing braindecode takes seconds: not for a misspelt name of ours, which has no capitals.
+    if not (name.isidentifier() and name[0].isupper()):
+        return None
+    import braindecode.models
+
+    cls = getattr(braindecode.models, name, None)
+    return cls if isinstance(cls, type) and issubclass(cls, nn.Module) else None
 
 
 def list_nets(n_chans: int = 63, n_times: int = 250, n_outputs: int = 1024) -> pd.DataFrame:
