@@ -33,23 +33,25 @@ class BestWeights(Callback):
 
 
 class Progress(Callback):
-    """Show passes, losses and validation top-1 on a tqdm bar."""
+    """Show passes, losses and validation top-1 on a tqdm bar; a context that closes it whatever happens."""
 
-    def __init__(self, bar: tqdm) -> None:
-        self.bar = bar
+    def __init__(self, verbose: Any, total: int) -> None:
+        # Not a disabled bar where nothing is to be shown: it too starts a thread.
+        self.bar = tqdm(total=total, desc="training", unit="pass") if verbose else None
 
-    def on_train_begin(self, net, **kwargs) -> None:
-        self.bar.reset(total=net.max_epochs)
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()
 
     def on_epoch_end(self, net, **kwargs) -> None:
+        if self.bar is None:
+            return
         self.bar.update(len(net.history) - self.bar.n)
         last = net.history[-1]
         shown = {name: f"{last[name]:.3g}" for name in ("train_loss", "valid_loss") if name in last}
         if "valid_top1" in last:
             shown["valid_top1"] = f"{last['valid_top1']:.1%}"
         self.bar.set_postfix(shown)
-
-
-def progress_bar(verbose: Any, total: int) -> tqdm:
-    """A bar of training passes, silent where `verbose` is 0."""
-    return tqdm(total=total, desc="training", unit="pass", disable=not verbose)

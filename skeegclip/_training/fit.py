@@ -11,7 +11,7 @@ from .._utils.device import resolve_device, resolve_precision
 from .._utils.inputs import Epoched
 from .._utils.seeding import draw_seed, seeded_torch
 from .build import make_callbacks, make_net, net_spec
-from .callbacks import Progress, progress_bar
+from .callbacks import Progress
 from .checkpoint import RunCheckpoint, run_path
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
@@ -58,8 +58,8 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
         max_epochs=encoder.max_epochs,
         user=copy.deepcopy(encoder.callbacks),
     )
-    with progress_bar(encoder.verbose, encoder.max_epochs) as bar, seeded_torch(seed, device):
-        callbacks.append(("progress", Progress(bar)))
+    with Progress(encoder.verbose, encoder.max_epochs) as progress, seeded_torch(seed, device):
+        callbacks.append(("progress", progress))
         if encoder.checkpoint_dir is not None:
             params = {k: v for k, v in encoder.get_params(deep=False).items() if k not in _OUTCOME_NEUTRAL}
             arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes]

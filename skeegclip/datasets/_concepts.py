@@ -80,7 +80,9 @@ def concept_names(factors: np.ndarray) -> np.ndarray:
     return np.array(["_".join(word for word in part if word) for part in parts], dtype=str)
 
 
-def sample_images(concepts: np.ndarray, n_images: int, variation: float, rng: np.random.Generator) -> np.ndarray:
+def sample_images(
+    concepts: np.ndarray, n_images: int, variation: float, rng: np.random.Generator
+) -> np.ndarray:
     """Return factors of pictures, shape (n_concepts * n_images, n_factors): a concept's, and some of their own."""
     repeated = np.repeat(concepts, n_images, axis=0)
     return np.sqrt(1 - variation**2) * repeated + variation * rng.standard_normal(repeated.shape)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Planted truth: when (seconds) and under which electrodes each kind of feature is processed.
 WINDOWS = {"low_level": (0.08, 0.25), "high_level": (0.15, 0.45)}
-AREAS = {
+AREAS: dict[str, dict[str, tuple[str, ...]]] = {
     "low_level": {"occipital": ("O1", "Oz", "O2", "POz", "PO7", "PO8")},
     "high_level": {
         "occipito-temporal": ("O1", "PO7", "P7", "O2", "PO8", "P8"),

@@ -9,18 +9,23 @@ import numpy as np
 if TYPE_CHECKING:
     import mne
 
-# The 63 channels of THINGS-EEG2 in the order of its arrays (Fz was the reference), by region.
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+# The 63 channels of THINGS-EEG2 by region (Fz was the reference), and in the order of its arrays.
 THINGS_EEG_REGIONS: dict[str, tuple[str, ...]] = {
-    "frontal": tuple("Fp1 Fp2 AF7 AF3 AFz AF4 AF8 F7 F5 F3 F1 F2 F4 F6 F8".split()),
-    "central": tuple("FC3 FC1 FCz FC2 FC4 C3 C1 Cz C2 C4".split()),
-    "temporal": tuple("FT9 FT7 FC5 FC6 FT8 FT10 T7 C5 C6 T8 TP9 TP7 TP8 TP10".split()),
-    "parietal": tuple("CP5 CP3 CP1 CPz CP2 CP4 CP6 P7 P5 P3 P1 Pz P2 P4 P6 P8".split()),
-    "occipital": tuple("PO7 PO3 POz PO4 PO8 O1 Oz O2".split()),
+    "frontal": _words("Fp1 Fp2 AF7 AF3 AFz AF4 AF8 F7 F5 F3 F1 F2 F4 F6 F8"),
+    "central": _words("FC3 FC1 FCz FC2 FC4 C3 C1 Cz C2 C4"),
+    "temporal": _words("FT9 FT7 FC5 FC6 FT8 FT10 T7 C5 C6 T8 TP9 TP7 TP8 TP10"),
+    "parietal": _words("CP5 CP3 CP1 CPz CP2 CP4 CP6 P7 P5 P3 P1 Pz P2 P4 P6 P8"),
+    "occipital": _words("PO7 PO3 POz PO4 PO8 O1 Oz O2"),
 }
-THINGS_EEG_CHANNELS: tuple[str, ...] = tuple(
+THINGS_EEG_CHANNELS: tuple[str, ...] = _words(
     """Fp1 Fp2 AF7 AF3 AFz AF4 AF8 F7 F5 F3 F1 F2 F4 F6 F8 FT9 FT7 FC5 FC3 FC1 FCz FC2 FC4 FC6 FT8 FT10
     T7 C5 C3 C1 Cz C2 C4 C6 T8 TP9 TP7 CP5 CP3 CP1 CPz CP2 CP4 CP6 TP8 TP10
-    P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO3 POz PO4 PO8 O1 Oz O2""".split()
+    P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO3 POz PO4 PO8 O1 Oz O2"""
 )
 # CTF sensors carry their region in the third letter: MLO11 is left occipital.
 _CTF_REGIONS = {"F": "frontal", "C": "central", "T": "temporal", "P": "parietal", "O": "occipital"}

@@ -73,7 +73,9 @@ def _draw(shape, factors, textures, pose) -> np.ndarray:
     shading = 0.09 * (np.cos(light) * u + np.sin(light) * v)
     rim = _smooth(distance + 0.07, 0.05)
     lightness = 0.66 + 0.09 * np.tanh(column(factors, "lightness"))[:, None, None]
-    figure = _oklab(lightness + shading - 0.2 * ink - 0.12 * rim, 0.16, hue(factors)[:, None, None] + 25 * ink)
+    figure = _oklab(
+        lightness + shading - 0.2 * ink - 0.12 * rim, 0.16, hue(factors)[:, None, None] + 25 * ink
+    )
 
     level = 0.5 + 0.5 * np.tanh(1.2 * column(factors, "ground_lightness"))[:, None, None]
     ground = _oklab(

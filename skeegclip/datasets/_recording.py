@@ -22,13 +22,14 @@ from ._noise import add_noise, spatial_covariance, temporal_covariance
 LEVELS = {"eeg": (10.0, 8.0), "meg": (200.0, 160.0)}
 # At snr=1, what one epoch tells of one low-level and one high-level feature: the squared distance between the
 # responses to 0 and to 1, in units of the noise (Mahalanobis).
-_INFORMATION = (0.3, 0.43)
+_INFORMATION = (0.3, 0.38)
 # Spread of the part of a response that no feature predicts (the subject's own, the same at each repetition).
 OWN_RESPONSE = 0.9
 # How subjects differ: turn of the whole head and of each source (degrees), mixing of features, log of the gain.
-_TURN, _SCATTER, _MIXING, _LOG_GAIN = 4.0, 6.0, 0.1, 0.15
-# Scales are set on these samples of 100 Hz, so that they depend on no user's window.
-_REFERENCE_TIMES = np.arange(0, 0.5, 0.01)
+_TURN, _SCATTER, _MIXING, _LOG_GAIN = 4.0, 6.0, 0.1, 0.08
+# Scales are set on these samples, so that they depend on no user's window.
+_REFERENCE_SFREQ = 100.0
+_REFERENCE_TIMES = np.arange(50) / _REFERENCE_SFREQ
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def make_subject(cortex: Cortex, times: np.ndarray, snr: float, rng: np.random.G
         np.einsum("cfd,fdt->fct", field, features.waves(t, delay).reshape(n_features, -1, len(t)))
         for t in (_REFERENCE_TIMES, times)
     )
-    filters = np.linalg.solve(spatial, reference) @ np.linalg.inv(temporal_covariance(len(_REFERENCE_TIMES), 100.0))
+    over_times = np.linalg.inv(temporal_covariance(len(_REFERENCE_TIMES), _REFERENCE_SFREQ))
+    filters = np.linalg.solve(spatial, reference) @ over_times
     information = (filters * reference).sum(axis=(1, 2))
     wanted = gain**2 * snr * np.repeat(_INFORMATION, [cortex.n_low, cortex.n_high])
     mixing = np.eye(n_features) + _MIXING * rng.standard_normal((n_features, n_features))
@@ -96,13 +98,60 @@ def make_subject(cortex: Cortex, times: np.ndarray, snr: float, rng: np.random.G
     )
 
 
-def record(subject: Subject, features: np.ndarray, rows: np.ndarray, X: np.ndarray, rng: np.random.Generator):
-    """Fill `X` (n_epochs, n_chans, n_times) with the responses to the stimuli `rows` of `features`, and noise."""
-    responses = features + OWN_RESPONSE * rng.standard_normal(features.shape)
-    weights = responses[rows].astype(np.float32)
-    np.matmul(weights, subject.patterns.reshape(features.shape[1], -1), out=X.reshape(len(X), -1))
-    X += subject.common
-    add_noise(X, subject.spatial, subject.temporal, rng)
+def record(
+    cortex: Cortex,
+    times: np.ndarray,
+    snr: float,
+    features: np.ndarray,
+    counts: np.ndarray,
+    is_test: np.ndarray,
+    seeds: list[np.random.SeedSequence],
+) -> tuple[np.ndarray, list[Subject], list[float]]:
+    """Record one subject per seed.
+
+    Parameters
+    ----------
+    cortex : Cortex
+        What subjects share.
+    times : ndarray, shape (n_times,)
+        Seconds from picture onset.
+    snr : float
+        Power of the responses to features.
+    features : ndarray, shape (n_stimuli, n_features)
+        Features of the stimuli.
+    counts : ndarray of int, shape (n_stimuli,)
+        How often each is shown.
+    is_test : ndarray of bool, shape (n_stimuli,)
+        The candidates of the knowing decoder, all shown equally often.
+    seeds : list of SeedSequence
+        One per subject.
+
+    Returns
+    -------
+    X : ndarray of float32, shape (n_subjects * n_epochs, n_chans, n_times)
+        Epochs by subject, stimulus, repetition.
+    subjects : list of Subject
+        Their forward models.
+    accuracies : list of float
+        Top-1 accuracy of the knowing decoder.
+    """
+    X = np.empty((len(seeds), counts.sum(), cortex.head.info["nchan"], len(times)), dtype=np.float32)
+    rows = np.repeat(np.arange(len(counts)), counts)
+    n_test, n_averaged = is_test.sum(), counts[is_test][0]
+    subjects, accuracies = [], []
+    for epochs, seed in zip(X, seeds, strict=True):
+        rng = np.random.default_rng(seed)
+        subject = make_subject(cortex, times, snr, rng)
+        responses = features + OWN_RESPONSE * rng.standard_normal(features.shape)
+        weights = responses[rows].astype(np.float32)
+        patterns = subject.patterns.reshape(features.shape[1], -1)
+        np.matmul(weights, patterns, out=epochs.reshape(len(rows), -1))
+        epochs += subject.common
+        add_noise(epochs, subject.spatial, subject.temporal, rng)
+        means = epochs[is_test[rows]].reshape(n_test, n_averaged, *epochs.shape[1:]).mean(axis=1)
+        accuracies.append(knowing_accuracy(subject, means, features[is_test], n_averaged))
+        subjects.append(subject)
+    return X.reshape(-1, *X.shape[2:]), subjects, accuracies
 
 
 def knowing_accuracy(subject: Subject, X: np.ndarray, features: np.ndarray, n_averaged: int) -> float:

@@ -44,8 +44,8 @@ def make_stimuli(n_train: int, n_images: int, n_test: int, seed: np.random.SeedS
     for part, per_concept, rng in ((train, n_images, of_train), (test, 1, of_test)):
         own = sample_images(factors[part], per_concept, VARIATION, rng)
         pictures = draw(own, np.repeat(factors[part], per_concept, axis=0), rng)
-        ids = [f"{name}_{number:02d}" for name in names[part] for number in range(1, per_concept + 1)]
-        parts.append((ids, np.repeat(names[part], per_concept), own, pictures))
+        numbered = [f"{name}_{number:02d}" for name in names[part] for number in range(1, per_concept + 1)]
+        parts.append((np.array(numbered), np.repeat(names[part], per_concept), own, pictures))
     ids, concepts, own, pictures = (np.concatenate(pair) for pair in zip(*parts, strict=True))
     return Stimuli(
         ids,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from .._utils.params import check_number, check_option
 from .._utils.seeding import draw_seed
@@ -13,7 +14,7 @@ from ._concepts import FACTORS, MAX_CONCEPTS
 from ._features import EmbeddingMap
 from ._forward import AREAS, WINDOWS
 from ._montages import sensor_regions
-from ._recording import knowing_accuracy, make_cortex, make_subject, record
+from ._recording import make_cortex, record
 from ._stimuli import N_LOW, Stimuli, make_stimuli
 
 if TYPE_CHECKING:
@@ -130,52 +131,39 @@ def make_things_like(
     from sklearn.utils import Bunch
 
     check_option("modality", modality, _SFREQ)
-    for name, value, low, high in (
-        ("n_subjects", n_subjects, 1, 99),
-        ("n_train_concepts", n_train_concepts, 1, MAX_CONCEPTS),
-        ("n_images_per_concept", n_images_per_concept, 1, 99),
-        ("n_test_concepts", n_test_concepts, 2, MAX_CONCEPTS),
-        ("n_train_repetitions", n_train_repetitions, 1, 999),
-        ("n_test_repetitions", n_test_repetitions, 1, 999),
-        ("n_dims", n_dims, 2, 65536),
-    ):
-        check_number(name, value, low=low, high=high, integer=True)
-    if n_train_concepts + n_test_concepts > MAX_CONCEPTS:
-        raise ValueError(
-            f"n_train_concepts + n_test_concepts must be at most {MAX_CONCEPTS}, as every concept has its own look,"
-            f" got {n_train_concepts} + {n_test_concepts}. Ask for fewer concepts, with more pictures each."
-        )
+    _check_design(
+        n_train_concepts,
+        n_test_concepts,
+        n_subjects=n_subjects,
+        n_images_per_concept=n_images_per_concept,
+        n_train_repetitions=n_train_repetitions,
+        n_test_repetitions=n_test_repetitions,
+    )
+    check_number("n_dims", n_dims, low=2, high=65536, integer=True)
     sfreq = float(check_number("sfreq", _SFREQ[modality] if sfreq is None else sfreq, low=50, high=2000))
     check_number("tmin", tmin, low=-10, high=10)
     check_number("duration", duration, low=0.02, high=10)
     check_number("snr", snr, low=0, high=1e6)
+    seeds = np.random.SeedSequence(draw_seed(random_state)).spawn(4)
+    # The last bits of a matrix product depend on the number of BLAS threads, and joblib's workers have one.
+    with threadpool_limits(limits=1, user_api="blas"):
+        stimuli = make_stimuli(n_train_concepts, n_images_per_concept, n_test_concepts, seeds[0])
+        image_embeddings, text_embeddings = _embed(stimuli, n_dims, np.random.default_rng(seeds[1]))
+        cortex = make_cortex(modality, sfreq, N_LOW, len(FACTORS), np.random.default_rng(seeds[2]))
+        times = tmin + np.arange(round(duration * sfreq) + (modality == "meg")) / sfreq
+        counts = np.where(stimuli.is_test, n_test_repetitions, n_train_repetitions)
+        X, subjects, accuracies = record(
+            cortex, times, snr, stimuli.features, counts, stimuli.is_test, seeds[3].spawn(n_subjects)
+        )
 
-    of_stimuli, of_embeddings, of_cortex, of_subjects = np.random.SeedSequence(draw_seed(random_state)).spawn(4)
-    stimuli = make_stimuli(n_train_concepts, n_images_per_concept, n_test_concepts, of_stimuli)
-    image_embeddings, text_embeddings = _embed(stimuli, n_dims, np.random.default_rng(of_embeddings))
-    cortex = make_cortex(modality, sfreq, N_LOW, len(FACTORS), np.random.default_rng(of_cortex))
-    times = tmin + np.arange(round(duration * sfreq) + (modality == "meg")) / sfreq
-
-    counts = np.where(stimuli.is_test, n_test_repetitions, n_train_repetitions)
     rows = np.repeat(np.arange(len(counts)), counts)
-    test = stimuli.is_test[rows]
     names = [f"sub-{number:02d}" for number in range(1, n_subjects + 1)]
-    X = np.empty((n_subjects, len(rows), cortex.head.info["nchan"], len(times)), dtype=np.float32)
-    subjects, accuracies = [], []
-    for mine, seed in zip(X, of_subjects.spawn(n_subjects), strict=True):
-        rng = np.random.default_rng(seed)
-        subject = make_subject(cortex, times, snr, rng)
-        record(subject, stimuli.features, rows, mine, rng)
-        means = mine[test].reshape(n_test_concepts, n_test_repetitions, *mine.shape[1:]).mean(axis=1)
-        accuracies.append(knowing_accuracy(subject, means, stimuli.features[stimuli.is_test], n_test_repetitions))
-        subjects.append(subject)
-
     return Bunch(
-        X=X.reshape(-1, *X.shape[2:]),
+        X=X,
         y=np.tile(stimuli.ids[rows], n_subjects),
         subject=np.repeat(names, len(rows)),
         concept=np.tile(stimuli.concepts[rows], n_subjects),
-        split=np.tile(np.where(test, "test", "train"), n_subjects),
+        split=np.tile(np.where(stimuli.is_test, "test", "train")[rows], n_subjects),
         repetition=np.tile(np.concatenate([np.arange(count) for count in counts]), n_subjects),
         times=times,
         info=cortex.head.info,
@@ -195,6 +183,18 @@ def make_things_like(
             chance=1 / n_test_concepts,
         ),
     )
+
+
+def _check_design(n_train_concepts: Any, n_test_concepts: Any, **counts: Any) -> None:
+    check_number("n_train_concepts", n_train_concepts, low=1, high=MAX_CONCEPTS, integer=True)
+    check_number("n_test_concepts", n_test_concepts, low=2, high=MAX_CONCEPTS, integer=True)
+    if n_train_concepts + n_test_concepts > MAX_CONCEPTS:
+        raise ValueError(
+            f"n_train_concepts + n_test_concepts must be at most {MAX_CONCEPTS}, as every concept has its own look,"
+            f" got {n_train_concepts} + {n_test_concepts}. Ask for fewer concepts, with more pictures each."
+        )
+    for name, value in counts.items():
+        check_number(name, value, low=1, high=99, integer=True)
 
 
 def _embed(stimuli: Stimuli, n_dims: int, rng: np.random.Generator) -> tuple[EmbeddingTable, EmbeddingTable]:

@@ -117,11 +117,6 @@ class ClipLoss(nn.Module):
                     answer = same.float() / same.sum(1, keepdim=True)
             return (F.cross_entropy(similarity, answer) + F.cross_entropy(similarity.T, answer)) / 2
 
-    def extra_repr(self) -> str:
-        """Parameters for the printed form."""
-        names = ("normalize", "temperature", "temperature_mode", "same_stimulus")
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
-
 
 def check_shapes(z: Tensor, target: Tensor, stimulus: Tensor | None = None) -> None:
     """Raise a ValueError that names both shapes where embeddings, targets and stimuli do not fit together."""

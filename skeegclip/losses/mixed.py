@@ -24,8 +24,14 @@ class MixedLoss(nn.Module):
         w, weight of the texts' embeddings in the CLIP loss, in [0, 1].
     target_variance : float, default=1.0
         :math:`\sigma^2`, see `ScaledMSELoss`.
-    normalize, temperature, temperature_mode, same_stimulus
-        See `ClipLoss`. One temperature serves images and texts.
+    normalize : {"both", "image", "eeg", "none"}, default="both"
+        Which side is scaled to unit length, see `ClipLoss`.
+    temperature : float, default=0.07
+        Temperature at the start, one for images and texts.
+    temperature_mode : {"learnable", "fixed", "raw"}, default="learnable"
+        What becomes of the temperature, see `ClipLoss`.
+    same_stimulus : {"positive", "mask", "negative"}, default="positive"
+        What other rows of the same stimulus are to a row, see `ClipLoss`.
 
     Raises
     ------
@@ -112,7 +118,3 @@ class MixedLoss(nn.Module):
             return self.clip(z, parts["text"], stimulus)
         loss = self.clip(z, parts["target"], stimulus)
         return (1 - weight) * loss + weight * self.clip(z, parts["text"], stimulus) if weight else loss
-
-    def extra_repr(self) -> str:
-        """Parameters for the printed form."""
-        return f"loss_weight={self.loss_weight:g}, text_weight={self.text_weight:g}"

@@ -47,11 +47,20 @@ class ScaledMSELoss(nn.Module):
         self.variance = float(variance)
 
     def forward(self, z: Tensor, target: Tensor) -> Tensor:
-        """Compute the loss of embeddings (batch, d) against targets (batch, d): a float32 scalar."""
+        """Compute the loss of a batch.
+
+        Parameters
+        ----------
+        z : Tensor of shape (batch, d)
+            Embeddings of the epochs.
+        target : Tensor of shape (batch, d)
+            Embedding of what was shown in each epoch.
+
+        Returns
+        -------
+        Tensor
+            Scalar, float32.
+        """
         check_shapes(z, target)
         with torch.autocast(z.device.type, enabled=False):
             return F.mse_loss(z.float(), target.float()) / self.variance
-
-    def extra_repr(self) -> str:
-        """Parameters for the printed form."""
-        return f"variance={self.variance:g}"

@@ -50,11 +50,11 @@ def resolve_sizes(
     return int(n_outputs), int(n_chans), int(n_times)  # type: ignore[arg-type]
 
 
-def check_counts(**counts: Any) -> None:
-    """Raise a ValueError that names the first argument that is not a whole number of at least 1."""
+def check_counts(minimum: int = 1, /, **counts: Any) -> None:
+    """Raise a ValueError that names the first argument that is not a whole number of at least `minimum`."""
     for name, count in counts.items():
-        if not isinstance(count, Integral) or count < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {count!r}.")
+        if not isinstance(count, Integral) or count < minimum:
+            raise ValueError(f"{name} must be a whole number of at least {minimum}, got {count!r}.")
 
 
 def shrink_kernels(n_times: int, kernel_length: int, pool_length: int) -> tuple[int, int]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .sizes import check_counts
 
 
 class SubjectToken(nn.Module):
@@ -41,8 +41,7 @@ class SubjectToken(nn.Module):
 
     def __init__(self, n_subjects: int, d_model: int, dropout: float, unknown: str) -> None:
         super().__init__()
-        if not isinstance(n_subjects, Integral) or n_subjects < 0:
-            raise ValueError(f"n_subjects must be a whole number of at least 0, got {n_subjects!r}.")
+        check_counts(0, n_subjects=n_subjects)
         if not 0 <= dropout <= 1:
             raise ValueError(f"subject_dropout must be in [0, 1], got {dropout!r}.")
         if unknown not in ("shared", "mean"):

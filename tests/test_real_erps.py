@@ -1,0 +1,50 @@
+"""Real evoked responses of 46 people to five categories: what one decodes in a person never seen."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
+
+from skeegclip import EEGEncoder, EpochsView, ZeroShotClassifier
+from skeegclip.metrics import bootstrap_interval
+
+
+@pytest.fixture(scope="module")
+def erps(real_data):
+    path = real_data / "things_eeg1_category_erps" / "erps.npz"
+    if not path.exists():
+        pytest.skip("real data has no file things_eeg1_category_erps/erps.npz")
+    file = np.load(path)
+    n_subjects, n_categories, n_chans, n_times = file["X"].shape
+    view = EpochsView.from_arrays(
+        file["X"].reshape(-1, n_chans, n_times), subject=np.repeat(file["subjects"], n_categories), tmin=-0.1
+    )
+    return view, np.tile(file["cats"], n_subjects)
+
+
+def accuracy_of_new_people(estimator, view, y):
+    predicted = cross_val_predict(estimator, view, y, cv=LeaveOneGroupOut(), groups=view.subject)
+    hits = predicted == y
+    return hits.mean(), bootstrap_interval(hits, groups=view.subject, random_state=0)
+
+
+def test_categories_are_decoded_in_people_never_seen(erps):
+    accuracy, (low, _) = accuracy_of_new_people(ZeroShotClassifier(Ridge(1e4)), *erps)
+    assert low > 0.2
+    assert accuracy > 0.3
+
+
+@pytest.mark.slow
+def test_a_network_decodes_them_too(erps):
+    view, y = erps
+    some = np.isin(view.subject, np.unique(view.subject)[:12])
+    encoder = EEGEncoder("nice", max_epochs=25, lr=1e-3, batch_size=32, random_state=0, device="cpu")
+    accuracy, _ = accuracy_of_new_people(ZeroShotClassifier(encoder), view[some], y[some])
+    assert accuracy > 0.3
+
+
+def test_shuffled_categories_are_not_decoded(erps):
+    view, y = erps
+    shuffled = np.random.default_rng(0).permutation(y)
+    accuracy, (low, high) = accuracy_of_new_people(ZeroShotClassifier(Ridge(1e4)), view, shuffled)
+    assert low < 0.2 < high or abs(accuracy - 0.2) < 0.06
