@@ -42,8 +42,9 @@ def demo(
 ) -> None:
     """Simulate a THINGS-like experiment, decode it, and write a report.
 
-    Trains ATM-S, NICE and a ridge regression on simulated EEG and tests them on pictures and concepts
-    that they have never seen. Needs no download. Takes about two minutes on two CPU cores.
+    Trains ATM-S, NICE and a ridge regression on simulated EEG, and tests
+    them on pictures and concepts that they have never seen. Downloads
+    nothing; takes about two minutes on two CPU cores.
     """
     from .demo.output import prepare_folder
 
@@ -53,7 +54,8 @@ def demo(
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     try:
-        from .demo.run import FULL, QUICK, run_demo
+        from .demo.config import FULL, QUICK
+        from .demo.run import run_demo
 
         run_demo(folder, QUICK if quick else FULL, seed=seed)
     except KeyboardInterrupt:

@@ -58,7 +58,9 @@ def make_decoders(
     table = data.image_embeddings
     gallery = table.subset(gallery_ids)
     return {
-        name: make_pipeline(Scaler(scalings="mean"), ImageRetriever(_with(encoder, table), targets=table, gallery=gallery))
+        name: make_pipeline(
+            Scaler(scalings="mean"), ImageRetriever(_with(encoder, table), targets=table, gallery=gallery)
+        )
         for name, encoder in encoders.items()
     }
 

@@ -1,9 +1,15 @@
-"""The folder that the demo writes to."""
+"""Where the demo writes, and what it ran on."""
 
 from __future__ import annotations
 
 import os
+import platform
+from importlib.metadata import version
 from pathlib import Path
+
+from .._version import __version__
+
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "mne", "matplotlib")
 
 
 def prepare_folder(path: str | os.PathLike) -> Path:
@@ -38,3 +44,9 @@ def prepare_folder(path: str | os.PathLike) -> Path:
             f"--out: cannot write to the folder {folder} ({error.strerror}). Name another one."
         ) from None
     return folder
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that the numbers depend on."""
+    found = {name: version(name) for name in _PACKAGES}
+    return {"skeegclip": __version__, "python": platform.python_version(), **found}

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-import platform
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from .._utils.persistence import write_whole
-from .._version import __version__
 from ..datasets import make_things_like
 from .config import Config
 from .decoders import RIDGE, Trials, make_decoders, make_trials
 from .figures import make_figures
+from .output import versions
 from .report import make_report
 from .scores import TASKS, Results, score_decoder, text_table
-
-_PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "mne", "matplotlib")
 
 
 def run_demo(folder: Path, config: Config, *, seed: int = 0) -> Results:
@@ -110,13 +106,14 @@ def as_json(results: Results) -> dict[str, Any]:
             for task in TASKS
         },
         "interval": "95 %, percentile bootstrap over test stimuli",
-        "knowing_decoder": {"task": "retrieval", "n_way": len(results.test.y), "k": 1, "accuracy": truth.accuracy},
+        "knowing_decoder": {
+            "task": "retrieval",
+            "n_way": len(results.test.y),
+            "k": 1,
+            "accuracy": truth.accuracy,
+        },
         "selection": results.selection,
         "history": results.history,
         "seconds": results.seconds,
-        "versions": {
-            "skeegclip": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in _PACKAGES},
-        },
+        "versions": versions(),
     }

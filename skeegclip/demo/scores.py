@@ -52,7 +52,9 @@ def score_decoder(results: Results, name: str, decoder: Any) -> None:
 
     texts = results.data.text_embeddings.subset(np.unique(test.concept))
     # The retriever's fitted encoder names concepts as well: only the candidates change.
-    namer = ZeroShotClassifier(FrozenEstimator(retriever.encoder_), targets=retriever.targets, candidates=texts)
+    namer = ZeroShotClassifier(
+        FrozenEstimator(retriever.encoder_), targets=retriever.targets, candidates=texts
+    )
     namer.fit(X, test.y)
     columns = np.searchsorted(namer.classes_, test.concept)
     results.tables["naming"][name] = _table(_cosines(namer, X), columns, results.seed)
@@ -91,7 +93,9 @@ def text_table(results: Results) -> str:
         frame = pd.DataFrame(index=[label(n, k) for n, k in pairs])
         for name, table in tables.items():
             rows = [row_of(table, n, k) for n, k in pairs]
-            frame[name] = [f"{percent(r['accuracy'])} [{percent(r['low'], 0)} {percent(r['high'], 0)}]" for r in rows]
+            frame[name] = [
+                f"{percent(r['accuracy'])} [{percent(r['low'], 0)} {percent(r['high'], 0)}]" for r in rows
+            ]
         if task == "retrieval":
             frame[KNOWING] = [
                 percent(results.data.truth.accuracy) if (n, k) == (whole, 1) else "" for n, k in pairs

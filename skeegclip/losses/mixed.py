@@ -21,7 +21,7 @@ class MixedLoss(nn.Module):
     loss_weight : float, default=1.0
         :math:`\lambda`, weight of the CLIP loss, in [0, 1].
     text_weight : float, default=0.0
-        w, weight of the texts' embeddings in the CLIP loss, in [0, 1].
+        Weight w of the texts' embeddings in the CLIP loss, in [0, 1].
     target_variance : float, default=1.0
         :math:`\sigma^2`, see `ScaledMSELoss`.
     normalize : {"both", "image", "eeg", "none"}, default="both"
@@ -41,7 +41,7 @@ class MixedLoss(nn.Module):
     References
     ----------
     Li et al., "Visual Decoding and Reconstruction via EEG Embeddings with Guided Diffusion", NeurIPS 2024,
-    arXiv:2403.07721, equation 1.
+    arXiv:2403.07721.
 
     Examples
     --------

@@ -28,7 +28,7 @@ class SubjectToken(nn.Module):
     References
     ----------
     Li et al., "Visual Decoding and Reconstruction via EEG Embeddings with Guided Diffusion",
-    arXiv:2403.07721, section 2.2.
+    arXiv:2403.07721.
 
     Examples
     --------
