@@ -76,7 +76,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     device : str
         Torch device; "auto" is the GPU where there is one.
     callbacks : list | None
-        skorch callbacks, or pairs of name and callback. They are copied, so that fit changes no parameter;
+        Callbacks of skorch, or pairs of name and callback. They are copied, so that fit changes no parameter;
         the copies are in ``net_.callbacks``.
     checkpoint_dir : path-like | None
         Folder where a run's state is kept after each pass; a run that was killed goes on from there and ends
@@ -260,8 +260,12 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
         Parameters
         ----------
-        X, y, subject
-            As in :meth:`fit`.
+        X : array-like, shape (n_epochs, n_chans, n_times)
+            Epochs, in any form that fit takes.
+        y : array-like of str, shape (n_epochs,) | array-like, shape (n_epochs, n_dims)
+            As in fit.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
 
         Returns
         -------
@@ -306,8 +310,10 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
         Parameters
         ----------
-        X, subject
-            As in :meth:`transform`.
+        X : array-like, shape (n_epochs, n_chans, n_times)
+            Epochs, in any form that fit takes.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
 
         Returns
         -------

@@ -172,8 +172,10 @@ class ImageRetriever(EmbeddingComposite):
 
         Parameters
         ----------
-        X, subject
-            As in :meth:`retrieve`.
+        X : array-like, shape (n_epochs, n_chans, n_times)
+            Epochs, in any form that fit takes.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
 
         Returns
         -------
@@ -187,10 +189,12 @@ class ImageRetriever(EmbeddingComposite):
 
         Parameters
         ----------
-        X, subject
-            As in :meth:`retrieve`.
+        X : array-like, shape (n_epochs, n_chans, n_times)
+            Epochs, in any form that fit takes.
         y : array-like of str, shape (n_epochs,)
             Ids of the images shown, in the gallery.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
 
         Returns
         -------
@@ -204,12 +208,14 @@ class ImageRetriever(EmbeddingComposite):
 
         Parameters
         ----------
-        X, subject
-            As in :meth:`retrieve`.
+        X : array-like, shape (n_epochs, n_chans, n_times)
+            Epochs, in any form that fit takes.
         y : array-like of str, shape (n_epochs,)
             Ids of the images shown, in the gallery.
         sample_weight : array-like, shape (n_epochs,) | None
             Weight of each epoch.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
 
         Returns
         -------

@@ -124,8 +124,10 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
 
         Parameters
         ----------
-        X, subject
-            As in :meth:`predict`.
+        X : array-like, shape (n_epochs, n_chans, n_times)
+            Epochs, in any form that fit takes.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
 
         Returns
         -------
@@ -158,8 +160,10 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
 
         Parameters
         ----------
-        X, subject
-            As in :meth:`predict`.
+        X : array-like, shape (n_epochs, n_chans, n_times)
+            Epochs, in any form that fit takes.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
 
         Returns
         -------
@@ -177,10 +181,12 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
 
         Parameters
         ----------
-        X, subject
-            As in :meth:`predict`.
+        X : array-like, shape (n_epochs, n_chans, n_times)
+            Epochs, in any form that fit takes.
         k : int
             Between 1 and the number of classes.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
 
         Returns
         -------
@@ -199,12 +205,14 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
 
         Parameters
         ----------
-        X, subject
-            As in :meth:`predict`.
+        X : array-like, shape (n_epochs, n_chans, n_times)
+            Epochs, in any form that fit takes.
         y : array-like, shape (n_epochs,)
             Classes, or stimulus ids where `concepts` gives their class.
         sample_weight : array-like, shape (n_epochs,) | None
             Weight of each epoch.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
 
         Returns
         -------

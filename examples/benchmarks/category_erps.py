@@ -40,7 +40,7 @@ def in_bins(view, n_bins=25):
 
 def estimators(n_passes):
     """The ones compared, by name."""
-    network = {"max_epochs": n_passes, "lr": 1e-3, "batch_size": 64, "random_state": 0, "device": "cpu"}
+    network = {"max_epochs": n_passes, "lr": 1e-3, "batch_size": 256, "random_state": 0, "device": "cpu"}
     return {
         "LDA, shrinkage, 40 ms bins": make_pipeline(
             FunctionTransformer(in_bins), LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
