@@ -14,7 +14,7 @@ import skeegclip
 
 project = "skeegclip"
 author = "The skeegclip developers"
-copyright = author  # noqa: A001
+copyright = author
 version = release = skeegclip.__version__
 
 # -- extensions -------------------------------------------------------------------------------------
@@ -43,6 +43,7 @@ exclude_patterns = ["_build", "_ext", "_templates"]
 templates_path = ["_templates"]
 root_doc = "index"
 default_role = "code"
+myst_enable_extensions = ["deflist"]
 
 # -- API pages --------------------------------------------------------------------------------------
 
@@ -98,7 +99,14 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"installation": [], "quickstart": [], "which_estimator": [], "troubleshooting": [], "changelog": []}
+html_sidebars = {
+    "installation": [],
+    "quickstart": [],
+    "which_estimator": [],
+    "troubleshooting": [],
+    "changelog": [],
+    "design": [],
+}
 
 
 def _skip_foreign(app, what, name, obj, skip, options):

@@ -15,13 +15,19 @@ from skeegclip import EEGEncoder, EpochsView
 from skeegclip.datasets import make_things_like
 from skeegclip.preprocessing import average_repetitions
 
-POSTERIOR = "P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO3 POz PO4 PO8 O1 Oz O2".split()
-
 data = make_things_like(
-    n_train_concepts=200, n_images_per_concept=4, n_train_repetitions=4, n_test_concepts=2, snr=3, random_state=2
+    n_train_concepts=200,
+    n_images_per_concept=4,
+    n_train_repetitions=4,
+    n_test_concepts=2,
+    snr=3,
+    random_state=2,
 )
-view = EpochsView.from_arrays(data.X, stimulus=data.y, info=data.info, rows=pd.DataFrame({"split": data.split}))
-view = view.select(split="train").pick(POSTERIOR).crop(0.05, 0.6)
+view = EpochsView.from_arrays(
+    data.X, stimulus=data.y, info=data.info, rows=pd.DataFrame({"split": data.split})
+)
+posterior = [name for name in view.ch_names if name.startswith(("P", "O"))]
+view = view.select(split="train").pick(posterior).crop(0.05, 0.6)
 X, y, _ = average_repetitions(view, view.stimulus)
 concept_of = dict(zip(data.y, data.concept, strict=True))
 concept = np.array([concept_of[stimulus] for stimulus in y])
@@ -54,7 +60,7 @@ scoring = {"accuracy": make_retrieval_scorer(n_way=50), "error": scaled_error}
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
 encoder = EEGEncoder(
-    "eegproject", targets=table, lr=1e-3, batch_size=128, max_epochs=20, validation=0.1, random_state=0
+    "eegproject", targets=table, lr=1e-3, batch_size=128, max_epochs=12, validation=0.1, random_state=0
 )
 lambdas = [0.0, 0.1, 0.5, 0.9, 1.0]
 search = GridSearchCV(
@@ -62,7 +68,7 @@ search = GridSearchCV(
     {"loss_weight": lambdas},
     scoring=scoring,
     refit="accuracy",
-    cv=GroupKFold(4, shuffle=True, random_state=0),
+    cv=GroupKFold(3, shuffle=True, random_state=0),
     error_score="raise",
 )
 search.fit(X, y, groups=concept)

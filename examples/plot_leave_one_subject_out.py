@@ -18,14 +18,13 @@ import pandas as pd
 from skeegclip import EEGEncoder, EpochsView, ImageRetriever
 from skeegclip.datasets import make_things_like
 
-POSTERIOR = "P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO3 POz PO4 PO8 O1 Oz O2".split()
-
 data = make_things_like(
     n_subjects=4, n_train_concepts=150, n_images_per_concept=2, n_test_concepts=50, snr=2, random_state=3
 )
 rows = pd.DataFrame({"split": data.split, "concept": data.concept})
 view = EpochsView.from_arrays(data.X, subject=data.subject, stimulus=data.y, info=data.info, rows=rows)
-view = view.pick(POSTERIOR).crop(0.05, 0.6)
+posterior = [name for name in view.ch_names if name.startswith(("P", "O"))]
+view = view.pick(posterior).crop(0.05, 0.6)
 view
 
 # %%
@@ -109,7 +108,9 @@ points = {
     "Ridge, new person": baseline["test_score"],
     "Ridge, same person": within["test_score"],
 }
-summary = pd.DataFrame({name: {"accuracy": scores.mean(), "chance": 1 / 50} for name, scores in points.items()}).T
+summary = pd.DataFrame(
+    {name: {"accuracy": scores.mean(), "chance": 1 / 50} for name, scores in points.items()}
+).T
 ax = plot_accuracy_bars(summary, points=points, label="Top-1 accuracy among 50")
 
 # %%

@@ -20,7 +20,9 @@ from skeegclip.datasets import make_things_like
 
 mne.set_log_level("WARNING")
 data = make_things_like(n_train_concepts=200, n_images_per_concept=4, n_test_concepts=50, random_state=0)
-metadata = pd.DataFrame({"stimulus": data.y, "concept": data.concept, "subject": data.subject, "split": data.split})
+metadata = pd.DataFrame(
+    {"stimulus": data.y, "concept": data.concept, "subject": data.subject, "split": data.split}
+)
 epochs = mne.EpochsArray(1e-6 * data.X, data.info, tmin=data.times[0], metadata=metadata)  # MNE wants volts
 epochs
 
@@ -57,7 +59,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skeegclip import EEGEncoder, ImageRetriever
 
-POSTERIOR = "P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO3 POz PO4 PO8 O1 Oz O2".split()
+POSTERIOR = [name for name in epochs.ch_names if name.startswith(("P", "O"))]
 
 
 def posterior_window(epochs):
@@ -88,12 +90,13 @@ retriever.encoder_.selection_
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
+window = posterior_window(test)
 ridge = clone(pipeline).set_params(retriever__encoder=Ridge(3e4)).fit(train, train.metadata["stimulus"])
 pd.DataFrame(
     {
         name: {
             "top-1": decoder.score(test, test.metadata["stimulus"]),
-            "mean rank of 50": decoder["retriever"].rank(posterior_window(test), test.metadata["stimulus"]).mean(),
+            "mean rank of 50": decoder["retriever"].rank(window, test.metadata["stimulus"]).mean(),
         }
         for name, decoder in {"EEGEncoder": pipeline, "Ridge": ridge}.items()
     }

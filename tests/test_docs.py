@@ -22,7 +22,12 @@ PAGES = sorted(
 
 
 def test_pages_with_code_are_found() -> None:
-    assert {"quickstart.rst", "user_guide/data.rst", "user_guide/evaluation.rst", "user_guide/losses.rst"} <= set(PAGES)
+    assert {
+        "quickstart.rst",
+        "user_guide/data.rst",
+        "user_guide/evaluation.rst",
+        "user_guide/losses.rst",
+    } <= set(PAGES)
 
 
 @pytest.mark.parametrize("page", PAGES)

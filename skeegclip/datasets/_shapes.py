@@ -1,4 +1,4 @@
-"""Signed distance functions of the shapes that are drawn: negative inside, in units of the shape's radius."""
+"""The shapes that are drawn, as distances from their edge (about): negative inside, in radii of the shape."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_concepts_are_disjoint_and_tables_cover_them(data):
 
 
 def test_same_seed_same_bits_and_no_global_state():
-    state = np.random.get_state()[1].copy()
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
     first, again = (make_things_like(**SMALL, random_state=3) for _ in range(2))
     other = make_things_like(**SMALL, random_state=4)
     np.testing.assert_array_equal(first.X, again.X)
@@ -73,7 +73,7 @@ def test_same_seed_same_bits_and_no_global_state():
     np.testing.assert_array_equal(first.images.lookup(first.y), again.images.lookup(again.y))
     assert not np.array_equal(first.X, other.X)
     assert not np.array_equal(make_things_like(**SMALL).X, make_things_like(**SMALL).X)
-    np.testing.assert_array_equal(np.random.get_state()[1], state)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
 
 @pytest.mark.parametrize("modality", ["eeg", "meg"])
@@ -116,8 +116,7 @@ def test_size_of_the_signals(data):
     assert 8 < noise < 12  # microvolts
     spread = np.linalg.norm(data.truth.patterns[0], axis=0).max()
     assert 2 < spread < 15
-    covariance = np.cov(data.X[:, :, 60])  # after the responses
-    covariance = np.cov(data.X[:, :, 60].T)
+    covariance = np.cov(data.X[:, :, 60].T)  # after the responses
     expected = data.truth.noise_cov[0]
     assert np.abs(covariance - expected).max() < 0.15 * expected.max()
 
@@ -126,12 +125,15 @@ def test_noise_is_stronger_at_low_frequencies(data):
     after = data.X[:, :, data.times >= 0.5]
     power = (np.abs(np.fft.rfft(after, axis=2)) ** 2).mean(axis=(0, 1))
     frequency = np.fft.rfftfreq(after.shape[2], 0.01)
-    low, alpha, high = (power[(frequency > a) & (frequency < b)].mean() for a, b in ((2, 6), (9, 11), (30, 45)))
+    low, alpha, high = (
+        power[(frequency > a) & (frequency < b)].mean() for a, b in ((2, 6), (9, 11), (30, 45))
+    )
     assert low > 4 * high
     assert alpha > 6 * high
 
 
 def test_planted_windows(data):
+    assert data.truth.windows == {"low_level": (0.08, 0.25), "high_level": (0.15, 0.45)}
     kinds = data.truth.feature_kinds
     for kind, (start, stop) in data.truth.windows.items():
         outside = (data.times < start) | (data.times > stop)
