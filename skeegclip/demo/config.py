@@ -48,8 +48,8 @@ FULL = Config(
         "n_test_repetitions": 8,
     },
     encoders={
-        "ATM-S": {"net": "atm-s", "max_epochs": 15, **_TRAINING},
-        "NICE": {"net": "nice", "max_epochs": 15, **_TRAINING},
+        "ATM-S": {"net": "atm-s", "max_epochs": 11, **_TRAINING},
+        "NICE": {"net": "nice", "max_epochs": 11, **_TRAINING},
     },
 )
 QUICK = Config(
@@ -62,7 +62,7 @@ QUICK = Config(
         "n_test_repetitions": 8,
     },
     encoders={
-        "ATM-S": {"net": "atm-s", "max_epochs": 8, **_TRAINING},
-        "NICE": {"net": "nice", "max_epochs": 8, **_TRAINING},
+        "ATM-S": {"net": "atm-s", "max_epochs": 5, **_TRAINING},
+        "NICE": {"net": "nice", "max_epochs": 5, **_TRAINING},
     },
 )
