@@ -36,17 +36,8 @@ table
 # epochs, so it is done before, not inside a Pipeline.
 from skeegclip.preprocessing import average_repetitions
 
-
-def averaged(epochs):
-    """Average the repetitions of each stimulus; Epochs in, Epochs out."""
-    known = epochs.metadata
-    X, stimulus, subject = average_repetitions(epochs.get_data(), known["stimulus"], known["subject"])
-    known = pd.DataFrame({"stimulus": stimulus, "subject": subject})
-    return mne.EpochsArray(X, epochs.info, tmin=epochs.tmin, metadata=known)
-
-
-train = averaged(epochs["split == 'train'"])
-test = averaged(epochs["split == 'test'"])
+parts = {part: epochs[f"split == '{part}'"] for part in ("train", "test")}
+train, test = (average_repetitions(part, part.metadata["stimulus"])[0] for part in parts.values())
 len(train), len(test)
 
 # %%

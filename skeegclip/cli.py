@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -65,4 +66,7 @@ def demo(
 
 def main() -> None:
     """Run the command line."""
+    # torch's threads otherwise spin while they wait for each other: where another program has one of two cores,
+    # a step of training then takes ten times as long. Read when torch is imported, so it must be said before.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     app(prog_name="skeegclip")

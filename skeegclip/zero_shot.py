@@ -224,7 +224,8 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
         if self.concepts is not None and not all(label in known for label in truth.tolist()):
             truth = self._relabel(truth)
         missing = sorted({str(label) for label in truth.tolist() if label not in known})
-        if missing and self.candidates is not None:
+        # Without candidates a few new labels are mere errors, as in any classifier; only new ones are a mistake.
+        if missing and (self.candidates is not None or not known.intersection(truth.tolist())):
             raise ValueError(
                 f"y holds {len(missing)} classes that are not among the {len(known)} candidates"
                 f" (first: {missing[0]!r}): they could never be named. Add them to candidates, or pass concepts=."

@@ -389,8 +389,8 @@ def _double(X):
 def test_grid_search_over_lambda_and_over_nets(data):
     X, y, _, table = data
     grid = {"loss_weight": [0.5, 1.0], "net": ["eegproject", "nice"]}
+    search = GridSearchCV(make(table, max_epochs=2), grid, cv=GroupKFold(2), error_score="raise")
     with pytest.warns(UserWarning, match="too short"):
-        search = GridSearchCV(make(table, max_epochs=2), grid, cv=GroupKFold(2), error_score="raise")
         search.fit(X, y, groups=y)
     assert len(search.cv_results_["params"]) == 4
     assert search.best_estimator_.transform(X).shape == (72, N_DIMS)
@@ -530,7 +530,9 @@ def test_nan_in_a_view_is_found_where_it_is_read(data):
         make(table).fit(view, y)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:braindecode", "ignore:Parameter .final_layer:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:braindecode", "ignore:Parameter .final_layer:DeprecationWarning"
+)
 @pytest.mark.parametrize("name", ["EEGNet", "ShallowFBCSPNet"])
 def test_braindecode_models_by_name(data, name):
     X, y, subject, table = data

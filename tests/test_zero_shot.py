@@ -200,6 +200,10 @@ def test_classes_that_could_never_be_named_are_refused(world):
     classifier.fit(world["X"], world["y"])
     with pytest.raises(ValueError, match="1 classes that are not among the 30 candidates .first: 'teapot'"):
         classifier.score(world["X"][:2], ["concept_00", "teapot"])
+    seen = ZeroShotClassifier(ridge(), targets=world["images"]).fit(world["X"][:60], world["y"][:60])
+    assert seen.score(world["X"][59:61], world["y"][59:61]) <= 0.5
+    with pytest.raises(ValueError, match="30 classes that are not among the 60 candidates"):
+        seen.score(world["X"][60:], world["y"][60:])
 
 
 @pytest.mark.parametrize(

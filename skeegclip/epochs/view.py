@@ -239,6 +239,28 @@ class EpochsView:
             )
         return self.read(np.arange(len(self))).astype(dtype or np.float32, copy=False)
 
+    def with_data(self, X: np.ndarray, positions: Any) -> EpochsView:
+        """Make a view of new data in memory, with the channels and times of this one.
+
+        Parameters
+        ----------
+        X : ndarray, shape (k, n_chans, n_times)
+            The new data.
+        positions : sequence of int, shape (k,)
+            Rows of this view whose columns the new rows take over.
+
+        Returns
+        -------
+        EpochsView
+            The new view.
+        """
+        import mne
+
+        rows = self.rows.iloc[positions]
+        info = None if self._info is None else mne.pick_info(self._info, self._chans)
+        tmin = float(self.times[0]) if info is not None else 0.0
+        return self.from_arrays(X, info=info, tmin=tmin, rows=rows)
+
     def select(self, **columns: Any) -> EpochsView:
         """Keep the rows whose columns have the given values.
 

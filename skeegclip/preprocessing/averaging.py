@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.inputs import as_subject
+from .._utils.inputs import as_subject, is_view, read_epochs
 from .._utils.params import check_number
 from .._utils.seeding import draw_seed
 
 
 def average_repetitions(
     X: Any, y: Any, subject: Any = None, n: int | None = None, random_state: Any = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Average the epochs that show one stimulus to one subject.
 
     Averaging changes the number of epochs, so it is a function to call before fitting or scoring, not a step of a
@@ -21,12 +21,12 @@ def average_repetitions(
 
     Parameters
     ----------
-    X : array-like, shape (n_epochs, ...)
+    X : array-like, shape (n_epochs, ...) | EpochsView | Epochs
         Epochs.
     y : array-like, shape (n_epochs,)
         Stimulus of each epoch.
     subject : array-like of str, shape (n_epochs,) | str | None
-        Subject of each epoch. None treats all epochs as one subject's.
+        Subject of each epoch, where X does not carry it. Without any, all epochs count as one subject's.
     n : int | None
         Average only `n` repetitions of each stimulus, drawn without replacement. None averages all.
     random_state : int | RandomState | Generator | None
@@ -34,13 +34,14 @@ def average_repetitions(
 
     Returns
     -------
-    X : ndarray, shape (n_groups, ...)
+    X : ndarray, shape (n_groups, ...) | EpochsView | EpochsArray
         Means, one for each pair of subject and stimulus, in the order in which the pairs first appear. Floating types
-        are kept, others become float64.
+        are kept, others become float64. A view stays a view and Epochs stay Epochs, with the columns (metadata) of
+        each pair's first epoch.
     y : ndarray, shape (n_groups,)
         Stimulus of each mean.
     subject : ndarray of str, shape (n_groups,) | None
-        Subject of each mean; None if `subject` is.
+        Subject of each mean; None where none is known.
 
     Raises
     ------
@@ -58,10 +59,14 @@ def average_repetitions(
     >>> X_mean.ravel(), y_mean
     (array([2., 6.]), array(['cat', 'dog'], dtype='<U3'))
     """
-    X, y = _as_array(X), np.asarray(y)
-    if y.shape != X.shape[:1]:
+    y = np.asarray(y)
+    is_epochs = hasattr(X, "metadata") and hasattr(X, "get_data")
+    if is_view(X) or is_epochs:
+        subject = read_epochs(X, subject).subject
+    values = X if is_view(X) else X.get_data(verbose=False) if is_epochs else _as_array(X)
+    if y.shape != values.shape[:1]:
         raise ValueError(
-            f"y must hold one stimulus per epoch, shape {X.shape[:1]}, got {y.shape}. Pass the ids of these epochs."
+            f"y must hold one stimulus per epoch, shape {values.shape[:1]}, got {y.shape}. Pass the ids of these epochs."
         )
     check_number("n", n, low=1, integer=True, none=True)
     if subject is not None:
@@ -69,12 +74,23 @@ def average_repetitions(
     groups = _groups(y, subject)
     if n is not None:
         groups = _drawn(groups, n, y, np.random.default_rng(draw_seed(random_state)))
-    dtype = X.dtype if np.issubdtype(X.dtype, np.floating) else np.float64
-    means = np.empty((len(groups), *X.shape[1:]), dtype=dtype)
+    dtype = values.dtype if np.issubdtype(values.dtype, np.floating) else np.float64
+    means = np.empty((len(groups), *values.shape[1:]), dtype=dtype)
     for mean, rows in zip(means, groups, strict=True):
-        np.mean(X[rows], axis=0, out=mean)
+        # A group at a time: a view may be larger than memory.
+        np.mean(np.asarray(values[rows]), axis=0, out=mean)
     firsts = [rows[0] for rows in groups]
-    return means, y[firsts], None if subject is None else subject[firsts]
+    y, subject = y[firsts], None if subject is None else subject[firsts]
+    if is_view(X):
+        return X.with_data(means, firsts), y, subject
+    return (_as_epochs(means, X, firsts) if is_epochs else means), y, subject
+
+
+def _as_epochs(means: np.ndarray, epochs: Any, firsts: list[int]) -> Any:
+    import mne
+
+    metadata = None if epochs.metadata is None else epochs.metadata.iloc[firsts].reset_index(drop=True)
+    return mne.EpochsArray(means, epochs.info, tmin=epochs.tmin, metadata=metadata, verbose=False)
 
 
 def _as_array(X: Any) -> np.ndarray:

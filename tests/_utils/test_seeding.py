@@ -16,9 +16,14 @@ def test_seeded_block_repeats_and_leaves_the_global_generator():
 
 def test_generator_is_restored_after_an_error():
     before = torch.get_rng_state()
-    with pytest.raises(RuntimeError, match="stop"), seeded_torch(3, "cpu"):
-        torch.rand(4)
-        raise RuntimeError("stop")
+
+    def fail():
+        with seeded_torch(3, "cpu"):
+            torch.rand(4)
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
     assert torch.equal(torch.get_rng_state(), before)
 
 

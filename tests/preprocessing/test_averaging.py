@@ -73,3 +73,38 @@ def test_bad_input_is_refused(epochs, change, error, match):
     X, y, _ = epochs
     with pytest.raises(error, match=match):
         average_repetitions(**{"X": X, "y": y, **change})
+
+
+def test_views_stay_views_and_epochs_stay_epochs():
+    import mne
+    import pandas as pd
+
+    from skeegclip import EpochsView
+
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((6, 2, 5)).astype(np.float32)
+    y, subject = np.array(list("aabbab")), np.array(["s1", "s1", "s1", "s1", "s2", "s2"])
+    expected, y_mean, subject_mean = average_repetitions(X, y, subject)
+    info = mne.create_info(["Oz", "Pz"], 100.0, "eeg")
+    rows = pd.DataFrame({"stimulus": y, "subject": subject, "repetition": range(6)})
+
+    view = EpochsView.from_arrays(X, info=info, tmin=-0.02, rows=rows)[::-1].pick(["Pz"]).crop(0)
+    got, y_view, subject_view = average_repetitions(view, y[::-1])
+    assert isinstance(got, EpochsView)
+    np.testing.assert_allclose(np.asarray(got), expected[::-1][:, [1], 2:], rtol=1e-6)
+    assert got.subject.tolist() == subject_view.tolist() == subject_mean[::-1].tolist()
+    assert (y_view.tolist(), got.rows["repetition"].tolist()) == (y_mean[::-1].tolist(), [5, 4, 3, 1])
+    assert got.ch_names == ("Pz",)
+    np.testing.assert_allclose(got.times, [0, 0.01, 0.02], atol=1e-12)
+
+    epochs = mne.EpochsArray(1e-6 * X, info, tmin=-0.02, metadata=rows, verbose=False)
+    got, y_epochs, subject_epochs = average_repetitions(epochs, y)
+    np.testing.assert_allclose(got.get_data(units="uV"), expected, rtol=1e-6)
+    assert got.metadata["repetition"].tolist() == [0, 2, 4, 5]
+    assert (y_epochs.tolist(), subject_epochs.tolist(), got.tmin) == (
+        y_mean.tolist(),
+        subject_mean.tolist(),
+        -0.02,
+    )
+    with pytest.raises(ValueError, match="disagrees"):
+        average_repetitions(epochs, y, subject="s3")
