@@ -34,8 +34,6 @@ def test_estimator_checks(estimator, check):
 
 
 @pytest.mark.slow
-@parametrize_with_checks(
-    [EEGEncoder(), ZeroShotClassifier(EEGEncoder(random_state=0, lr=3e-3), temperature=1.0)]
-)
+@parametrize_with_checks([EEGEncoder(), ImageRetriever(EEGEncoder(random_state=0))])
 def test_default_estimators(estimator, check):
     check(estimator)

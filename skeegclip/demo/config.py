@@ -38,7 +38,8 @@ class Config:
     n_shown: int = 6
 
 
-# Passes, learning rate and single trials (against averaged ones) were chosen on held-out training concepts.
+# Learning rate and single trials (against averaged ones) were chosen on held-out training concepts; the passes
+# are as many as the time allows.
 FULL = Config(
     name="full",
     data={

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def shape_of(concept: str) -> str:
     return concept.partition("_on_")[0].rpartition("_")[2]
 
 
-def _png(figure: Figure) -> bytes:
+def _png(figure: Any) -> bytes:
     buffer = io.BytesIO()
     # Without the date and version of the drawing program equal figures are equal files.
     figure.savefig(buffer, format="png", dpi=220, metadata={"Software": None})

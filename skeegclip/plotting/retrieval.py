@@ -106,7 +106,7 @@ def _table(values: Any, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def _wrapped(name: str) -> str:
-    return "\n".join(textwrap.wrap(name.replace("_", " "), width=12))
+    return "\n".join(textwrap.wrap(name.replace("_", " "), width=10))
 
 
 def _ordinal(number: int) -> str:

@@ -140,10 +140,10 @@ def test_scores_follow_from_the_similarity(demo):
 
 
 def test_something_is_learned(demo):
-    # With this signal a decoder that is trained and scored on the right rows is far above the chance of one in 12.
+    # With this signal a decoder that is trained and scored on the right rows is far above the chance of a half.
     records = demo[3]["accuracy"]
-    for task, least in (("retrieval", 0.25), ("naming", 0.2)):
-        assert next(r for r in records[task]["Ridge"] if (r["n_way"], r["k"]) == (12, 1))["accuracy"] >= least
+    for task in ("retrieval", "naming"):
+        assert next(r for r in records[task]["Ridge"] if (r["n_way"], r["k"]) == (2, 1))["accuracy"] >= 0.65
 
 
 def test_selection_is_told(demo):
