@@ -176,7 +176,7 @@ def test_retrieval_grid():
         "0.30",
         "0.20",
         "0.10",
-        "an ice cream",
+        "an ice\ncream",
         "0.33",
         "0.22",
         "0.11",
