@@ -140,3 +140,32 @@ def test_bad_questions_are_refused(gallery, Z):
         retriever.rank(Z, gallery.ids[:2])
     with pytest.raises(TypeError, match="must hold strings"):
         retriever.score(Z, np.arange(50))
+
+
+def test_meg_decodes_from_epochs_to_pictures():
+    import mne
+
+    from skeegclip.datasets import make_things_like
+    from skeegclip.preprocessing import average_repetitions
+
+    data = make_things_like(
+        modality="meg",
+        n_train_concepts=20,
+        n_images_per_concept=2,
+        n_test_concepts=8,
+        n_test_repetitions=3,
+        snr=20,
+        random_state=0,
+    )
+    assert data.X.shape[1:] == (271, 201)
+    train = data.split == "train"
+    # MNE holds tesla; what the estimators read is femtotesla, as simulated.
+    test = mne.EpochsArray(1e-15 * data.X[~train], data.info, verbose=False)
+    test, y_test, _ = average_repetitions(test, data.y[~train])
+    encoder = EEGEncoder("eegproject", lr=1e-3, max_epochs=10, batch_size=32, random_state=0, device="cpu")
+    retriever = ImageRetriever(
+        encoder, targets=data.image_embeddings, gallery=data.image_embeddings.subset(y_test)
+    ).fit(data.X[train], data.y[train])
+    array = 1e15 * test.get_data()
+    np.testing.assert_array_equal(retriever.predict(test), retriever.predict(array.astype(np.float32)))
+    assert retriever.score(test, y_test) > 0.2

@@ -94,7 +94,7 @@ def _nearest_colour(angle: np.ndarray) -> np.ndarray:
 
 
 def _shape_directions() -> np.ndarray:
-    """Twelve unit vectors in four dimensions: half the vertices of the 24-cell, one of each opposite pair's sign."""
+    """Twelve unit vectors in four dimensions: of each opposite pair of the 24-cell's vertices, one."""
     vertices = []
     for i in range(4):
         for j in range(i + 1, 4):

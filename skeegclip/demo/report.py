@@ -34,6 +34,11 @@ decoder.fit(data.X[train], data.y[train])
 print(decoder.score(X_test, y_test))
 """
 
+_QUICK_REMARK = (
+    "This was the quick demo: too few trials and passes for the networks, so a plain ridge regression may well beat"
+    " them. Leave out <code>--quick</code> for a fairer race."
+)
+
 
 def make_report(results: Results, figures: Mapping[str, bytes]) -> str:
     """Fill the template.
@@ -62,6 +67,7 @@ def make_report(results: Results, figures: Mapping[str, bytes]) -> str:
         first_accuracy=f"{percent(_best(results, first)['accuracy'])} %",
         n_test=n_test,
         chance=percent(1 / n_test),
+        remark=_QUICK_REMARK if config.name == "quick" else "",
         n_shown=min(config.n_shown, n_test),
         n_chans=results.shape["n_chans"],
         n_times=results.shape["n_times"],
@@ -136,7 +142,7 @@ def _cards(results: Results) -> Iterable[str]:
     for name in results.tables["retrieval"]:
         row = _best(results, name)
         yield _card(name, percent(row["accuracy"]), _range(row))
-    yield _card("Knowing decoder", percent(results.data.truth.accuracy), "upper reference", "reference")
+    yield _card("Knowing", percent(results.data.truth.accuracy), "upper reference", "reference")
 
 
 def _card(name: str, value: str, below: str, kind: str = "") -> str:
