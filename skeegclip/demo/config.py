@@ -51,14 +51,14 @@ FULL = Config(
     },
     encoders={
         "ATM-S": {**_ATM, "batch_size": 256, "max_epochs": 11},
-        "NICE": {**_NICE, "batch_size": 256, "max_epochs": 11},
+        "NICE": {**_NICE, "batch_size": 256, "max_epochs": 8},
     },
 )
 QUICK = Config(
     name="quick",
     data={
         "n_train_concepts": 200,
-        "n_images_per_concept": 4,
+        "n_images_per_concept": 3,
         "n_test_concepts": 200,
         "n_train_repetitions": 2,
         "n_test_repetitions": 8,

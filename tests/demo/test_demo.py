@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from skeegclip.demo.config import FULL, QUICK, Config
@@ -42,6 +43,15 @@ def run(folder, **kwargs):
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
         results = run_demo(prepare_folder(folder), TINY, **kwargs)
     return results, printed.getvalue()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Such small steps gain nothing from more threads, and wait for them where the cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
