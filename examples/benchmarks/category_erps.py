@@ -54,7 +54,7 @@ def estimators(n_passes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("path", help="erps.npz")
-    parser.add_argument("--passes", type=int, default=30, help="training passes of the networks")
+    parser.add_argument("--passes", type=int, default=20, help="training passes of the networks")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
     view, y = load(args.path)
