@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# The workers share the cores: with threads of their own on top they would wait for each other. Read when torch and
+# numpy are loaded, and handed on to workers and subprocesses.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 
