@@ -19,6 +19,7 @@ from ._utils.inputs import read_epochs
 from ._utils.validation import unchanged_on_error
 from .embeddings import EmbeddingTable, class_codes
 from .embeddings._ids import as_ids
+from .embeddings.table import check_table
 from .metrics._fitted import find_table
 
 
@@ -99,10 +100,7 @@ class EmbeddingComposite(BaseEstimator):
     def _given_table(self) -> EmbeddingTable | None:
         """Own targets, else the encoder's."""
         if self.targets is not None:
-            if not hasattr(self.targets, "lookup"):
-                raise TypeError(
-                    f"targets must be an EmbeddingTable or None, got {type(self.targets).__name__}."
-                )
+            check_table("targets", self.targets)
             return self.targets
         return None if self._is_passthrough() else find_table(self.encoder)
 

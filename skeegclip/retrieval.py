@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted
 
 from ._composite import EmbeddingComposite, check_width
 from ._utils.params import check_number, check_option
 from .embeddings import EmbeddingTable
 from .embeddings._ids import as_ids, positions
-from .metrics import cosine_similarity, ranks
+from .embeddings.table import check_table
+from .metrics import ranks
 from .metrics.ranking import n_way_probability
 
 _BLOCK = 2**24  # similarities held at once (64 MB)
@@ -104,7 +107,7 @@ class ImageRetriever(EmbeddingComposite):
         check_option("index", self.index, ["auto", "exact"])
         check_number("n_retrieved", self.n_retrieved, low=1, integer=True)
         if self.gallery is not None:
-            _check_gallery(self.gallery)
+            check_table("gallery", self.gallery)
         self._fit_encoder(X, y, subject)
         self.added_: list[EmbeddingTable] = []
         return self
@@ -128,7 +131,7 @@ class ImageRetriever(EmbeddingComposite):
             If an id is in the gallery already, or the vectors are of another width.
         """
         check_is_fitted(self, "encoder_")
-        _check_gallery(table)
+        check_table("gallery", table)
         ids, vectors = self._gallery()
         check_width(table.vectors, vectors, "gallery vectors")
         known = set(ids.tolist()).intersection(table.ids.tolist())
@@ -239,9 +242,8 @@ class ImageRetriever(EmbeddingComposite):
         text = [str(label) for label in wanted.tolist()]
         position = {str(label): row for row, label in enumerate(ids.tolist())}
         target = positions(position, text, name="y", what="gallery")
-        step = max(1, _BLOCK // len(ids))
-        for start in range(0, len(z), step):
-            yield cosine_similarity(z[start : start + step], vectors), target[start : start + step]
+        for rows, similarity in _cosines(z, vectors):
+            yield similarity, target[rows]
 
     def _gallery(self) -> tuple[np.ndarray, np.ndarray]:
         """Ids (or labels) and vectors of all images searched."""
@@ -264,19 +266,21 @@ class ImageRetriever(EmbeddingComposite):
         return self.gallery is not None
 
 
-def _check_gallery(table: Any) -> None:
-    if not hasattr(table, "lookup"):
-        raise TypeError(f"gallery must be an EmbeddingTable or None, got {type(table).__name__}.")
+def _cosines(z: np.ndarray, vectors: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Cosines with all vectors, for a bounded block of rows at a time; the gallery is normalised once."""
+    dtype = np.result_type(z, vectors)
+    z, vectors = (normalize(part.astype(dtype, copy=False)) for part in (z, vectors))
+    step = max(1, _BLOCK // len(vectors))
+    for start in range(0, len(z), step):
+        rows = slice(start, start + step)
+        yield rows, z[rows] @ vectors.T
 
 
 def _nearest(z: np.ndarray, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Columns and cosines of the k nearest vectors of each row, best first."""
     columns = np.empty((len(z), k), dtype=np.intp)
     cosines = np.empty((len(z), k), dtype=np.float32)
-    step = max(1, _BLOCK // len(vectors))
-    for start in range(0, len(z), step):
-        rows = slice(start, start + step)
-        similarity = cosine_similarity(z[rows], vectors)
+    for rows, similarity in _cosines(z, vectors):
         if k < similarity.shape[1]:
             # Sorted columns, so that the stable sort below breaks ties by place in the gallery.
             part = np.sort(np.argpartition(-similarity, k - 1, axis=1)[:, :k], axis=1)

@@ -13,6 +13,7 @@ from ._composite import EmbeddingComposite, check_width
 from ._utils.params import check_number
 from .embeddings import EmbeddingTable
 from .embeddings._ids import mapping_to_array
+from .embeddings.table import check_table
 from .metrics import cosine_similarity
 
 _DEFAULT_TEMPERATURE = 0.07
@@ -112,10 +113,8 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
             If ids are not in the targets.
         """
         check_number("temperature", self.temperature, low=0, open_low=True, none=True)
-        if self.candidates is not None and not hasattr(self.candidates, "lookup"):
-            raise TypeError(
-                f"candidates must be an EmbeddingTable or None, got {type(self.candidates).__name__}."
-            )
+        if self.candidates is not None:
+            check_table("candidates", self.candidates)
         self._fit_encoder(X, y, subject)
         return self
 

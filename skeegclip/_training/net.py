@@ -10,7 +10,9 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
 
-from .loader import BatchLoader, EpochsDataset
+from .._utils.inputs import is_view
+from .._utils.validation import check_finite
+from .loader import EpochsDataset
 
 
 class EncoderNet(NeuralNet):
@@ -103,9 +105,6 @@ def top1(z: torch.Tensor, dataset: EpochsDataset) -> float:
 
 def embed(net: EncoderNet, X: Any, subject: Any, batch_size: int = 512) -> torch.Tensor:
     """Embeddings of all epochs, in order, on the CPU."""
-    from .._utils.inputs import is_view
-    from .._utils.validation import check_finite
-
     net.module_.eval()
     parts = []
     with torch.inference_mode():
@@ -120,6 +119,3 @@ def embed(net: EncoderNet, X: Any, subject: Any, batch_size: int = 512) -> torch
             codes = torch.from_numpy(subject[start:stop]).to(net.device)
             parts.append(net.infer({"x": torch.from_numpy(block).to(net.device), "subject": codes}).cpu())
     return torch.cat(parts)
-
-
-__all__ = ["BatchLoader", "EncoderNet", "embed", "top1"]

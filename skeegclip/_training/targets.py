@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target
 
 from ..embeddings._ids import as_ids
-from ..embeddings.table import is_table
+from ..embeddings.table import check_table
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ def _from_ids(array: np.ndarray, n_rows: int, table: Any, text_table: Any) -> Ta
             "targets is None, but y holds stimulus ids: there is no vector to learn. Pass targets=EmbeddingTable(...),"
             " or y as the embedding matrix (n_epochs, n_dims)."
         )
-    _check_table("targets", table)
+    check_table("targets", table)
     ids, stimulus = np.unique(as_ids(array, name="y"), return_inverse=True)
     vectors = table.lookup(ids)
     text = None
     if text_table is not None:
-        _check_table("text_targets", text_table)
+        check_table("text_targets", text_table)
         text = text_table.lookup(ids)
         if text.shape != vectors.shape:
             raise ValueError(
@@ -101,11 +101,6 @@ def _from_ids(array: np.ndarray, n_rows: int, table: Any, text_table: Any) -> Ta
             )
     codes = bool(getattr(table, "meta", {}).get("class_codes", False))
     return Targets(vectors, stimulus.astype(np.int64), text, codes)
-
-
-def _check_table(name: str, table: Any) -> None:
-    if not is_table(table):
-        raise TypeError(f"{name} must be an EmbeddingTable or None, got {type(table).__name__}.")
 
 
 def _same_length(n_y: int, n_rows: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.persistence import write_whole
-from ._ids import as_ids, mapping_to_array, positions, unique_ids
+from ._ids import mapping_to_array, positions, unique_ids
 
 _FORMAT = "skeegclip-embedding-table-1"
 
@@ -273,9 +273,7 @@ def _restore(ids: np.ndarray, vectors: np.ndarray, meta: dict) -> EmbeddingTable
     return table
 
 
-def is_table(targets: Any) -> bool:
-    """Whether `targets` can look ids up (an EmbeddingTable or a duck like it)."""
-    return hasattr(targets, "lookup") and hasattr(targets, "ids")
-
-
-__all__ = ["EmbeddingTable", "as_ids", "is_table"]
+def check_table(name: str, table: Any) -> None:
+    """Refuse what cannot look ids up (an EmbeddingTable can, and a duck like it)."""
+    if not (hasattr(table, "lookup") and hasattr(table, "ids")):
+        raise TypeError(f"{name} must be an EmbeddingTable or None, got {type(table).__name__}.")
