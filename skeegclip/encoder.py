@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._sharing import SharedEncoder
 from ._utils.params import check_number, check_option
 from ._utils.validation import check_epochs, unchanged_on_error
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 _REQUESTS = {"subject": True}
 
 
-class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, BaseEstimator):
+class EEGEncoder(
+    SharedEncoder, ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, BaseEstimator
+):
     """Map EEG or MEG epochs into the space of image embeddings.
 
     A network is trained so that the embedding of an epoch lies near that of the picture that was shown:
@@ -361,50 +363,6 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         code = np.searchsorted(self.subjects_, subject).clip(max=len(self.subjects_) - 1)
         return np.where(self.subjects_[code] == subject, code, -1).astype(np.int64)
 
-    # -- sharing ------------------------------------------------------------------------------------
-
-    def save(self, folder: str | os.PathLike) -> None:
-        """Write the fitted encoder to a folder: ``encoder.json``, ``weights.safetensors`` and its targets.
-
-        Parameters
-        ----------
-        folder : path-like
-            Made if missing; files of an earlier save are replaced.
-
-        Raises
-        ------
-        NotFittedError
-            If the encoder is not fitted.
-        TypeError
-            If a parameter has no place in a JSON file.
-        """
-        from ._training.sharing import save_encoder
-
-        check_is_fitted(self, "net_")
-        save_encoder(self, folder)
-
-    @classmethod
-    def load(cls, folder: str | os.PathLike, *, net: type | None = None, device: str = "auto") -> EEGEncoder:
-        """Read an encoder that :meth:`save` wrote.
-
-        Parameters
-        ----------
-        folder : path-like
-            The folder.
-        net : type | None
-            The network class, where it was given as a class of your own: a file must not name code to import.
-        device : str
-            Torch device to put it on.
-
-        Returns
-        -------
-        EEGEncoder
-            Gives the same embeddings as the one saved.
-        """
-        from ._training.sharing import load_encoder
-
-        return load_encoder(cls, folder, net=net, device=device)
-
     # -- scikit-learn -------------------------------------------------------------------------------
 
     @property
@@ -422,23 +380,3 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         # cosine of numbers is plus or minus one.
         tags.regressor_tags.poor_score = True
         return tags
-
-    def __getstate__(self) -> dict:
-        # Weights travel as arrays and the network is rebuilt: parametrised modules cannot be pickled, and a
-        # model trained on a GPU must open where there is none.
-        state = dict(super().__getstate__())
-        net = state.pop("net_", None)
-        if net is not None:
-            from ._training.sharing import weights_of
-
-            state["_weights"] = weights_of(net)
-        return state
-
-    def __setstate__(self, state: dict) -> None:
-        state = dict(state)
-        weights = state.pop("_weights", None)
-        super().__setstate__(state)
-        if weights is not None:
-            from ._training.sharing import rebuild_net
-
-            self.net_ = rebuild_net(self._spec, weights, device=self.device, precision=self.precision)

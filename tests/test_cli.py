@@ -132,14 +132,16 @@ def test_ctrl_c_in_the_middle(tmp_path):
         text=True,
     )
     said = ""
-    for line in process.stderr:  # once training began, everything is imported
+    for line in process.stderr:
         said += line
         if "Training" in line:
             break
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     said += process.communicate(timeout=120)[1]
-    assert process.returncode == 130
+    # Where the interrupt lands in code run by exec(), as dataclasses do while they are imported, Python ends by the
+    # signal itself. Shells say 130 for both.
+    assert process.returncode in (130, -signal.SIGINT)
     assert "Stopped." in said
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []

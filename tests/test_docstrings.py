@@ -27,9 +27,11 @@ def public():
 def methods():
     for path, item in public().items():
         if inspect.isclass(item):
-            for name, member in vars(item).items():
-                if not name.startswith("_") and (
-                    inspect.isfunction(member) or isinstance(member, classmethod)
+            for name, member in inspect.getmembers(item):  # inherited from a private base class too
+                if (
+                    not name.startswith("_")
+                    and (inspect.isfunction(member) or inspect.ismethod(member))
+                    and member.__module__.startswith("skeegclip")
                 ):
                     yield f"{path}.{name}"
 

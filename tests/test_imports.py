@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "datasets": {"_utils", "epochs", "embeddings"},
     "_training": {"_version", "_utils", "epochs", "nets", "losses", "embeddings", "metrics"},
 }
-MAY_IMPORT["encoder"] = {"_training"} | MAY_IMPORT["_training"]
+MAY_IMPORT["_sharing"] = {"_training"} | MAY_IMPORT["_training"]
+MAY_IMPORT["encoder"] = {"_sharing"} | MAY_IMPORT["_sharing"]
 MAY_IMPORT["_composite"] = {"encoder"} | MAY_IMPORT["encoder"]
 MAY_IMPORT["zero_shot"] = MAY_IMPORT["retrieval"] = {"_composite"} | MAY_IMPORT["_composite"]
 MAY_IMPORT["plotting"] = {"zero_shot", "retrieval"} | MAY_IMPORT["zero_shot"]

@@ -42,6 +42,7 @@ def make_decoders(
     config: Config, data: Any, gallery_ids: np.ndarray, *, seed: int, verbose: int
 ) -> dict[str, Pipeline]:
     """Return unfitted pipelines by name; each ends in an ImageRetriever that searches the test pictures."""
+    import torch  # noqa: F401 (else the first training would be charged with loading it)
     from mne.decoding import Scaler
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
