@@ -1,0 +1,79 @@
+"""How an encoder travels: folders to share, and pickles."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Self
+
+from sklearn.utils.validation import check_is_fitted
+
+
+class SharedEncoder:
+    """Mixin of EEGEncoder: saving, loading and pickling."""
+
+    net_: Any
+    device: Any
+    precision: Any
+    _spec: tuple
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write the fitted encoder to a folder: ``encoder.json``, ``weights.safetensors`` and its targets.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made if missing; files of an earlier save are replaced.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted.
+        TypeError
+            If a parameter has no place in a JSON file.
+        """
+        from ._training.sharing import save_encoder
+
+        check_is_fitted(self, "net_")
+        save_encoder(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike, *, net: type | None = None, device: str = "auto") -> Self:
+        """Read an encoder that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        folder : path-like
+            The folder.
+        net : type | None
+            The network class, where it was given as a class of your own: a file must not name code to import.
+        device : str
+            Torch device to put it on.
+
+        Returns
+        -------
+        EEGEncoder
+            Gives the same embeddings as the one saved.
+        """
+        from ._training.sharing import load_encoder
+
+        return load_encoder(cls, folder, net=net, device=device)
+
+    def __getstate__(self) -> dict:
+        # Weights travel as arrays and the network is rebuilt: parametrised modules cannot be pickled, and a
+        # model trained on a GPU must open where there is none.
+        state = dict(super().__getstate__())  # type: ignore[arg-type]
+        net = state.pop("net_", None)
+        if net is not None:
+            from ._training.sharing import weights_of
+
+            state["_weights"] = weights_of(net)
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        state = dict(state)
+        weights = state.pop("_weights", None)
+        super().__setstate__(state)  # type: ignore[misc]
+        if weights is not None:
+            from ._training.sharing import rebuild_net
+
+            self.net_ = rebuild_net(self._spec, weights, device=self.device, precision=self.precision)
