@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any, Self
 
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 
-class SharedEncoder:
-    """Mixin of EEGEncoder: saving, loading and pickling."""
+class SharedEncoder(BaseEstimator):
+    """Base of EEGEncoder: saving, loading and pickling."""
 
     net_: Any
     device: Any
@@ -61,7 +62,7 @@ class SharedEncoder:
     def __getstate__(self) -> dict:
         # Weights travel as arrays and the network is rebuilt: parametrised modules cannot be pickled, and a
         # model trained on a GPU must open where there is none.
-        state = dict(super().__getstate__())  # type: ignore[arg-type]
+        state = dict(super().__getstate__())
         net = state.pop("net_", None)
         if net is not None:
             from ._training.sharing import weights_of
@@ -72,7 +73,7 @@ class SharedEncoder:
     def __setstate__(self, state: dict) -> None:
         state = dict(state)
         weights = state.pop("_weights", None)
-        super().__setstate__(state)  # type: ignore[misc]
+        super().__setstate__(state)
         if weights is not None:
             from ._training.sharing import rebuild_net
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._sharing import SharedEncoder
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 _REQUESTS = {"subject": True}
 
 
-class EEGEncoder(
-    SharedEncoder, ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, BaseEstimator
-):
+class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, SharedEncoder):
     """Map EEG or MEG epochs into the space of image embeddings.
 
     A network is trained so that the embedding of an epoch lies near that of the picture that was shown:
