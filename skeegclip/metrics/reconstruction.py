@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _PIXELS = 425  # side at which pixels are compared
+_CONSTANT = 1e-6  # spread, relative to the size of the values, that is only rounding
 PIXEL_METRICS = ("PixCorr", "SSIM")
 # Network, layer of those it gives, and how the correlations of features are summed up.
 NETWORK_METRICS = {
@@ -255,12 +256,23 @@ def _compare_pixels(
             real, last = square(read_picture(shown[owner], f"real[{owner}]"), _PIXELS), owner
         generated = square(read_picture(picture, row.name), _PIXELS)
         if "PixCorr" in values:
-            pair = _standardize(np.stack([real.ravel(), generated.ravel()]).astype(np.float64))
-            values["PixCorr"][i] = pair[0] @ pair[1]
+            values["PixCorr"][i] = _correlation(real, generated)
         if "SSIM" in values:
             values["SSIM"][i] = _ssim(real, generated)
         bar.update()
     return values
+
+
+def _correlation(real: np.ndarray, generated: np.ndarray) -> float:
+    a, b = (picture.ravel().astype(np.float64) for picture in (real, generated))
+    power = a @ a, b @ b
+    a -= a.mean()
+    b -= b.mean()
+    spread = a @ a, b @ b
+    # Resizing a picture of one colour leaves rounding, which would correlate with anything.
+    if any(own <= _CONSTANT**2 * whole for own, whole in zip(spread, power, strict=True)):
+        return 0.0
+    return float(a @ b / np.sqrt(spread[0] * spread[1]))
 
 
 def _ssim(real: np.ndarray, generated: np.ndarray) -> float:
@@ -327,6 +339,5 @@ def _standardize(features: np.ndarray) -> np.ndarray:
     """Rows of mean 0 and length 1, whose products are correlations; constant ones become 0."""
     centred = features - features.mean(axis=1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
-    # Resizing a picture of one colour leaves rounding, which would correlate with anything.
-    constant = length <= 1e-6 * np.linalg.norm(features, axis=1, keepdims=True)
+    constant = length <= _CONSTANT * np.linalg.norm(features, axis=1, keepdims=True)
     return centred / np.where(constant, np.inf, length)
