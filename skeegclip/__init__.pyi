@@ -1,6 +1,7 @@
 from . import datasets as datasets
 from . import embeddings as embeddings
 from . import epochs as epochs
+from . import generation as generation
 from . import losses as losses
 from . import metrics as metrics
 from . import nets as nets
@@ -10,6 +11,7 @@ from .embeddings import EmbeddingTable as EmbeddingTable
 from .embeddings import ImageTable as ImageTable
 from .encoder import EEGEncoder as EEGEncoder
 from .epochs import EpochsView as EpochsView
+from .generation import EEGImageReconstructor as EEGImageReconstructor
 from .retrieval import ImageRetriever as ImageRetriever
 from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
 
@@ -17,6 +19,7 @@ __version__: str
 
 __all__ = [
     "EEGEncoder",
+    "EEGImageReconstructor",
     "EmbeddingTable",
     "EpochsView",
     "ImageRetriever",
@@ -25,6 +28,7 @@ __all__ = [
     "datasets",
     "embeddings",
     "epochs",
+    "generation",
     "losses",
     "metrics",
     "nets",
