@@ -1,6 +1,7 @@
 from . import datasets as datasets
 from . import embeddings as embeddings
 from . import epochs as epochs
+from . import generation as generation
 from . import losses as losses
 from . import metrics as metrics
 from . import nets as nets
@@ -25,6 +26,7 @@ __all__ = [
     "datasets",
     "embeddings",
     "epochs",
+    "generation",
     "losses",
     "metrics",
     "nets",
