@@ -11,12 +11,14 @@ from .embeddings import EmbeddingTable as EmbeddingTable
 from .embeddings import ImageTable as ImageTable
 from .encoder import EEGEncoder as EEGEncoder
 from .epochs import EpochsView as EpochsView
+from .generation import DiffusionPrior as DiffusionPrior
 from .retrieval import ImageRetriever as ImageRetriever
 from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
 
 __version__: str
 
 __all__ = [
+    "DiffusionPrior",
     "EEGEncoder",
     "EmbeddingTable",
     "EpochsView",

@@ -1,1 +1,3 @@
-__all__ = []
+from .prior import DiffusionPrior as DiffusionPrior
+
+__all__ = ["DiffusionPrior"]
