@@ -68,7 +68,7 @@ def check_epochs(estimator: Any, X: Any, *, subject: Any = None, reset: bool) ->
         raise ValueError(f"X must have at least one channel and one time, got shape {tuple(array.shape)}.")
     if reset:
         estimator.n_chans_, estimator.n_times_in_, estimator.ch_names_ = n_chans, n_times, read.ch_names
-        _warn_volts(estimator, array)
+        warn_volts(array[: min(len(array), 64)], type(estimator).__name__, stacklevel=4)
     else:
         _compare(estimator, n_times, read.ch_names)
     return replace(read, X=array)
@@ -144,13 +144,13 @@ def _compare(estimator: Any, n_times: int, ch_names: tuple | None) -> None:
         )
 
 
-def _warn_volts(estimator: Any, array: Any) -> None:
-    sample = np.asarray(array[: min(len(array), 64)])
-    spread = float(np.std(sample, dtype=np.float64))
+def warn_volts(sample: Any, owner: str, stacklevel: int) -> None:
+    """Warn of epochs whose spread is far below that of microvolts."""
+    spread = float(np.std(np.asarray(sample), dtype=np.float64))
     if 0 < spread < _VOLTS_BELOW:
         warnings.warn(
-            f"X has a standard deviation of {spread:.1e}, which looks like volts (or tesla); {type(estimator).__name__}"
+            f"X has a standard deviation of {spread:.1e}, which looks like volts (or tesla); {owner}"
             " expects microvolts. Multiply by 1e6, or pass mne.Epochs, which are converted.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )

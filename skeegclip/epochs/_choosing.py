@@ -83,7 +83,7 @@ class Choosing(ViewBase):
         >>> view.pick(["Oz", "Pz"]).ch_names
         ('Oz', 'Pz')
         """
-        chosen = [channels] if isinstance(channels, str) else list(channels)
+        chosen: list[Any] = [channels] if isinstance(channels, str) else list(channels)
         if any(isinstance(channel, str) for channel in chosen):
             # Regions are those of the whole montage, so that they do not change when some channels are picked.
             chosen = find_channels(chosen, self.ch_names, self._info)

@@ -51,7 +51,9 @@ def draw_rows(
     check_number("n_draws", n_draws, low=1, integer=True)
     if n is None:
         if n_draws > 1:
-            raise ValueError(f"n_draws={n_draws} draws need n, the number of repetitions in each. Pass n=2, say.")
+            raise ValueError(
+                f"n_draws={n_draws} draws need n, the number of repetitions in each. Pass n=2, say."
+            )
         return groups
     short = [rows for rows in groups if len(rows) < n]
     if short:

@@ -52,4 +52,6 @@ def check_same_channels(read: Any, info: mne.Info, tmin: float) -> None:
                 f"X has a sampling rate of {read.info['sfreq']:g} Hz, but the store has {info['sfreq']:g} Hz. Resample."
             )
     if read.tmin is not None and abs(read.tmin - tmin) > 0.5 / info["sfreq"]:
-        raise ValueError(f"X begins at {read.tmin:g} s, but the store's epochs at {tmin:g} s. Crop to the same times.")
+        raise ValueError(
+            f"X begins at {read.tmin:g} s, but the store's epochs at {tmin:g} s. Crop to the same times."
+        )

@@ -124,7 +124,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest(**content)
     except TypeError as error:
-        raise ValueError(f"path: {str(folder / _NAME)!r} is damaged ({error}). Make the store anew.") from None
+        raise ValueError(
+            f"path: {str(folder / _NAME)!r} is damaged ({error}). Make the store anew."
+        ) from None
 
 
 def foreign_files(folder: Path) -> list[str]:

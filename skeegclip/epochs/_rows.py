@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ def as_frame(rows: Any, n_rows: int) -> pd.DataFrame:
 
     Parameters
     ----------
-    rows : DataFrame | mapping of columns | None
+    rows : DataFrame | mapping of columns
         One line per epoch.
     n_rows : int
         Number of epochs.
@@ -36,9 +37,9 @@ def as_frame(rows: Any, n_rows: int) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if rows is not None and not isinstance(rows, (pd.DataFrame, Mapping)):
+    if not isinstance(rows, (pd.DataFrame, Mapping)):
         raise TypeError(f"rows must be a DataFrame or a mapping of columns, got {type(rows).__name__}.")
-    names = [] if rows is None else list(rows)
+    names = list(rows)
     for name in names:
         if not isinstance(name, str) or not name or names.count(name) > 1:
             raise ValueError(f"rows: column names must be text, each used once, got {name!r}. Rename it.")
@@ -60,7 +61,9 @@ def as_text(column: pd.Series) -> np.ndarray:
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the table as people expect it, with text instead of categoricals."""
-    return frame.assign(**{name: frame[name].astype(str) for name, kind in kinds(frame).items() if kind == "text"})
+    return frame.assign(
+        **{name: frame[name].astype(str) for name, kind in kinds(frame).items() if kind == "text"}
+    )
 
 
 def matches(column: pd.Series, wanted: Any) -> np.ndarray:
@@ -81,13 +84,17 @@ def conform(frame: pd.DataFrame, expected: Mapping[str, str]) -> pd.DataFrame:
         )
     for name, kind in kinds(frame).items():
         if kind != expected[name] and (kind, expected[name]) != ("int", "float"):
-            raise TypeError(f"rows: column {name!r} holds {kind}, but the store's holds {expected[name]}. Convert it.")
+            raise TypeError(
+                f"rows: column {name!r} holds {kind}, but the store's holds {expected[name]}. Convert it."
+            )
     return frame[list(expected)]
 
 
 def to_csv(frame: pd.DataFrame, *, header: bool) -> bytes:
     """Write a table of :func:`as_frame`."""
-    return frame.to_csv(index=False, header=header, lineterminator="\n").encode()
+    # Quoted even where it need not be, because the writer leaves a lone carriage return unquoted.
+    quoting = csv.QUOTE_NONNUMERIC
+    return frame.to_csv(index=False, header=header, lineterminator="\n", quoting=quoting).encode()
 
 
 def from_csv(content: bytes, expected: Mapping[str, str]) -> pd.DataFrame:
@@ -110,8 +117,7 @@ def _column(name: str, values: Any) -> Any:
     import pandas as pd
     from pandas.api import types
 
-    series = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))
-    series = series.reset_index(drop=True).infer_objects()
+    series = pd.Series(values).reset_index(drop=True).infer_objects()
     if name in _COMPLETE:
         return _categorical(as_subject(series.to_numpy(dtype=object), len(series), name=name))
     missing = series.isna()
@@ -127,7 +133,9 @@ def _column(name: str, values: Any) -> Any:
                 f"rows: column {name!r} must hold text or numbers, got {odd[0]!r} of type {type(odd[0]).__name__}."
                 " Convert it, or leave it out."
             )
-    return _categorical(np.array(["" if m else str(v) for v, m in zip(series, missing, strict=True)], dtype=str))
+    return _categorical(
+        np.array(["" if m else str(v) for v, m in zip(series, missing, strict=True)], dtype=str)
+    )
 
 
 def _categorical(text: np.ndarray) -> pd.Categorical:

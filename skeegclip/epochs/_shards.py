@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 from pathlib import Path
@@ -38,14 +39,16 @@ class Shards:
     def gather(self, rows: np.ndarray, chans: np.ndarray, times: slice) -> np.ndarray:
         """Read some epochs, channels and times."""
         shards, local = np.divmod(rows, self.manifest.epochs_per_shard)
-        starts = np.flatnonzero(np.diff(shards, prepend=-1))
-        for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
-            self._announce(shards[start], local[start:stop])
-        if len(starts) == 1:
-            return take(self._arrays[shards[0]], local, chans, times)
+        edges = [*np.flatnonzero(np.diff(shards, prepend=-1)), len(rows)]
+        runs = [(shards[start], start, stop) for start, stop in itertools.pairwise(edges)]
+        for shard, start, stop in runs:
+            self._announce(shard, local[start:stop])
         out = np.empty((len(rows), len(chans), times.stop - times.start), dtype=np.float32)
-        for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
-            out[start:stop] = take(self._arrays[shards[start]], local[start:stop], chans, times)
+        for shard, start, stop in runs:
+            block = take(self._arrays[shard], local[start:stop], chans, times)
+            if len(runs) == 1:
+                return block
+            out[start:stop] = block
         return out
 
     def rows_text(self) -> bytes:

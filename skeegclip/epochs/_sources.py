@@ -52,7 +52,9 @@ class Mapped:
         block = self.view.read(rows)
         made = np.asarray(self.function(block, rows))
         if made.shape != block.shape:
-            raise ValueError(f"function must keep the shape of its block, {block.shape}, got {made.shape} back.")
+            raise ValueError(
+                f"function must keep the shape of its block, {block.shape}, got {made.shape} back."
+            )
         return made[:, chans, times]
 
     def content_key(self) -> None:
@@ -92,4 +94,8 @@ class Averaged:
     def content_key(self) -> bytes | None:
         """Return what stays the same while the view and the groups do."""
         key = self.view.content_key()
-        return None if key is None else hashlib.blake2b(key + self.members.tobytes() + self.ends.tobytes()).digest()
+        return (
+            None
+            if key is None
+            else hashlib.blake2b(key + self.members.tobytes() + self.ends.tobytes()).digest()
+        )

@@ -36,9 +36,7 @@ class ViewBase:
     _tmin: float  # time of the first sample of the source
 
     @classmethod
-    def _of(
-        cls: type[Self], data: Any, frame: pd.DataFrame, info: mne.Info | None, tmin: float
-    ) -> Self:
+    def _of(cls: type[Self], data: Any, frame: pd.DataFrame, info: mne.Info | None, tmin: float) -> Self:
         """Return the view of a whole source."""
         view = object.__new__(cls)
         view._data, view._frame, view._info, view._tmin = data, frame, info, tmin

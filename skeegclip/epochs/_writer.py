@@ -66,7 +66,9 @@ def commit(
         for block in blocks:
             n_epochs = _write_block(folder, start, n_epochs, block, names)
         if n_epochs - start.n_epochs != len(frame):
-            raise ValueError(f"rows must have one line per epoch ({n_epochs - start.n_epochs}), got {len(frame)}.")
+            raise ValueError(
+                f"rows must have one line per epoch ({n_epochs - start.n_epochs}), got {len(frame)}."
+            )
         text = to_csv(frame, header=start.n_epochs == 0)
         _write_at(folder / start.rows_name, start.rows_bytes, text)
         for name in sorted(names):

@@ -89,7 +89,9 @@ def regions(channels: Sequence[str] | mne.Info, scheme: str = "auto") -> dict[st
 def find_channels(wanted: Sequence[Any], names: Sequence[str] | None, info: mne.Info | None) -> list[int]:
     """Return the positions, among `names`, of channels and of members of regions of `info`."""
     if names is None:
-        raise KeyError("channels: this view has no channel names. Pass positions, or make the view with info=.")
+        raise KeyError(
+            "channels: this view has no channel names. Pass positions, or make the view with info=."
+        )
     place = {name: position for position, name in enumerate(names)}
     members: dict[str, list[str]] = {}
     found: list[int] = []
@@ -100,7 +102,9 @@ def find_channels(wanted: Sequence[Any], names: Sequence[str] | None, info: mne.
             found.append(place[channel])
         elif channel in _SETS:
             if absent := [name for name in _SETS[channel] if name not in place]:
-                raise KeyError(f"channels: of {channel!r}, {', '.join(absent)} are not among this view's channels.")
+                raise KeyError(
+                    f"channels: of {channel!r}, {', '.join(absent)} are not among this view's channels."
+                )
             found += sorted(place[name] for name in _SETS[channel])
         elif channel in REGIONS:
             members = members or regions(info if info is not None else names)

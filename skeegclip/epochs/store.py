@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.params import check_number, check_option
-from ._adapters import Blocks, as_blocks
-from ._info import check_same_channels, from_json, to_json
-from ._manifest import Manifest, current, foreign_files, read_manifest
-from ._rows import as_frame, conform, from_csv, kinds
+from ._create import append, create
+from ._info import from_json
+from ._manifest import read_manifest
+from ._rows import from_csv
 from ._shards import Shards
-from ._writer import commit, only_writer
 from .view import EpochsView
 
 if TYPE_CHECKING:
     import mne
-    import pandas as pd
-
-_SHARD_BYTES = 2**30
 
 
 class EpochsStore:
@@ -135,37 +128,8 @@ class EpochsStore:
         ValueError, TypeError
             If X holds NaN or inf or varies in shape, rows do not fit, or X carries no info and none is given.
         """
-        check_option("dtype", dtype, ["float32", "float16"])
-        read = as_blocks(X)
-        frame = _frame(read, rows)
-        info = read.info if info is None else info
-        if info is None:
-            raise ValueError(
-                "info is None and X carries none. Pass info=mne.create_info(ch_names, sfreq, ch_types), say."
-            )
-        tmin = float(check_number("tmin", (read.tmin or 0.0) if tmin is None else tmin, low=-1e6, high=1e6))
-        first, blocks = _first(read, info)
         folder = Path(path)
-        if folder.exists() and not folder.is_dir():
-            raise FileExistsError(f"path: {str(folder)!r} is a file. Choose a folder.")
-        is_new = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with only_writer(folder):
-                start = Manifest(
-                    n_chans=first.shape[1],
-                    n_times=first.shape[2],
-                    dtype=dtype,
-                    epochs_per_shard=max(1, _SHARD_BYTES // (first[0].size * np.dtype(dtype).itemsize)),
-                    columns=kinds(frame),
-                    generation=_generation(folder, overwrite),
-                )
-                commit(folder, start, blocks, frame, to_json(info, tmin))
-        except BaseException:
-            if is_new and current(folder) is None:
-                (folder / ".lock").unlink(missing_ok=True)
-                folder.rmdir()
-            raise
+        create(folder, X, rows, info=info, tmin=tmin, dtype=dtype, overwrite=overwrite)
         return cls._at(folder)
 
     @classmethod
@@ -215,12 +179,7 @@ class EpochsStore:
         ValueError, TypeError
             If X holds NaN or inf, or X or rows do not fit the store; it is left as it was.
         """
-        read = as_blocks(X)
-        frame = _frame(read, rows)
-        with only_writer(self.path):
-            now = read_manifest(self.path)
-            check_same_channels(read, *from_json(self.path / now.info_name))
-            commit(self.path, now, read.blocks, conform(frame, now.columns))
+        append(self.path, X, rows)
         return self
 
     def view(self) -> EpochsView:
@@ -261,45 +220,3 @@ class EpochsStore:
             f"EpochsStore({str(self.path)!r}, shape={self.shape}, dtype={now.dtype}, {size:,.1f} MB,"
             f" columns={list(now.columns)})"
         )
-
-
-def _generation(folder: Path, overwrite: bool) -> int:
-    """Return the generation of a new store in a folder that may hold an older one."""
-    if (now := current(folder)) is not None:
-        if overwrite:
-            return now.generation + 1
-        raise FileExistsError(
-            f"path: {str(folder)!r} holds an EpochsStore already. Pass overwrite=True to replace it, or add to it with"
-            " EpochsStore.open(path).append(X, rows)."
-        )
-    if foreign := foreign_files(folder):
-        raise FileExistsError(
-            f"path: {str(folder)!r} holds other files (first: {foreign[0]!r}). Choose a folder of its own."
-        )
-    return 0
-
-
-def _frame(read: Blocks, rows: Any) -> pd.DataFrame:
-    """Return the table of the epochs to be written."""
-    rows = read.rows if rows is None else rows
-    if rows is None or len(rows) == 0:
-        raise ValueError(
-            f"rows is {'None and X carries none' if rows is None else 'empty'}. Pass a DataFrame with a line per epoch,"
-            " and a column 'stimulus' at least."
-        )
-    n_rows = len(next(iter(rows.values()))) if isinstance(rows, dict) else len(rows)
-    return as_frame(rows, n_rows if read.n_epochs is None else read.n_epochs)
-
-
-def _first(read: Blocks, info: mne.Info) -> tuple:
-    """Return the first block, and all blocks."""
-    blocks = iter(read.blocks)
-    first = next(blocks, None)
-    if first is None or len(first) == 0:
-        raise ValueError("X holds no epoch.")
-    if first.ndim != 3 or first.shape[1] != len(info["ch_names"]):
-        raise ValueError(
-            f"info describes {len(info['ch_names'])} channels, but X has epochs of shape {first.shape[1:]}."
-            " Pick the same channels in both."
-        )
-    return first, itertools.chain([first], blocks)
