@@ -66,6 +66,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Epochs in a batch, at least 2; batches are of even size.
     max_epochs : int
         Passes over the training data.
+    augment : None | Transform | list of Transform
+        Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other. They
+        are copied, and the copies draw their numbers from `random_state`.
     validation : float
         Fraction in [0, 1) of the *stimuli* held out to choose the best pass. Nothing is held out if that makes
         fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes.
@@ -161,6 +164,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         lr_scheduler=None,
         batch_size=1024,
         max_epochs=40,
+        augment=None,
         validation=0.05,
         patience=None,
         precision="auto",
@@ -188,6 +192,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.lr_scheduler = lr_scheduler
         self.batch_size = batch_size
         self.max_epochs = max_epochs
+        self.augment = augment
         self.validation = validation
         self.patience = patience
         self.precision = precision

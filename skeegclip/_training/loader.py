@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from .._utils.inputs import is_view
 from .._utils.validation import check_finite
+from .augment import Augment
 from .targets import Targets
 
 
@@ -80,10 +81,20 @@ class BatchLoader:
         New order in every pass.
     seed : int
         Seed of the orders: pass k has the same order whether or not the run was resumed before it.
+    augment : Augment | None
+        What is done to each batch.
     """
 
-    def __init__(self, dataset: EpochsDataset, batch_size: int, shuffle: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self,
+        dataset: EpochsDataset,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        augment: Augment | None = None,
+    ) -> None:
         self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
+        self.augment = augment
         self.passes = dataset.first_pass
 
     def __len__(self) -> int:
@@ -93,10 +104,15 @@ class BatchLoader:
         rows = self.dataset.rows
         if self.shuffle:
             rows = np.random.default_rng([self.seed, 2, self.passes]).permutation(rows)
-            self.passes += 1
+        if self.augment is not None:
+            self.augment.start_pass(self.passes)
+        self.passes += 1
         for part in np.array_split(rows, len(self)):
             # Within a batch the order does not matter to the loss, and a sorted read is faster from disk.
-            yield self.dataset.batch(np.sort(part) if self.shuffle else part)
+            inputs, target = self.dataset.batch(np.sort(part) if self.shuffle else part)
+            if self.augment is not None:
+                inputs["x"] = self.augment(inputs["x"])
+            yield inputs, target
 
 
 def on_device(X: Any, device: str) -> Any:

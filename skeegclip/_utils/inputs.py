@@ -89,14 +89,13 @@ def _length(X: Any) -> int:
     return X.shape[0] if hasattr(X, "shape") and len(X.shape) else len(X)
 
 
-def _loaded(module: str, name: str) -> Any:
+def loaded(module: str, name: str) -> Any:
     """A class of a module, if that module is imported already: else X cannot be an instance of it."""
-    loaded = sys.modules.get(module)
-    return getattr(loaded, name, None) if loaded is not None else None
+    return getattr(sys.modules.get(module), name, None)
 
 
 def _read_array(X: Any) -> Any:
-    tensor = _loaded("torch", "Tensor")
+    tensor = loaded("torch", "Tensor")
     if tensor is not None and isinstance(X, tensor):
         # numpy has no bfloat16: half-precision tensors go through float32.
         X = X.detach().cpu()
@@ -107,7 +106,7 @@ def _read_array(X: Any) -> Any:
 
 
 def _as_mne_list(X: Any) -> list | None:
-    base = _loaded("mne", "BaseEpochs")
+    base = loaded("mne", "BaseEpochs")
     if base is None:
         return None
     if isinstance(X, base):
@@ -165,7 +164,7 @@ def _first_difference(a: list, b: list) -> str:
 
 
 def _is_braindecode(X: Any) -> bool:
-    base = _loaded("braindecode.datasets", "BaseConcatDataset")
+    base = loaded("braindecode.datasets", "BaseConcatDataset")
     return base is not None and isinstance(X, base)
 
 
