@@ -79,7 +79,7 @@ class SharedEncoder(BaseEstimator):
         net = state.pop("net_", None)
         if net is not None:
             from ._training.sharing import weights_of
-            from .nets._published import name_of
+            from .nets._reference import name_of
 
             state["_weights"] = weights_of(net)
             # By its name, where it has one: some of braindecode's classes cannot be pickled.
@@ -93,7 +93,7 @@ class SharedEncoder(BaseEstimator):
         super().__setstate__(state)
         if weights is not None:
             from ._training.sharing import rebuild_net
-            from .nets._published import find_net
+            from .nets._reference import find_net
 
             (cls, params), criterion = self._spec
             self._spec = (find_net(cls) if isinstance(cls, str) else cls, params), criterion

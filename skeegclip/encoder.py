@@ -327,6 +327,44 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         """
         return self.transform(X, subject=subject).astype(np.float64)
 
+    def attention(self, X: Any, subject: Any = None, layer: int = -1) -> np.ndarray:
+        """How much each channel looks at each other one, in networks with attention between channels.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
+            Epochs as in fit; not too many at once, for an epoch's attention is larger than the epoch.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
+        layer : int
+            Transformer layer, counted from 0; -1 is the last.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_epochs, n_heads, n_chans, n_chans)
+            Row i holds the shares that channel i's token takes from the token of each channel, itself included;
+            it sums to one. ATM's subject token takes part in attention; its row and column are left out, and
+            the rows scaled to one again. In the first layer they therefore do not depend on the subject.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted.
+        TypeError
+            If the network has no attention, or none between channels.
+        ValueError
+            If X does not fit the encoder, or there is no such layer.
+
+        See Also
+        --------
+        skeegclip.plotting.plot_attention : Draw it on the head.
+        """
+        from ._training.attention import channel_attention
+
+        check_is_fitted(self, "net_")
+        read = check_epochs(self, X, subject=subject, reset=False)
+        return channel_attention(self.net_, read.X, self._subject_codes(read.subject, len(read.X)), layer)
+
     def score(self, X: Any, y: Any, sample_weight: Any = None, subject: Any = None) -> float:
         """Top-1 retrieval accuracy in the gallery of the distinct stimuli in y.
 

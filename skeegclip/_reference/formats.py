@@ -127,7 +127,7 @@ def _atms_keys(state: Mapping) -> Keys:
 
 
 def _atms_net(state: Mapping) -> tuple[str, dict[str, Any]]:
-    return "published/ATMS", {
+    return "reference/ATMS", {
         **_tsconv_sizes(state),
         "n_times": state["encoder.enc_embedding.value_embedding.weight"].shape[1],
         "n_subjects": len(ATMS_SUBJECTS),
@@ -195,7 +195,7 @@ def _time_attention_sizes(state: Mapping) -> dict[str, int]:
 
 def _atme_net(state: Mapping) -> tuple[str, dict[str, Any]]:
     n_features, n_outputs = state["proj_eeg.0.weight"].shape[::-1]
-    return "published/ATM_E", {
+    return "reference/ATM_E", {
         **_time_attention_sizes(state),
         "n_outputs": n_outputs,
         "n_features": n_features,
@@ -219,7 +219,7 @@ def _meta_keys(state: Mapping) -> Keys:
 
 
 def _meta_net(state: Mapping) -> tuple[str, dict[str, Any]]:
-    return "published/MetaEEG", {
+    return "reference/MetaEEG", {
         **_time_attention_sizes(state),
         "n_outputs": len(state["clip_head.layer1.2.weight"]),
     }

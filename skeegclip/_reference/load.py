@@ -159,7 +159,7 @@ def _put_weights(
     encoder: EEGEncoder, found: Format, name: str, params: dict[str, Any], state: Mapping, keys: Keys
 ) -> None:
     from .._training.sharing import WeightsError, rebuild_net
-    from ..nets._published import find_net
+    from ..nets._reference import find_net
 
     _check_positions(state)
     weights, named = _convert(state, keys)

@@ -13,7 +13,7 @@ import numpy as np
 from .._utils.persistence import write_whole
 from .._version import __version__
 from ..embeddings import EmbeddingTable
-from ..nets._published import find_net, name_of
+from ..nets._reference import find_net, name_of
 from ..nets.registry import get_net
 from .plain import channels_from_plain, channels_to_plain, from_plain, to_plain
 from .sharing import rebuild_net, weights_of

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -105,17 +107,27 @@ def top1(z: torch.Tensor, dataset: EpochsDataset) -> float:
 
 def embed(net: EncoderNet, X: Any, subject: Any, batch_size: int = 512) -> torch.Tensor:
     """Embeddings of all epochs, in order, on the CPU."""
+    with evaluating(net):
+        return torch.cat([net.infer(inputs).cpu() for inputs in batches(net, X, subject, batch_size)])
+
+
+@contextlib.contextmanager
+def evaluating(net: EncoderNet) -> Iterator[None]:
+    """A block in which the network is used, not trained."""
     net.module_.eval()
-    parts = []
     with torch.inference_mode():
-        for start in range(0, len(X), batch_size):
-            stop = min(start + batch_size, len(X))
-            if is_view(X):
-                block = X.read(range(start, stop))
-                check_finite(block, first_row=start)
-            else:
-                block = X[start:stop]
-                block = block if block.flags.writeable else block.copy()
-            codes = torch.from_numpy(subject[start:stop]).to(net.device)
-            parts.append(net.infer({"x": torch.from_numpy(block).to(net.device), "subject": codes}).cpu())
-    return torch.cat(parts)
+        yield
+
+
+def batches(net: EncoderNet, X: Any, subject: Any, batch_size: int) -> Iterator[dict]:
+    """All epochs in order, with their subjects' codes, as `EncoderNet.infer` takes them."""
+    for start in range(0, len(X), batch_size):
+        stop = min(start + batch_size, len(X))
+        if is_view(X):
+            block = X.read(range(start, stop))
+            check_finite(block, first_row=start)
+        else:
+            block = X[start:stop]
+            block = block if block.flags.writeable else block.copy()
+        codes = torch.from_numpy(subject[start:stop]).to(net.device)
+        yield {"x": torch.from_numpy(block).to(net.device), "subject": codes}

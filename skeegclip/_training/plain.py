@@ -48,10 +48,14 @@ def to_plain(value: Any) -> Any:
         return {"__partial__": to_plain(value.func), "keywords": to_plain(value.keywords)}
     if isinstance(value, dict) and all(isinstance(key, str) and key not in _MARKS for key in value):
         return {key: to_plain(item) for key, item in value.items()}
-    if isinstance(value, type):
-        for name, (namespace, _) in _NAMESPACES.items():
-            if getattr(namespace, value.__name__, None) is value:
-                return {"__class__": f"{name}.{value.__name__}"}
+    own_name = getattr(value, "__name__", "")
+    for module, (namespace, base) in _NAMESPACES.items():
+        if (
+            isinstance(value, type)
+            and issubclass(value, base)
+            and getattr(namespace, own_name, None) is value
+        ):
+            return {"__class__": f"{module}.{own_name}"}
     raise TypeError(f"{value!r} of type {type(value).__name__}")
 
 

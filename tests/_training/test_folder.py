@@ -18,6 +18,8 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Parameter .final_layer:DeprecationWarning",
     "ignore:Using padding='same':UserWarning",
     "ignore:This model has only been trained:UserWarning",
+    "ignore:n_times .250. is smaller than the minimum:UserWarning",
+    "ignore:Only 4 head digitization points:RuntimeWarning",
 )
 
 
@@ -164,7 +166,7 @@ def change(folder, **facts):
     ("facts", "match"),
     [
         ({"net": "os.system"}, "net='os.system' is not known"),
-        ({"net": "published/../ATMS"}, "is not known"),
+        ({"net": "reference/../ATMS"}, "is not known"),
         ({"net": "nice"}, "is missing"),
         ({"net": ["eegproject"]}, "ValueError|TypeError"),
         ({"net": "Module"}, "net='Module' is not known"),

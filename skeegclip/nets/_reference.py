@@ -12,7 +12,7 @@ from .layers import ProjectionHead
 from .registry import get_net
 
 
-class PublishedATMS(ATM):
+class ReferenceATMS(ATM):
     """ATM-S whose subject token stays for the convolution, in the place of the last channel's token."""
 
     def __init__(self, **params: Any) -> None:
@@ -33,7 +33,7 @@ class _TimeAttention(nn.Module):
         return self.layer(tokens).permute(1, 2, 0)
 
 
-class PublishedATME(nn.Module):
+class ReferenceATME(nn.Module):
     """ATM-E: attention over time, one linear layer over time, EEGNet, projection into CLIP space."""
 
     def __init__(self, n_outputs: int, n_chans: int, n_times: int, n_features: int = 1440) -> None:
@@ -69,7 +69,7 @@ class _Convolutions(nn.Module):
         return self.norm3(F.gelu(self.conv3(x))) + residual
 
 
-class PublishedMetaEEG(nn.Module):
+class ReferenceMetaEEG(nn.Module):
     """The paper's "B.D.": attention over time, convolutions, and a head for the CLIP loss.
 
     The published network has a linear layer over time for each subject, but its scripts always use the first;
@@ -92,16 +92,16 @@ class PublishedMetaEEG(nn.Module):
         return self.head(self.aggregation(self.projection(x).mT).squeeze(-1))
 
 
-PUBLISHED: dict[str, type[nn.Module]] = {
-    "published/ATMS": PublishedATMS,
-    "published/ATM_E": PublishedATME,
-    "published/MetaEEG": PublishedMetaEEG,
+REFERENCE: dict[str, type[nn.Module]] = {
+    "reference/ATMS": ReferenceATMS,
+    "reference/ATM_E": ReferenceATME,
+    "reference/MetaEEG": ReferenceMetaEEG,
 }
 
 
 def find_net(name: str) -> type[nn.Module]:
     """The class of a network by the name that a saved encoder gives it."""
-    return PUBLISHED[name] if name in PUBLISHED else get_net(name)[0]
+    return REFERENCE[name] if name in REFERENCE else get_net(name)[0]
 
 
 def name_of(cls: type[nn.Module], given: Any) -> str | None:
@@ -110,7 +110,7 @@ def name_of(cls: type[nn.Module], given: Any) -> str | None:
     A saved encoder names its network, never a class to import: one of your own has no name.
     """
     of_braindecode = [cls.__name__] if cls.__module__.startswith("braindecode.") else []
-    for name in (given, *PUBLISHED, *of_braindecode):
+    for name in (given, *REFERENCE, *of_braindecode):
         try:
             if isinstance(name, str) and find_net(name) is cls:
                 return name
