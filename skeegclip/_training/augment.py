@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._utils.inputs import loaded
+from .._utils.loaded import loaded
 
 # What every torch module and every Transform has: no setting of the transform.
 _NOT_SETTINGS = {"training", "rng", "transforms"}
