@@ -29,7 +29,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     Parameters
     ----------
     net : str | type
-        Name of a network (see :func:`skeegclip.nets.list_nets`), name of a braindecode model, or an
+        Name of a network (see :func:`skeegclip.nets.list_nets`), name or class of a braindecode model, or an
         ``nn.Module`` class with braindecode's signature.
     net_params : dict | None
         Further arguments of the network.
@@ -52,8 +52,11 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Text vectors of the stimuli, for a second CLIP term.
     text_weight : float
         Weight of the text term in [0, 1]; the paper's retrieval models use 0.01.
+    subject_layer : {"token", "linear", "none"}
+        What is learned about each subject: the token of networks that have one, a linear map of the channels in
+        front of any network, or nothing.
     unknown_subject : {"shared", "mean"}
-        What stands for a subject not seen in fit: the shared token, or the mean of the known ones.
+        What stands for a subject not seen in fit: the shared token or map, or the mean of the known ones.
     optimizer : {"adamw", "adam", "sgd"} | type
         Optimizer, or a torch optimizer class.
     optimizer_params : dict | None
@@ -157,6 +160,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         same_stimulus="positive",
         text_targets=None,
         text_weight=0.0,
+        subject_layer="token",
         unknown_subject="shared",
         optimizer="adamw",
         optimizer_params=None,
@@ -185,6 +189,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.same_stimulus = same_stimulus
         self.text_targets = text_targets
         self.text_weight = text_weight
+        self.subject_layer = subject_layer
         self.unknown_subject = unknown_subject
         self.optimizer = optimizer
         self.optimizer_params = optimizer_params
@@ -241,6 +246,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         check_option("normalize", self.normalize, ["none", "eeg", "image", "both"])
         check_option("temperature_mode", self.temperature_mode, ["learnable", "fixed", "raw"])
         check_option("same_stimulus", self.same_stimulus, ["positive", "mask", "negative"])
+        check_option("subject_layer", self.subject_layer, ["token", "linear", "none"])
         check_option("unknown_subject", self.unknown_subject, ["shared", "mean"])
         check_number("loss_weight", self.loss_weight, low=0, high=1)
         check_number("text_weight", self.text_weight, low=0, high=1)

@@ -43,8 +43,9 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
             encoder.net_params,
             read,
             encoder.n_outputs_,
-            len(encoder.subjects_),
-            encoder.unknown_subject,
+            n_subjects=len(encoder.subjects_),
+            subject_layer=encoder.subject_layer,
+            unknown_subject=encoder.unknown_subject,
         ),
         _criterion_params(encoder, targets),
     )

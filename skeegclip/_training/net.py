@@ -14,6 +14,7 @@ from skorch.callbacks import EpochTimer
 
 from .._utils.inputs import is_view
 from .._utils.validation import check_finite
+from ..nets.build import build_net
 from .loader import EpochsDataset
 
 
@@ -40,7 +41,7 @@ class EncoderNet(NeuralNet):
         return [("epoch_timer", EpochTimer())]
 
     def initialize_module(self) -> EncoderNet:
-        super().initialize_module()
+        self.module_ = build_net(self.module, self.get_params_for("module"))
         self.takes_subject_ = "subject" in inspect.signature(self.module_.forward).parameters
         return self
 
