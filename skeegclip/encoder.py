@@ -69,6 +69,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Epochs in a batch, at least 2; batches are of even size.
     max_epochs : int
         Passes over the training data.
+    augment : None | Transform | list of Transform
+        Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other. They
+        are copied, and the copies draw their numbers from `random_state`.
     validation : float
         Fraction in [0, 1) of the *stimuli* held out to choose the best pass. Nothing is held out if that makes
         fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes.
@@ -165,6 +168,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         lr_scheduler=None,
         batch_size=1024,
         max_epochs=40,
+        augment=None,
         validation=0.05,
         patience=None,
         precision="auto",
@@ -193,6 +197,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.lr_scheduler = lr_scheduler
         self.batch_size = batch_size
         self.max_epochs = max_epochs
+        self.augment = augment
         self.validation = validation
         self.patience = patience
         self.precision = precision
@@ -327,6 +332,44 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
             Embeddings, not normalised.
         """
         return self.transform(X, subject=subject).astype(np.float64)
+
+    def attention(self, X: Any, subject: Any = None, layer: int = -1) -> np.ndarray:
+        """How much each channel looks at each other one, in networks with attention between channels.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
+            Epochs as in fit; not too many at once, for an epoch's attention is larger than the epoch.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
+        layer : int
+            Transformer layer, counted from 0; -1 is the last.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_epochs, n_heads, n_chans, n_chans)
+            Row i holds the shares that channel i's token takes from the token of each channel, itself included;
+            it sums to one. ATM's subject token takes part in attention; its row and column are left out, and
+            the rows scaled to one again. In the first layer they therefore do not depend on the subject.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted.
+        TypeError
+            If the network has no attention, or none between channels.
+        ValueError
+            If X does not fit the encoder, or there is no such layer.
+
+        See Also
+        --------
+        skeegclip.plotting.plot_attention : Draw it on the head.
+        """
+        from ._training.attention import channel_attention
+
+        check_is_fitted(self, "net_")
+        read = check_epochs(self, X, subject=subject, reset=False)
+        return channel_attention(self.net_, read.X, self._subject_codes(read.subject, len(read.X)), layer)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, subject: Any = None) -> float:
         """Top-1 retrieval accuracy in the gallery of the distinct stimuli in y.

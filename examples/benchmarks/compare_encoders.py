@@ -36,7 +36,14 @@ def encoder(name, passes, targets=None):
     if name == RIDGE:
         return Ridge(1e5 if targets is not None else 1e4)
     return EEGEncoder(
-        name, targets=targets, lr=1e-3, batch_size=128, max_epochs=passes, validation=0.0, random_state=0, device="cpu"
+        name,
+        targets=targets,
+        lr=1e-3,
+        batch_size=128,
+        max_epochs=passes,
+        validation=0.0,
+        random_state=0,
+        device="cpu",
     )
 
 
@@ -153,11 +160,19 @@ def main():
     parser.add_argument("--nets", nargs="+", help="names; default all of list_nets()")
     parser.add_argument("--passes", type=int, default=20)
     parser.add_argument("--subjects", type=int, default=3)
-    parser.add_argument("--concepts", type=int, default=250, help="training concepts, two pictures each, shown twice")
-    parser.add_argument("--tested", type=int, default=100, help="test concepts, one picture each, shown 8 times")
-    parser.add_argument("--folds", type=int, default=0, help="folds over people for the ERPs; 0 leaves out one person")
+    parser.add_argument(
+        "--concepts", type=int, default=250, help="training concepts, two pictures each, shown twice"
+    )
+    parser.add_argument(
+        "--tested", type=int, default=100, help="test concepts, one picture each, shown 8 times"
+    )
+    parser.add_argument(
+        "--folds", type=int, default=0, help="folds over people for the ERPs; 0 leaves out one person"
+    )
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="a minute: see that it runs, not what it measures")
+    parser.add_argument(
+        "--quick", action="store_true", help="a minute: see that it runs, not what it measures"
+    )
     args = parser.parse_args()
     if args.quick:
         args.passes, args.subjects, args.concepts, args.tested, args.folds = 2, 2, 20, 10, 2

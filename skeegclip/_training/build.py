@@ -14,6 +14,7 @@ from .._utils.inputs import Epoched
 from .._utils.params import check_option
 from ..losses import MixedLoss
 from ..nets.registry import get_net
+from .augment import Augment
 from .callbacks import BestWeights
 from .loader import BatchLoader, EpochsDataset
 from .net import EncoderNet
@@ -72,6 +73,7 @@ def make_net(
     max_epochs: int = 40,
     valid: EpochsDataset | None = None,
     callbacks: list | None = None,
+    augment: Augment | None = None,
     seed: int = 0,
 ) -> EncoderNet:
     """An initialised skorch net."""
@@ -90,6 +92,7 @@ def make_net(
         iterator_train=BatchLoader,
         iterator_train__shuffle=True,
         iterator_train__seed=seed,
+        iterator_train__augment=augment,
         iterator_valid=BatchLoader,
         train_split=None if valid is None else predefined_split(valid),
         callbacks=callbacks or [],

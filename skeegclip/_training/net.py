@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -106,15 +108,25 @@ def top1(z: torch.Tensor, dataset: EpochsDataset) -> float:
 
 def embed(net: EncoderNet, X: Any, subject: Any, batch_size: int = 512) -> torch.Tensor:
     """Embeddings of all epochs, in order, on the CPU."""
+    with evaluating(net):
+        return torch.cat([net.infer(inputs).cpu() for inputs in batches(net, X, subject, batch_size)])
+
+
+@contextlib.contextmanager
+def evaluating(net: EncoderNet) -> Iterator[None]:
+    """A block in which the network is used, not trained."""
     net.module_.eval()
-    parts = []
+    with torch.inference_mode():
+        yield
+
+
+def batches(net: EncoderNet, X: Any, subject: Any, batch_size: int) -> Iterator[dict]:
+    """All epochs in order, with their subjects' codes, as `EncoderNet.infer` takes them."""
     rows = [range(start, min(start + batch_size, len(X))) for start in range(0, len(X), batch_size)]
     if is_view(X):
         blocks = read_ahead(functools.partial(read_view, X), rows)
     else:
         blocks = (writeable(X[part.start : part.stop]) for part in rows)
-    with torch.inference_mode():
-        for part, block in zip(rows, blocks, strict=True):
-            codes = torch.from_numpy(subject[part.start : part.stop]).to(net.device)
-            parts.append(net.infer({"x": torch.from_numpy(block).to(net.device), "subject": codes}).cpu())
-    return torch.cat(parts)
+    for part, block in zip(rows, blocks, strict=True):
+        codes = torch.from_numpy(subject[part.start : part.stop]).to(net.device)
+        yield {"x": torch.from_numpy(block).to(net.device), "subject": codes}
