@@ -7,9 +7,11 @@ from . import metrics as metrics
 from . import nets as nets
 from . import plotting as plotting
 from . import preprocessing as preprocessing
+from ._reference import load_reference_checkpoint as load_reference_checkpoint
 from .embeddings import EmbeddingTable as EmbeddingTable
 from .embeddings import ImageTable as ImageTable
 from .encoder import EEGEncoder as EEGEncoder
+from .epochs import EpochsStore as EpochsStore
 from .epochs import EpochsView as EpochsView
 from .generation import DiffusionPrior as DiffusionPrior
 from .retrieval import ImageRetriever as ImageRetriever
@@ -21,6 +23,7 @@ __all__ = [
     "DiffusionPrior",
     "EEGEncoder",
     "EmbeddingTable",
+    "EpochsStore",
     "EpochsView",
     "ImageRetriever",
     "ImageTable",
@@ -29,6 +32,7 @@ __all__ = [
     "embeddings",
     "epochs",
     "generation",
+    "load_reference_checkpoint",
     "losses",
     "metrics",
     "nets",
