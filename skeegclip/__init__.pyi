@@ -7,10 +7,13 @@ from . import metrics as metrics
 from . import nets as nets
 from . import plotting as plotting
 from . import preprocessing as preprocessing
+from ._reference import load_reference_checkpoint as load_reference_checkpoint
 from .embeddings import EmbeddingTable as EmbeddingTable
 from .embeddings import ImageTable as ImageTable
 from .encoder import EEGEncoder as EEGEncoder
+from .epochs import EpochsStore as EpochsStore
 from .epochs import EpochsView as EpochsView
+from .generation import DiffusionPrior as DiffusionPrior
 from .generation import EEGImageReconstructor as EEGImageReconstructor
 from .retrieval import ImageRetriever as ImageRetriever
 from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
@@ -18,9 +21,11 @@ from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
 __version__: str
 
 __all__ = [
+    "DiffusionPrior",
     "EEGEncoder",
     "EEGImageReconstructor",
     "EmbeddingTable",
+    "EpochsStore",
     "EpochsView",
     "ImageRetriever",
     "ImageTable",
@@ -29,6 +34,7 @@ __all__ = [
     "embeddings",
     "epochs",
     "generation",
+    "load_reference_checkpoint",
     "losses",
     "metrics",
     "nets",

@@ -1,5 +1,5 @@
-"""From embeddings to pictures: generators, and what stands before them."""
+"""From EEG embeddings to pictures: diffusion prior, low-level image, captions, generators."""
 
-import lazy_loader
+import lazy_loader as _lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
