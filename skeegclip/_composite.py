@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn import config_context
@@ -38,6 +38,8 @@ class EmbeddingComposite(BaseEstimator):
     __metadata_request__fit = {"subject": True}
     __metadata_request__predict = {"subject": True}
     __metadata_request__score = {"subject": True}
+    # Which of the encoder's methods each of ours calls.
+    _callers: ClassVar[dict[str, str]] = {"fit": "fit", "predict": "predict", "score": "predict"}
 
     encoder: Any
     targets: Any
@@ -188,12 +190,9 @@ class EmbeddingComposite(BaseEstimator):
         router = MetadataRouter(owner=self).add_self_request(self)
         if isinstance(self.encoder, str):
             return router
-        mapping = (
-            MethodMapping()
-            .add(caller="fit", callee="fit")
-            .add(caller="predict", callee="predict")
-            .add(caller="score", callee="predict")
-        )
+        mapping = MethodMapping()
+        for caller, callee in self._callers.items():
+            mapping.add(caller=caller, callee=callee)
         return router.add(encoder=self.encoder, method_mapping=mapping)
 
     def __sklearn_tags__(self):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._reference.files import read_state_dict
 from .._utils.seeding import draw_seed
 from ..embeddings import EmbeddingTable
 from ._sharing import read_folder, restore, weights_of, write_folder
@@ -51,14 +52,15 @@ def load_prior(cls: type, folder: str | os.PathLike, *, device: str) -> Any:
 
 def reference_prior(cls: type, weights: Any, params: Mapping[str, Any]) -> Any:
     """A fitted prior from a state dict of the published code, or a file of one."""
-    state = _read_state(weights)
+    state = {key: value.numpy() for key, value in read_state_dict(weights).items()}
     net, net_params, n_dims, n_conditions = _shape_of(state)
     prior = cls(**{**params, "net": net, "net_params": net_params, "reference_quirks": True})
     prior._check_params()
     prior.n_dims_, prior.n_features_in_ = n_dims, n_conditions
     prior.seed_ = draw_seed(prior.random_state)
-    prior.condition_mean_, prior.condition_scale_ = np.zeros(n_conditions, np.float32), np.ones(n_conditions, np.float32)
-    prior.target_mean_, prior.target_scale_ = np.zeros(n_dims, np.float32), np.ones(n_dims, np.float32)
+    for side, n in (("condition", n_conditions), ("target", n_dims)):
+        setattr(prior, f"{side}_mean_", np.zeros(n, np.float32))
+        setattr(prior, f"{side}_scale_", np.ones(n, np.float32))
     prior.history_, prior.selection_ = [], {"rule": "last", "epoch": None, "n_stimuli_held_out": 0}
     try:
         prior.net_ = restore(prior._build_net, state, prior.device)
@@ -68,15 +70,6 @@ def reference_prior(cls: type, weights: Any, params: Mapping[str, Any]) -> Any:
             f" ({str(error).splitlines()[-1].strip()}). Pass a whole state dict."
         ) from error
     return prior
-
-
-def _read_state(weights: Any) -> dict[str, np.ndarray]:
-    if not isinstance(weights, Mapping):
-        import torch
-
-        weights = torch.load(Path(weights), map_location="cpu", weights_only=True)
-    # Trained on several GPUs, names begin with "module.".
-    return {key.removeprefix("module."): np.asarray(value, dtype=np.float32) for key, value in weights.items()}
 
 
 def _shape_of(state: dict[str, np.ndarray]) -> tuple[str, dict, int, int]:

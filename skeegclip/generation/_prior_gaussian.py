@@ -35,7 +35,9 @@ class GaussianModel:
     valid_loss: float
 
 
-def fit_gaussian(C: np.ndarray, X: np.ndarray, stimulus: np.ndarray, seed: int, n_folds: int = 5) -> GaussianModel:
+def fit_gaussian(
+    C: np.ndarray, X: np.ndarray, stimulus: np.ndarray, seed: int, n_folds: int = 5
+) -> GaussianModel:
     """Fit both Gaussians.
 
     The regression shrinks to zero or, where c and x are of one width, to a multiple of the identity: an encoder
@@ -62,7 +64,9 @@ def fit_gaussian(C: np.ndarray, X: np.ndarray, stimulus: np.ndarray, seed: int, 
     """
     C, X = C.astype(np.float64), X.astype(np.float64)
     if stimulus.max() == 0:
-        raise ValueError("n_samples=1 (distinct stimuli): a Gaussian prior is cross-validated over stimuli. Pass 2 or more.")
+        raise ValueError(
+            "n_samples=1 (distinct stimuli): a Gaussian prior is cross-validated over stimuli. Pass 2 or more."
+        )
     n_folds = min(n_folds, len(np.unique(stimulus)))
     splitter = GroupKFold(n_folds, shuffle=True, random_state=seed)
     held = [rows for _, rows in splitter.split(C, groups=stimulus)]

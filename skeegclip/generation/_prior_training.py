@@ -13,7 +13,6 @@ from .._utils.device import resolve_device, resolve_precision
 from .._utils.seeding import draw_seed, seeded_torch
 from ._loop import train
 from ._prior_gaussian import fit_gaussian
-from ._prior_sampling import make_scheduler
 
 if TYPE_CHECKING:
     import torch

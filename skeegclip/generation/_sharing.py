@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from .._utils.device import resolve_device
 from .._utils.persistence import write_whole
@@ -16,7 +18,7 @@ from .._version import __version__
 if TYPE_CHECKING:
     import torch
 
-_FORMAT = 1
+_FORMAT, _WEIGHTS = 1, "weights.safetensors"
 
 
 def device_of(net: torch.nn.Module) -> torch.device:
@@ -43,7 +45,7 @@ def restore(build: Any, weights: dict[str, np.ndarray], device: Any) -> torch.nn
     return net.to(device).eval().requires_grad_(False)
 
 
-class NetCarrier:
+class NetCarrier(BaseEstimator):
     """Base of estimators with a fitted ``net_`` that ``_build_net()`` makes: pickled as weights."""
 
     net_: Any
@@ -54,7 +56,7 @@ class NetCarrier:
 
     def __getstate__(self) -> dict:
         # A model trained on a GPU must open where there is none.
-        state = dict(super().__getstate__())  # type: ignore[misc]
+        state = dict(super().__getstate__())
         net = state.pop("net_", None)
         if net is not None:
             state["_weights"] = weights_of(net)
@@ -63,7 +65,7 @@ class NetCarrier:
     def __setstate__(self, state: dict) -> None:
         state = dict(state)
         weights = state.pop("_weights", None)
-        super().__setstate__(state)  # type: ignore[misc]
+        super().__setstate__(state)
         if weights is not None:
             self.net_ = restore(self._build_net, weights, self.device)
 
@@ -74,38 +76,47 @@ def write_folder(
     """Write ``weights.safetensors``, then ``{name}.json``: a folder without it is not complete."""
     from safetensors.numpy import save
 
-    facts = {"format": _FORMAT, "skeegclip": __version__, **facts}
+    from .._training.plain import to_plain
+
+    content = save(weights)
+    digest = hashlib.sha256(content).hexdigest()
+    facts = {"format": _FORMAT, "skeegclip": __version__, "sha256": digest, **facts}
     try:
-        text = json.dumps(facts, indent=2, default=_plain)
+        text = json.dumps(to_plain(facts), indent=2)
     except TypeError as error:
         raise TypeError(
-            f"a parameter of this {owner} has no place in a JSON file ({error}). Use joblib.dump."
-        ) from error
-    write_whole(Path(folder) / "weights.safetensors", save(weights))
+            f"a parameter of this {owner} has no place in a JSON file: {error}. Use joblib.dump, for your own use."
+        ) from None
+    write_whole(Path(folder) / _WEIGHTS, content)
     write_whole(Path(folder) / f"{name}.json", text.encode())
 
 
-def read_folder(
-    folder: str | os.PathLike, name: str, *, owner: str
-) -> tuple[dict, dict[str, np.ndarray]]:
-    """Read what `write_folder` wrote."""
-    from safetensors.numpy import load_file
+def read_folder(folder: str | os.PathLike, name: str, *, owner: str) -> tuple[dict, dict[str, np.ndarray]]:
+    """Read what `write_folder` wrote; a folder from anywhere runs no code."""
+    from safetensors.numpy import load
 
-    path = Path(folder) / f"{name}.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} does not exist: {folder} is not a folder that {owner}.save wrote."
-        )
-    facts = json.loads(path.read_text())
-    if facts.get("format") != _FORMAT:
+    from .._training.plain import from_plain
+
+    path, weights = Path(folder) / f"{name}.json", Path(folder) / _WEIGHTS
+    for file in (path, weights):
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{file} does not exist: {folder} is not a whole folder that {owner}.save wrote."
+            )
+    try:
+        facts = from_plain(json.loads(path.read_bytes()))
+        version = facts["format"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is not what {owner}.save writes ({error}). Get the folder again.") from None
+    if version != _FORMAT:
         raise ValueError(
-            f"{path} has format {facts.get('format')!r}, this version reads {_FORMAT}. It was written by skeegclip"
+            f"{path} has format {version!r}, this version reads {_FORMAT}. It was written by skeegclip"
             f" {facts.get('skeegclip')}; install that version, or save again with this one."
         )
-    return facts, load_file(Path(folder) / "weights.safetensors")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{value!r} of type {type(value).__name__}")
+    content = weights.read_bytes()
+    if hashlib.sha256(content).hexdigest() != facts.get("sha256"):
+        raise ValueError(
+            f"{weights} is not the file that was saved with {path.name} (another sha256): the copy is cut short, or"
+            " the two are from different saves. Get the folder again."
+        )
+    return facts, load(content)

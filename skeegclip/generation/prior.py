@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.params import check_number, check_option
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarrier, BaseEstimator):
+class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarrier):
     """Draw image embeddings that go with EEG embeddings.
 
     A diffusion model of p(image embedding | EEG embedding) (section 2.5 of [1]_): a network learns to remove noise
@@ -362,6 +362,13 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         -------
         DiffusionPrior
             Gives the same samples as the one saved.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder lacks a file.
+        ValueError
+            If a file is cut short or is not what :meth:`save` writes.
         """
         from ._prior_files import load_prior
 
@@ -373,9 +380,9 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
 
         Parameters
         ----------
-        weights : path-like | dict
-            A file that ``torch.save`` wrote of the state dict of ``DiffusionPriorUNet`` or ``DiffusionPrior``, or the
-            state dict itself.
+        weights : path-like | dict of str to Tensor
+            State dict of ``DiffusionPriorUNet`` or ``DiffusionPrior``, or a ``.pt``, ``.pth`` or ``.safetensors`` file of
+            one, which is read without running code from it.
         **params : object
             Parameters of the prior, such as ``guidance_scale``; ``reference_quirks`` is True.
 
@@ -386,6 +393,8 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
 
         Raises
         ------
+        FileNotFoundError
+            If there is no such file.
         ValueError
             If the names or shapes of the weights are not those of such a network.
         """

@@ -77,10 +77,14 @@ def test_the_mean_of_many_samples_is_nearer_than_one(data):
     assert many.shape == (N, 16, N_DIMS)
     one, mean = residual(many[:, 0], table.vectors), residual(many.mean(1), table.vectors)
     assert one == pytest.approx(2 * mean, rel=0.25)  # the truth is itself a draw from the posterior
-    np.testing.assert_allclose(prior.set_params(n_samples=16).transform(Z[:10]), many[:10].mean(1), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        prior.set_params(n_samples=16).transform(Z[:10]), many[:10].mean(1), rtol=1e-4, atol=1e-3
+    )
 
 
-@pytest.mark.parametrize("params", [{"net": "mlp", "net_params": {"width": 48, "n_blocks": 2}}, {"net": "gaussian"}])
+@pytest.mark.parametrize(
+    "params", [{"net": "mlp", "net_params": {"width": 48, "n_blocks": 2}}, {"net": "gaussian"}]
+)
 def test_other_networks_learn_too(data, params):
     Z, table = data
     prior = make(table, **{"net_params": None, **params}).fit(Z, table.ids)
@@ -90,7 +94,9 @@ def test_other_networks_learn_too(data, params):
 def test_guidance_pulls_towards_the_condition(data, fitted):
     Z, table = data
     prior = copy.copy(fitted)
-    spread = {g: prior.set_params(guidance_scale=g).transform(Z[:80]) - table.vectors.mean(0) for g in (0, 1, 3)}
+    spread = {
+        g: prior.set_params(guidance_scale=g).transform(Z[:80]) - table.vectors.mean(0) for g in (0, 1, 3)
+    }
     truth = table.vectors[:80] - table.vectors.mean(0)
     along = {g: float(np.mean(x * truth / table.vectors.var(0))) for g, x in spread.items()}
     assert abs(along[0]) < 0.3 < along[1] < along[3]
@@ -101,7 +107,9 @@ def test_the_gaussian_draws_from_the_posterior():
     rng = np.random.default_rng(0)
     c = rng.standard_normal((4000, 1)).astype(np.float32)
     x = (2 * c + rng.standard_normal((4000, 1))).astype(np.float32)
-    prior = DiffusionPrior(net="gaussian", guidance_scale=1, scheduler="ddpm", n_steps=200, random_state=0).fit(c, x)
+    prior = DiffusionPrior(
+        net="gaussian", guidance_scale=1, scheduler="ddpm", n_steps=200, random_state=0
+    ).fit(c, x)
     points = np.linspace(-1.5, 1.5, 7, dtype=np.float32)[:, None]
     samples = prior.sample(points, 400)[..., 0]
     np.testing.assert_allclose(samples.mean(1), 2 * points[:, 0], atol=0.2)
@@ -173,13 +181,13 @@ def test_a_rows_samples_depend_on_nothing_but_the_row(data, fitted, scheduler):
 
 def test_fits_are_repeatable_and_leave_global_generators_alone(data, fitted):
     Z, table = data
-    before = (torch.get_rng_state(), np.random.get_state()[1].copy())
+    before = (torch.get_rng_state(), np.random.get_state()[1].copy())  # noqa: NPY002
     again = make(table).fit(Z, table.ids)
     np.testing.assert_array_equal(again.transform(Z[:5]), fitted.transform(Z[:5]))
     other = make(table, random_state=1).fit(Z, table.ids)
     assert not np.array_equal(other.transform(Z[:5]), fitted.transform(Z[:5]))
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.array_equal(np.random.get_state()[1], before[1])
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
 
 def test_unguided_sampling_asks_the_network_once_a_step(data, fitted):
@@ -219,16 +227,33 @@ def test_saved_and_pickled_priors_give_the_same_samples(data, tmp_path, net):
 
 
 def test_a_folder_that_is_no_prior_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"not a folder that DiffusionPrior\.save wrote"):
+    with pytest.raises(FileNotFoundError, match=r"not a whole folder that DiffusionPrior\.save wrote"):
         DiffusionPrior.load(tmp_path)
+    (tmp_path / "weights.safetensors").touch()
     (tmp_path / "prior.json").write_text('{"format": 99, "skeegclip": "9.9"}')
     with pytest.raises(ValueError, match=r"has format 99, this version reads 1"):
+        DiffusionPrior.load(tmp_path)
+    (tmp_path / "prior.json").write_text("no json")
+    with pytest.raises(ValueError, match=r"is not what DiffusionPrior\.save writes"):
+        DiffusionPrior.load(tmp_path)
+
+
+def test_weights_of_another_save_are_refused(fitted, tmp_path):
+    fitted.save(tmp_path)
+    with open(tmp_path / "weights.safetensors", "ab") as file:
+        file.write(b" ")
+    with pytest.raises(ValueError, match=r"another sha256"):
         DiffusionPrior.load(tmp_path)
 
 
 # -- in scikit-learn -----------------------------------------------------------------------------------
 
-TINY = {"net_params": {"widths": (8, 4), "n_time_features": 4}, "max_epochs": 2, "n_steps": 3, "scheduler": "ddim"}
+TINY = {
+    "net_params": {"widths": (8, 4), "n_time_features": 4},
+    "max_epochs": 2,
+    "n_steps": 3,
+    "scheduler": "ddim",
+}
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
@@ -270,7 +295,9 @@ def test_a_reference_checkpoint_is_taken_over(data, tmp_path, fitted):
     drawn = prior.transform(data[0][:5])
     assert np.abs(drawn).max() < 1.5  # clipped at one, unlike ours
     assert np.abs(fitted.transform(data[0][:5])).max() > 50
-    mlp = make(data[1], net="mlp", net_params={"width": 16, "n_blocks": 3}, max_epochs=1).fit(data[0], data[1].ids)
+    mlp = make(data[1], net="mlp", net_params={"width": 16, "n_blocks": 3}, max_epochs=1).fit(
+        data[0], data[1].ids
+    )
     again = DiffusionPrior.from_reference(mlp.net_.state_dict())
     assert again.net_params == {"width": 16, "n_blocks": 3, "n_time_features": 512}
 
@@ -323,10 +350,22 @@ def test_conditions_are_dropped_by_row_and_in_the_reference_by_batch(data):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"net": "unte"}, r"net must be one of 'unet', 'mlp', 'gaussian', got 'unte'\. Did you mean 'unet'\?"),
-        ({"net_params": {"width": 3}}, r"net_params: the network 'unet' has no parameter 'width'; it takes widths"),
-        ({"net": "gaussian", "net_params": {"width": 3}}, r"'gaussian' has no parameter 'width'; it takes none"),
-        ({"net": "gaussian", "net_params": None, "prediction": "epsilon"}, r"it goes with prediction=\"sample\""),
+        (
+            {"net": "unte"},
+            r"net must be one of 'unet', 'mlp', 'gaussian', got 'unte'\. Did you mean 'unet'\?",
+        ),
+        (
+            {"net_params": {"width": 3}},
+            r"net_params: the network 'unet' has no parameter 'width'; it takes widths",
+        ),
+        (
+            {"net": "gaussian", "net_params": {"width": 3}},
+            r"'gaussian' has no parameter 'width'; it takes none",
+        ),
+        (
+            {"net": "gaussian", "net_params": None, "prediction": "epsilon"},
+            r"it goes with prediction=\"sample\"",
+        ),
         ({"prediction": "v"}, r"prediction must be one of 'sample', 'epsilon'"),
         ({"n_train_steps": 10}, r"n_train_steps must lie in \[25, inf\]"),
         ({"n_steps": 300}, r"n_steps must lie in \[1, 200\]"),
