@@ -38,8 +38,7 @@ class EmbeddingComposite(BaseEstimator):
     __metadata_request__fit = {"subject": True}
     __metadata_request__predict = {"subject": True}
     __metadata_request__score = {"subject": True}
-    # Which of the encoder's methods each of ours calls.
-    _callers: ClassVar[dict[str, str]] = {"fit": "fit", "predict": "predict", "score": "predict"}
+    _embeds_for: ClassVar[str] = "predict"  # the public method that embeds, for the routing of metadata
 
     encoder: Any
     targets: Any
@@ -143,18 +142,20 @@ class EmbeddingComposite(BaseEstimator):
         check_is_fitted(self, "encoder_")
         if self._is_passthrough():
             return self._check_embeddings(X, reset=False)
-        z = np.asarray(self._call(self.encoder_, "predict", "predict", self._read(X), subject=subject))
+        z = np.asarray(self._call(self.encoder_, "predict", self._embeds_for, self._read(X), subject=subject))
         if z.ndim != 2:
             z = z.reshape(len(z), -1)
         return z
 
-    def _call(self, encoder: Any, method: str, caller: str, *args: Any, subject: Any) -> Any:
-        """Call the encoder, handing it the subject if it asks for it."""
+    def _call(
+        self, part: Any, method: str, caller: str, *args: Any, subject: Any, name: str = "encoder"
+    ) -> Any:
+        """Call the encoder, or another part by its name, handing it the subject if it asks for it."""
         if subject is None:
-            return getattr(encoder, method)(*args)
+            return getattr(part, method)(*args)
         with config_context(enable_metadata_routing=True):
             routed = process_routing(self, caller, subject=subject)
-            return getattr(encoder, method)(*args, **routed.encoder[method])
+            return getattr(part, method)(*args, **routed[name][method])
 
     def _is_passthrough(self) -> bool:
         return isinstance(self.encoder, str) and self.encoder == "passthrough"
@@ -190,9 +191,12 @@ class EmbeddingComposite(BaseEstimator):
         router = MetadataRouter(owner=self).add_self_request(self)
         if isinstance(self.encoder, str):
             return router
-        mapping = MethodMapping()
-        for caller, callee in self._callers.items():
-            mapping.add(caller=caller, callee=callee)
+        mapping = (
+            MethodMapping()
+            .add(caller="fit", callee="fit")
+            .add(caller=self._embeds_for, callee="predict")
+            .add(caller="score", callee="predict")
+        )
         return router.add(encoder=self.encoder, method_mapping=mapping)
 
     def __sklearn_tags__(self):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import TransformerTags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
 from .._composite import EmbeddingComposite
@@ -114,7 +115,7 @@ class EEGImageReconstructor(EmbeddingComposite):
     """
 
     __metadata_request__transform = {"subject": True}
-    _callers = EmbeddingComposite._callers | {"transform": "predict"}
+    _embeds_for = "transform"
 
     def __init__(
         self,
@@ -202,7 +203,7 @@ class EEGImageReconstructor(EmbeddingComposite):
     def _check_params(self) -> None:
         check_images(self.images)
         check_part("prior", self.prior, ("transform", "predict"))
-        check_part("low_level", self.low_level, ("transform", "predict"))
+        check_part("low_level", self.low_level, ("transform",))
         check_part("captioner", self.captioner, ("predict",))
         make_generator(self.generator)
         check_number("cross_fit", self.cross_fit, low=2, integer=True, none=True)
@@ -237,7 +238,8 @@ class EEGImageReconstructor(EmbeddingComposite):
             captioner = fit_on_ids(captioner, Z, names, self.targets_)
             generator = fit_on_ids(generator, Z, names, self.targets_)
         if _learns(low_level):
-            low_level = low_level.fit(X, self._pictures(ids))
+            goal = ids if "images" in low_level.get_params() else self._pictures(ids)
+            low_level = self._call(low_level, "fit", "fit", X, goal, subject=subject, name="low_level")
         self.prior_, self.low_level_, self.captioner_, self.generator_ = (
             prior,
             low_level,
@@ -295,8 +297,9 @@ class EEGImageReconstructor(EmbeddingComposite):
         samples = refine(self.prior_, Z, self.n_images)
         low_level = captions = None
         if self.low_level_ is not None:
-            method = "transform" if hasattr(self.low_level_, "transform") else "predict"
-            low_level = getattr(self.low_level_, method)(X)
+            low_level = self._call(
+                self.low_level_, "transform", "transform", X, subject=subject, name="low_level"
+            )
         if self.captioner_ is not None:
             # One text an epoch: from the mean of its samples.
             captions = list(self.captioner_.predict(samples.mean(axis=1)))
@@ -383,6 +386,25 @@ class EEGImageReconstructor(EmbeddingComposite):
         return [picture_of(self.images, name) for name in ids.tolist()]
 
     # -- scikit-learn -------------------------------------------------------------------------------
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return how metadata travels: the subject goes to the encoder and the low-level decoder.
+
+        Returns
+        -------
+        MetadataRouter
+            The routing of this estimator and those two.
+        """
+        router = super().get_metadata_routing()
+        if self.low_level is not None:
+            mapping = (
+                MethodMapping()
+                .add(caller="fit", callee="fit")
+                .add(caller="transform", callee="transform")
+                .add(caller="score", callee="transform")
+            )
+            router.add(low_level=self.low_level, method_mapping=mapping)
+        return router
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

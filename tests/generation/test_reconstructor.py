@@ -305,6 +305,29 @@ def test_the_subject_reaches_the_encoder_in_every_fold():
     np.testing.assert_array_equal(given, carried)
 
 
+def test_the_subject_reaches_a_low_level_decoder_that_asks_for_it():
+    class Asking(Blur):
+        __metadata_request__fit = {"subject": True}
+        __metadata_request__transform = {"subject": True}
+
+        def __init__(self, images=None):
+            self.images = images
+
+        def fit(self, X, y, subject=None):
+            self.fit_on_ = y, subject
+            return super().fit(X, [self.images[name] for name in y])
+
+        def transform(self, X, subject=None):
+            self.asked_ = subject
+            return super().transform(X)
+
+    subject = np.array(["a", "b"] * 40)
+    reconstructor = make(low_level=Asking()).fit(X[TRAIN], Y[TRAIN], subject=subject[TRAIN])
+    np.testing.assert_array_equal(reconstructor.low_level_.fit_on_, [Y[TRAIN], subject[TRAIN]])
+    reconstructor.transform(X[TEST], subject=subject[TEST])
+    np.testing.assert_array_equal(reconstructor.low_level_.asked_, subject[TEST])
+
+
 @pytest.mark.filterwarnings("ignore:`drop_last_window`:DeprecationWarning", "ignore:.*fast epoch access")
 def test_braindecode_data_sets():
     from braindecode.datasets import create_from_X_y
@@ -420,7 +443,7 @@ def test_scoring_writes_nothing(tmp_path):
             TypeError,
             "prior must be None or an estimator with transform or predict, got 'unet'",
         ),
-        ({"low_level": object()}, TypeError, "low_level must be None or an estimator"),
+        ({"low_level": Ridge()}, TypeError, "low_level must be None or an estimator with transform"),
         ({"captioner": Sampler()}, TypeError, "captioner must be None or an estimator with predict"),
         ({"cross_fit": 1}, ValueError, "cross_fit must lie in"),
         ({"cross_fit": 16}, ValueError, "n_folds=16 needs at least 32 stimuli"),
