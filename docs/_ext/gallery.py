@@ -12,6 +12,7 @@ from sphinx_gallery.scrapers import figure_rst
 _ORDER = (
     "plot_pipeline_mne.py",
     "plot_evaluation.py",
+    "plot_reconstruction.py",
     "plot_grid_search_lambda.py",
     "plot_leave_one_subject_out.py",
 )
