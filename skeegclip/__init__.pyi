@@ -6,6 +6,7 @@ from . import metrics as metrics
 from . import nets as nets
 from . import plotting as plotting
 from . import preprocessing as preprocessing
+from .embeddings import CLIPEmbedder as CLIPEmbedder
 from .embeddings import EmbeddingTable as EmbeddingTable
 from .embeddings import ImageTable as ImageTable
 from .encoder import EEGEncoder as EEGEncoder
@@ -16,6 +17,7 @@ from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
 __version__: str
 
 __all__ = [
+    "CLIPEmbedder",
     "EEGEncoder",
     "EmbeddingTable",
     "EpochsView",
