@@ -7,6 +7,7 @@ from . import nets as nets
 from . import plotting as plotting
 from . import preprocessing as preprocessing
 from ._reference import load_reference_checkpoint as load_reference_checkpoint
+from .embeddings import CLIPEmbedder as CLIPEmbedder
 from .embeddings import EmbeddingTable as EmbeddingTable
 from .embeddings import ImageTable as ImageTable
 from .encoder import EEGEncoder as EEGEncoder
@@ -18,6 +19,7 @@ from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
 __version__: str
 
 __all__ = [
+    "CLIPEmbedder",
     "EEGEncoder",
     "EmbeddingTable",
     "EpochsStore",
