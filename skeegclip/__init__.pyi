@@ -9,6 +9,7 @@ from . import preprocessing as preprocessing
 from .embeddings import EmbeddingTable as EmbeddingTable
 from .embeddings import ImageTable as ImageTable
 from .encoder import EEGEncoder as EEGEncoder
+from .epochs import EpochsStore as EpochsStore
 from .epochs import EpochsView as EpochsView
 from .retrieval import ImageRetriever as ImageRetriever
 from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
@@ -18,6 +19,7 @@ __version__: str
 __all__ = [
     "EEGEncoder",
     "EmbeddingTable",
+    "EpochsStore",
     "EpochsView",
     "ImageRetriever",
     "ImageTable",

@@ -1,3 +1,4 @@
+from .store import EpochsStore as EpochsStore
 from .view import EpochsView as EpochsView
 
-__all__ = ["EpochsView"]
+__all__ = ["EpochsStore", "EpochsView"]

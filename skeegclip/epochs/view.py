@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._utils.inputs import as_subject
 from .._utils.validation import check_finite
+from ._rows import as_frame, as_text, plain
+from ._sources import Mapped, gather
 
 if TYPE_CHECKING:
     import mne
@@ -106,8 +108,6 @@ class EpochsView:
         ValueError
             If X is not three-dimensional and finite, or a column or `info` does not fit it.
         """
-        import pandas as pd
-
         data = np.asarray(X)
         if data.ndim != 3 or data.dtype.kind not in "fiu":
             raise ValueError(
@@ -121,12 +121,11 @@ class EpochsView:
                 f"info describes {len(info['ch_names'])} channels, but X has {data.shape[1]}."
                 " Pick the same channels in both."
             )
-        frame = pd.DataFrame(index=pd.RangeIndex(len(data))) if rows is None else rows.reset_index(drop=True)
-        if len(frame) != len(data):
-            raise ValueError(f"rows must have one line per epoch ({len(data)}), got {len(frame)}.")
+        columns = {} if rows is None else dict(rows)
         for name, column in (("subject", subject), ("stimulus", stimulus)):
             if column is not None:
-                frame = frame.assign(**{name: _column(column, len(data), name)})
+                columns[name] = _column(column, len(data), name)
+        frame = as_frame(columns, len(data))
         return cls._make(
             data, np.arange(len(data)), np.arange(data.shape[1]), slice(0, data.shape[2]), frame, info, tmin
         )
@@ -161,7 +160,7 @@ class EpochsView:
 
     @property
     def rows(self) -> pd.DataFrame:  # numpydoc ignore=GL08
-        return self._frame.iloc[self._index].reset_index(drop=True)
+        return plain(self._frame)
 
     @property
     def subject(self) -> np.ndarray | None:  # numpydoc ignore=GL08
@@ -170,6 +169,16 @@ class EpochsView:
     @property
     def stimulus(self) -> np.ndarray | None:  # numpydoc ignore=GL08
         return self._strings("stimulus")
+
+    @property
+    def info(self) -> mne.Info | None:  # numpydoc ignore=GL08
+        import mne
+
+        return None if self._info is None else mne.pick_info(self._info, self._chans, copy=True)
+
+    @property
+    def tmin(self) -> float:  # numpydoc ignore=GL08
+        return float(self.times[0])
 
     @property
     def sfreq(self) -> float | None:  # numpydoc ignore=GL08
@@ -210,7 +219,8 @@ class EpochsView:
         key = key if isinstance(key, slice) else np.asarray(key)
         if isinstance(key, np.ndarray) and key.size == 0:
             key = key.astype(np.intp)
-        return self._replace(index=self._index[key])
+        frame = self._frame.iloc[np.arange(len(self))[key]].reset_index(drop=True)
+        return self._replace(index=self._index[key], frame=frame)
 
     def read(self, positions: Any) -> np.ndarray:
         """Read some epochs into memory.
@@ -226,11 +236,7 @@ class EpochsView:
             A new array.
         """
         rows = self._index[np.asarray(positions, dtype=np.intp)]
-        if len(self._chans) == self._data.shape[1] and (np.diff(self._chans) == 1).all():
-            block = self._data[rows, :, self._times]
-        else:
-            block = self._data[rows[:, None], self._chans, self._times]
-        return np.ascontiguousarray(block, dtype=np.float32)
+        return gather(self._data, rows, self._chans, self._times)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
@@ -261,6 +267,29 @@ class EpochsView:
         tmin = float(self.times[0]) if info is not None else 0.0
         return self.from_arrays(X, info=info, tmin=tmin, rows=rows)
 
+    def map(self, function: Callable) -> EpochsView:
+        """Pass each block of epochs through a function as it is read.
+
+        Parameters
+        ----------
+        function : callable
+            ``function(X, positions)`` of a block, float32 of shape (k, n_chans, n_times), and of its rows in this view,
+            which returns an array of the same shape.
+
+        Returns
+        -------
+        EpochsView
+            The same rows; nothing is read yet.
+        """
+        return self._replace(
+            data=Mapped(self, function),
+            index=np.arange(len(self)),
+            chans=np.arange(self.shape[1]),
+            times=slice(0, self.shape[2]),
+            info=self.info,
+            tmin=self.tmin,
+        )
+
     def select(self, **columns: Any) -> EpochsView:
         """Keep the rows whose columns have the given values.
 
@@ -288,7 +317,7 @@ class EpochsView:
                 if isinstance(wanted, str) or not isinstance(wanted, (Sequence, np.ndarray, set))
                 else wanted
             )
-            keep &= self._frame[name].iloc[self._index].isin(list(values)).to_numpy()
+            keep &= self._frame[name].isin(list(values)).to_numpy()
         return self[keep]
 
     def pick(self, channels: Sequence[str] | Sequence[int]) -> EpochsView:
@@ -356,7 +385,7 @@ class EpochsView:
     def _strings(self, name: str) -> np.ndarray | None:
         if name not in self._frame:
             return None
-        return self._frame[name].to_numpy()[self._index].astype(str)
+        return as_text(self._frame[name])
 
 
 def _column(values: Any, n_rows: int, name: str) -> np.ndarray:
