@@ -16,7 +16,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-_LONG = 1 << 16  # bytes; pickles keep longer strings outside their frames, where they lie as they are in memory
+_LONG = (
+    1 << 16
+)  # bytes; pickles keep longer strings outside their frames, where they lie as they are in memory
 
 
 class _Refused(Exception):
@@ -212,7 +214,9 @@ def read_pickled_dict(path: str | os.PathLike) -> dict[str, Any]:
     if isinstance(content, _Array) and isinstance(content.content, list) and content.shape == ():
         content = content.content[0]  # what numpy.save makes of a dictionary
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ValueError(f"{path} holds no dictionary of named arrays. See load_things_eeg2 for the files it reads.")
+        raise ValueError(
+            f"{path} holds no dictionary of named arrays. See load_things_eeg2 for the files it reads."
+        )
     return {key: item.value(path) if isinstance(item, _Array) else item for key, item in content.items()}
 
 

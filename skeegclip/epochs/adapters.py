@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import as_mne_list, is_braindecode, is_view, read_epochs
+from .._utils.inputs import as_mne_list, is_braindecode, is_view
 
 if TYPE_CHECKING:
     import mne

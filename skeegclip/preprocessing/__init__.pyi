@@ -1,3 +1,5 @@
 from .averaging import average_repetitions as average_repetitions
+from .mvnn import MVNN as MVNN
+from .scaler import EpochScaler as EpochScaler
 
-__all__ = ["average_repetitions"]
+__all__ = ["MVNN", "EpochScaler", "average_repetitions"]

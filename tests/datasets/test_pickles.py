@@ -58,7 +58,9 @@ def test_files_of_numpy_before_version_2(tmp_path):
 @pytest.mark.parametrize("how", ["pickle 4", "pickle 5", "numpy"])
 def test_long_arrays_are_mapped_and_cost_no_memory(how, tmp_path):
     path = tmp_path / "long.npy"
-    path.write_bytes(WRITERS[how]({"data": np.zeros((200, 4, 63, 250), np.float32), "times": np.arange(300.0)}))
+    path.write_bytes(
+        WRITERS[how]({"data": np.zeros((200, 4, 63, 250), np.float32), "times": np.arange(300.0)})
+    )
     data = read_pickled_dict(path)["data"]
     assert isinstance(data, np.memmap)
     assert data.shape == (200, 4, 63, 250)
@@ -119,7 +121,9 @@ def test_attacks_are_refused_and_nothing_runs(attack, protocol, tmp_path):
 
 
 def test_attacks_in_a_npy_file(tmp_path):
-    np.save(tmp_path / "evil.npy", {"a": _Calls(os.system, f"touch {tmp_path / 'canary'}")}, allow_pickle=True)
+    np.save(
+        tmp_path / "evil.npy", {"a": _Calls(os.system, f"touch {tmp_path / 'canary'}")}, allow_pickle=True
+    )
     with pytest.raises(ValueError, match=r"asks for posix.system|asks for nt.system"):
         read_pickled_dict(tmp_path / "evil.npy")
     assert not (tmp_path / "canary").exists()
