@@ -14,7 +14,7 @@ from .._utils.inputs import DISPLAY_UNITS
 from .._utils.params import check_number, check_option
 from ._adapters import as_blocks
 from ._manifest import Manifest, foreign_files, has_manifest, read_manifest
-from ._rows import as_frame, from_csv, kind_of
+from ._rows import as_frame, from_csv, kind_of, to_csv
 from ._shards import Shards
 from ._writer import commit, only_writer
 from .view import EpochsView
