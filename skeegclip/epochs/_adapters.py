@@ -1,4 +1,4 @@
-"""From what people hold to blocks of epochs that fit in memory, with their rows, channels and start."""
+"""From what people hold to blocks of epochs that fit in memory, and back to MNE."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import as_mne_list, data_picks, is_braindecode, is_view, read_epochs
+from .._utils.inputs import DISPLAY_UNITS, as_mne_list, data_picks, is_braindecode, is_view, read_epochs
 
 if TYPE_CHECKING:
     import mne
@@ -83,13 +83,14 @@ def _from_mne(parts: list) -> Blocks:
 
     def blocks() -> Iterator[np.ndarray]:
         for epochs in parts:
-            if epochs.tmin != first.tmin:
+            same_times = len(epochs.times) == len(first.times) and np.allclose(epochs.times, first.times)
+            if epochs.ch_names != first.ch_names or not same_times:
                 raise ValueError(
-                    f"X: the Epochs of the list begin at {first.tmin:g} and {epochs.tmin:g} s. Crop them to the same times."
+                    "X: the Epochs of the list differ in channels or times. Equalise them with"
+                    " mne.channels.equalize_channels(), and crop them."
                 )
             for part in _parts(len(epochs), 8 * len(epochs.ch_names) * len(epochs.times)):
-                # The first of the list comes along empty, so that differing channels are told of.
-                yield read_epochs([first[:0], epochs[part]]).X
+                yield read_epochs(epochs[part]).X
 
     rows = pd.concat([_mne_rows(epochs) for epochs in parts])
     return Blocks(blocks(), len(rows), rows, info, float(first.tmin))
@@ -115,3 +116,29 @@ def _from_braindecode(X: Any) -> Blocks:
         for part in _parts(len(X), np.asarray(X[0][0]).nbytes)
     )
     return Blocks(blocks, len(X), X.get_metadata() if described else None, info)
+
+
+def to_epochs(view: Any) -> mne.EpochsArray:
+    """Return a view as MNE Epochs, in SI units."""
+    import mne
+    from mne.defaults import DEFAULTS
+
+    info = view.info
+    if info is None:
+        raise ValueError(
+            "to_mne: this view has no channels. Make it with EpochsView.from_arrays(X, info=...)."
+        )
+    data = np.asarray(view, dtype=np.float64)
+    # MNE's scalings lead from SI to its display units, in which a view holds its epochs.
+    units = [
+        DEFAULTS["scalings"][kind] if kind in DISPLAY_UNITS else 1.0 for kind in info.get_channel_types()
+    ]
+    data /= np.array(units)[:, None]
+    stimulus = view.stimulus if view.stimulus is not None else np.full(len(view), "epoch")
+    names, codes = np.unique(stimulus, return_inverse=True)
+    events = np.column_stack([np.arange(len(view)), np.zeros(len(view), dtype=int), codes + 1])
+    event_id = {name: code for code, name in enumerate(names.tolist(), start=1)}
+    rows = view.rows
+    return mne.EpochsArray(
+        data, info, events, view.tmin, event_id, metadata=rows if len(rows.columns) else None, verbose=False
+    )

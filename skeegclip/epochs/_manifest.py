@@ -26,14 +26,16 @@ class Manifest:
 
     Attributes
     ----------
-    n_epochs, n_chans, n_times : int
-        Shape of the data.
+    n_chans, n_times : int
+        Shape of an epoch.
     dtype : "float32" | "float16"
         Type on disk.
     epochs_per_shard : int
         Every shard but the last holds so many.
     columns : dict
         Kind of each column of the rows, in order.
+    n_epochs : int
+        Number of epochs.
     rows_bytes : int
         Length of the rows; what follows is garbage.
     generation : int
@@ -42,12 +44,12 @@ class Manifest:
         Stays under appends and changes when overwritten.
     """
 
-    n_epochs: int
     n_chans: int
     n_times: int
     dtype: str
     epochs_per_shard: int
     columns: dict[str, str]
+    n_epochs: int = 0
     rows_bytes: int = 0
     generation: int = 0
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -95,9 +97,9 @@ class Manifest:
         write_whole(folder / _NAME, json.dumps(content, indent=1).encode())
 
 
-def has_manifest(folder: Path) -> bool:
-    """Whether a folder holds a store."""
-    return (folder / _NAME).exists()
+def current(folder: Path) -> Manifest | None:
+    """Return the state of the store in a folder, None where there is none yet."""
+    return read_manifest(folder) if (folder / _NAME).exists() else None
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -119,7 +121,12 @@ def read_manifest(folder: Path) -> Manifest:
             f"path: {str(folder)!r} is an EpochsStore of version {version!r}; this skeegclip reads version {_VERSION}."
             " Upgrade skeegclip."
         )
-    return Manifest(**content)
+    try:
+        return Manifest(**content)
+    except TypeError as error:
+        raise ValueError(
+            f"path: {str(folder / _NAME)!r} is damaged ({error}). Make the store anew."
+        ) from None
 
 
 def foreign_files(folder: Path) -> list[str]:

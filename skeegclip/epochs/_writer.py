@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.validation import check_finite
-from ._manifest import Manifest, garbage
+from ._manifest import Manifest, current, garbage
 from ._rows import to_csv
 
 if TYPE_CHECKING:
@@ -35,74 +35,71 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 def commit(
     folder: Path,
-    now: Manifest | None,
     start: Manifest,
     blocks: Iterable[np.ndarray],
-    *,
     frame: pd.DataFrame,
     info: bytes | None = None,
-) -> Manifest:
+) -> None:
     """Write blocks after the epochs of `start`, then make the new state count.
+
+    After an error the old state stands, and so it does after a kill.
 
     Parameters
     ----------
     folder : Path
-        The store.
-    now : Manifest | None
-        The state that counts; None where there is none yet.
+        The store, locked by the caller.
     start : Manifest
-        What to write after: `now` itself for an append, a state of 0 epochs for a new store.
+        What to write after: the state of the store, or, for a new one, a state of 0 epochs.
     blocks : iterable of ndarray, shape (k, n_chans, n_times)
         The new epochs.
     frame : DataFrame
         Their rows.
     info : bytes | None
         Content of the info file of a new store.
-
-    Returns
-    -------
-    Manifest
-        The new state. After an error the old one stands.
     """
-    clear(folder, now)
+    clear(folder)
     try:
+        n_epochs, names = start.n_epochs, {start.rows_name}
         if info is not None:
+            names.add(start.info_name)
             _write_at(folder / start.info_name, 0, info)
-        n_epochs = start.n_epochs
         for block in blocks:
-            n_epochs = _write_block(folder, start, n_epochs, block)
+            n_epochs = _write_block(folder, start, n_epochs, block, names)
         if n_epochs - start.n_epochs != len(frame):
             raise ValueError(
                 f"rows must have one line per epoch ({n_epochs - start.n_epochs}), got {len(frame)}."
             )
         text = to_csv(frame, header=start.n_epochs == 0)
         _write_at(folder / start.rows_name, start.rows_bytes, text)
-        after = replace(start, n_epochs=n_epochs, rows_bytes=start.rows_bytes + len(text))
-        touched = range(start.n_epochs // start.epochs_per_shard, after.n_shards)
-        for name in [after.info_name, after.rows_name, *map(after.shard_name, touched)]:
+        for name in sorted(names):
             _sync(folder / name)
+        _sync_folder(folder)  # the names of new files, before the manifest that counts on them
+        replace(start, n_epochs=n_epochs, rows_bytes=start.rows_bytes + len(text)).write(folder)
         _sync_folder(folder)
-        after.write(folder)
-    except BaseException:
-        clear(folder, now)
-        raise
-    _sync_folder(folder)
-    clear(folder, after)
-    return after
+    finally:
+        clear(folder)
 
 
-def clear(folder: Path, manifest: Manifest | None) -> None:
-    """Remove what does not count: files and ends of files of a write that was killed, or overwritten."""
-    for path in garbage(folder, set() if manifest is None else manifest.names()):
-        path.unlink(missing_ok=True)
-    if manifest is not None:
-        last = manifest.n_shards - 1
-        os.truncate(folder / manifest.shard_name(last), manifest.shard_bytes(last))
-        os.truncate(folder / manifest.rows_name, manifest.rows_bytes)
+def clear(folder: Path) -> None:
+    """Remove what does not count: files and ends of files of a write that failed, was killed, or was replaced."""
+    now = current(folder)
+    for path in garbage(folder, set() if now is None else now.names()):
+        # Where another process still maps a replaced file, Windows keeps it: a later write removes it.
+        with contextlib.suppress(PermissionError):
+            path.unlink(missing_ok=True)
+    if now is not None:
+        last = now.n_shards - 1
+        _cut(folder / now.shard_name(last), now.shard_bytes(last))
+        _cut(folder / now.rows_name, now.rows_bytes)
 
 
-def _write_block(folder: Path, manifest: Manifest, n_epochs: int, block: Any) -> int:
-    """Write a block after the first `n_epochs`, over as many shards as it takes."""
+def _cut(path: Path, size: int) -> None:
+    if path.stat().st_size > size:
+        os.truncate(path, size)
+
+
+def _write_block(folder: Path, manifest: Manifest, n_epochs: int, block: Any, names: set[str]) -> int:
+    """Write a block after the first `n_epochs`, over as many shards as it takes; `names` gets their names."""
     block = np.asarray(block)
     expected = (manifest.n_chans, manifest.n_times)
     if block.ndim != 3 or block.shape[1:] != expected or block.dtype.kind not in "fiu":
@@ -112,12 +109,14 @@ def _write_block(folder: Path, manifest: Manifest, n_epochs: int, block: Any) ->
         )
     with np.errstate(over="ignore"):
         data = np.ascontiguousarray(block, dtype=np.dtype(manifest.dtype).newbyteorder("<"))
-    check_finite(data, first_row=n_epochs)
+    before = n_epochs - manifest.n_epochs
+    check_finite(data, rows=range(before, before + len(data)))
     per_shard = manifest.epochs_per_shard
     while len(data):
         shard, place = divmod(n_epochs, per_shard)
         part, data = data[: per_shard - place], data[per_shard - place :]
         _write_at(folder / manifest.shard_name(shard), place * manifest.epoch_bytes, part)
+        names.add(manifest.shard_name(shard))
         n_epochs += len(part)
     return n_epochs
 
