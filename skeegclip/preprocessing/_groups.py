@@ -13,7 +13,7 @@ from .._utils.inputs import as_mne_list, as_subject, is_view
 def read_column(X: Any, name: str) -> np.ndarray | None:
     """Return what a view or the metadata of Epochs says of each row, as text ("" where nothing); None if absent."""
     if is_view(X):
-        return X._strings(name)
+        return X._text(name)
     frames = [epochs.metadata for epochs in as_mne_list(X) or []]
     if not frames or any(frame is None or name not in frame for frame in frames):
         return None
@@ -25,10 +25,7 @@ def read_session(X: Any, session: Any, n_rows: int) -> np.ndarray | None:
     """Return the session of each row: the one given, else the one X carries."""
     if session is None:
         return read_column(X, "session")
-    try:
-        return as_subject(session, n_rows)
-    except ValueError as error:
-        raise ValueError(str(error).replace("subject", "session")) from None
+    return as_subject(session, n_rows, name="session")
 
 
 @dataclass(frozen=True)
