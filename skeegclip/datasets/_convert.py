@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..epochs import EpochsStore, EpochsView
 from ._eeg2_files import FILES, Recording, read_recording
 from ._manifest import SPLITS, numbered_manifest
+from ._stores import add_epochs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +20,7 @@ _IMAGES_PER_CONCEPT = {"train": 10, "test": 1}
 
 def convert_subjects(
     path: Path, place: Path, names: list[str], manifest: pd.DataFrame | None, *, dtype: str, progress: bool
-) -> EpochsView:
+) -> None:
     """Write subjects into the store, each whole or not at all.
 
     Parameters
@@ -38,32 +37,25 @@ def convert_subjects(
         Type on disk.
     progress : bool
         Whether to show a progress bar.
-
-    Returns
-    -------
-    EpochsView
-        All that the store holds.
     """
-    store = EpochsStore.open(path) if (path / "manifest.json").is_file() else None
     for name in names:
         parts = {split: read_recording(place / name / file) for split, file in FILES.items()}
-        _check_parts(name, parts)
+        train = parts["train"]
+        _check_parts(name, train, parts["test"])
         if manifest is None:
-            manifest = numbered_manifest(
-                {split: len(part.data) for split, part in parts.items()}, _IMAGES_PER_CONCEPT
-            )
-        rows = _rows(name, parts, manifest)
-        blocks = _shown(
-            itertools.chain.from_iterable(part.blocks() for part in parts.values()), len(rows), name, progress
+            counts = {split: len(part.data) for split, part in parts.items()}
+            manifest = numbered_manifest(counts, _IMAGES_PER_CONCEPT)
+        add_epochs(
+            path,
+            itertools.chain.from_iterable(part.blocks() for part in parts.values()),
+            _rows(name, parts, manifest),
+            info=train.info(),
+            tmin=train.tmin,
+            n_times=train.data.shape[3],
+            dtype=dtype,
+            name=name,
+            progress=progress,
         )
-        if store is None:
-            first = parts["train"]
-            store = EpochsStore.create(path, blocks, rows, info=first.info(), tmin=first.tmin, dtype=dtype)
-            continue
-        _check_like(name, parts["train"], store.view())
-        store.append(blocks, rows)
-    assert store is not None
-    return store.view()
 
 
 def check_manifest(path: Path, rows: pd.DataFrame, manifest: pd.DataFrame | None) -> pd.DataFrame:
@@ -80,8 +72,7 @@ def check_manifest(path: Path, rows: pd.DataFrame, manifest: pd.DataFrame | None
     return manifest
 
 
-def _check_parts(name: str, parts: dict[str, Recording]) -> None:
-    train, test = parts["train"], parts["test"]
+def _check_parts(name: str, train: Recording, test: Recording) -> None:
     for what in ("ch_names", "sfreq", "tmin"):
         if getattr(train, what) != getattr(test, what):
             raise ValueError(
@@ -92,16 +83,6 @@ def _check_parts(name: str, parts: dict[str, Recording]) -> None:
         raise ValueError(
             f"{name}: training epochs have shape {train.data.shape[2:]}, test epochs {test.data.shape[2:]}."
             " Are they of one preprocessing?"
-        )
-
-
-def _check_like(name: str, part: Recording, view: EpochsView) -> None:
-    here = (part.ch_names, part.sfreq, part.data.shape[3])
-    there = (view.ch_names, view.sfreq, view.shape[2])
-    if here != there:
-        raise ValueError(
-            f"{name}: {len(here[0])} channels at {here[1]:g} Hz with {here[2]} times do not fit the store, which holds"
-            f" {view.shape[1]} at {there[1]:g} Hz with {there[2]}, or other names of channels. Pass store= another folder."
         )
 
 
@@ -130,12 +111,3 @@ def _rows(name: str, parts: dict[str, Recording], manifest: pd.DataFrame) -> pd.
             )
         )
     return pd.concat(tables, ignore_index=True)
-
-
-def _shown(blocks: Iterator[np.ndarray], n_epochs: int, name: str, progress: bool) -> Iterator[np.ndarray]:
-    from tqdm import tqdm
-
-    with tqdm(total=n_epochs, desc=f"Converting {name}", unit="epoch", disable=not progress) as bar:
-        for block in blocks:
-            yield block
-            bar.update(len(block))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SPLITS = {"train": "training_images", "test": "test_images"}
 IMAGE_FOLDERS = ("image_set", "images_set", "images", "Image_set", ".")
-_LISTS = ("image_metadata.npy", "images.csv", "images.csv.gz")
+_LIST = "image_metadata.npy"
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
@@ -45,7 +45,7 @@ def find_manifest(images: str | os.PathLike | None, near: list[Path]) -> pd.Data
         if manifest is None:
             raise ValueError(
                 f"images: {str(path)!r} holds neither the folders training_images/00001_aardvark/... and"
-                f" test_images/00001_aircraft_carrier/... nor a file {' or '.join(_LISTS)}."
+                f" test_images/00001_aircraft_carrier/... nor the file {_LIST}."
             )
         return manifest
     return next((found for folder in near if (found := _look(folder)) is not None), None)
@@ -83,9 +83,8 @@ def _look(folder: Path) -> pd.DataFrame | None:
         if all((folder / name / split).is_dir() for split in SPLITS.values()):
             return _from_folders(folder / name)
     for name in IMAGE_FOLDERS:
-        for list_name in _LISTS:
-            if (folder / name / list_name).is_file():
-                return _from_list(folder / name / list_name)
+        if (folder / name / _LIST).is_file():
+            return _from_list(folder / name / _LIST)
     return None
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._utils.params import check_option
-from ..embeddings import ImageTable
-from ..epochs import EpochsStore
 from ._convert import check_manifest, convert_subjects
 from ._eeg2_files import find_recordings, layout_error, stored_subjects, subject_names
 from ._feature_files import find_features
 from ._folders import default_folder
 from ._manifest import find_manifest
+from ._stores import as_bunch, stored_view
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
@@ -104,8 +103,6 @@ def load_things_eeg2(
     >>> data.X.select(split="train").shape  # doctest: +SKIP
     (66160, 63, 250)
     """
-    from sklearn.utils import Bunch
-
     check_option("dtype", dtype, ["float32", "float16"])
     root = default_folder("things-eeg2") if folder is None else Path(folder)
     place = find_recordings(root)
@@ -113,7 +110,7 @@ def load_things_eeg2(
     manifest = None if images == "numbered" else find_manifest(images, near)
     path = root / f"skeegclip-{dtype}" if store is None else Path(store)
 
-    view = EpochsStore.open(path).view() if (path / "manifest.json").is_file() else None
+    view = stored_view(path)
     stored = set() if view is None else set(view.subject.tolist())
     there = set(stored_subjects(place)) if place else set()
     wanted = sorted(stored | there) if subjects is None else subject_names(subjects)
@@ -129,25 +126,12 @@ def load_things_eeg2(
                 ' training_images and test_images, or image_metadata.npy (fetch_things_eeg2(what="images") downloads'
                 ' both); or images="numbered" to make ids of numbers.'
             )
-        view = convert_subjects(path, place, new, manifest, dtype=dtype, progress=progress)
+        convert_subjects(path, place, new, manifest, dtype=dtype, progress=progress)
+        view = stored_view(path)
     assert view is not None
     if stored - set(wanted):
         view = view.select(subject=wanted)
     rows = view.rows
     manifest = check_manifest(path, rows, manifest)
-    on_disk = manifest[manifest["path"] != ""]
     image_embeddings, text_embeddings = find_features(features, near, manifest)
-    return Bunch(
-        X=view,
-        y=view.stimulus,
-        concept=rows["concept"].to_numpy(dtype=str),
-        split=rows["split"].to_numpy(dtype=str),
-        subject=view.subject,
-        repetition=rows["repetition"].to_numpy(),
-        times=view.times,
-        info=view.info,
-        manifest=manifest,
-        images=ImageTable(on_disk["id"].tolist(), on_disk["path"].tolist()) if len(on_disk) else None,
-        image_embeddings=image_embeddings,
-        text_embeddings=text_embeddings,
-    )
+    return as_bunch(view, rows, manifest, image_embeddings=image_embeddings, text_embeddings=text_embeddings)

@@ -11,8 +11,6 @@ from .._utils.inputs import DISPLAY_UNITS, Epoched, as_mne_list, is_braindecode,
 if TYPE_CHECKING:
     from ._channels import ChannelMap
 
-_SI = {"uV": 1e-6, "mV": 1e-3, "fT": 1e-15, "fT/cm": 1e-13}
-
 
 def like_input(X: Any, read: Epoched, function: ChannelMap) -> Any:
     """Apply `function` to the epochs read from X, and return them as X was."""
@@ -40,11 +38,13 @@ def _like_epochs(epochs: Any, made: np.ndarray, read: Epoched) -> Any:
     unit, they are written as if they were in microvolts (fT).
     """
     import mne
+    from mne.defaults import DEFAULTS
 
     picks = [epochs.ch_names.index(name) for name in read.ch_names or ()]
     kinds = epochs.get_channel_types(picks)
     data = epochs.get_data(copy=True, verbose=False)
-    data[:, picks] = made * np.array([_SI.get(DISPLAY_UNITS.get(kind, ""), 1.0) for kind in kinds])[:, None]
+    units = [DEFAULTS["scalings"][kind] if kind in DISPLAY_UNITS else 1.0 for kind in kinds]
+    data[:, picks] = made / np.array(units)[:, None]
     return mne.EpochsArray(
         data,
         epochs.info,
