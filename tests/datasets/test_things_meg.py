@@ -105,7 +105,7 @@ def test_the_split_shares_no_concept(things_meg, tmp_path):
 
 def test_parts_are_read_without_metadata_by_number(trials, scores, kept, tmp_path):
     scores = np.tile(scores, (1, 16, 1))  # MNE splits files of at least a megabyte
-    write_epochs(tmp_path / "preprocessed_P1-epo.fif", trials, scores, metadata=False, split_size="1.1MB")
+    write_epochs(tmp_path / "preprocessed_P1-epo.fif", trials, scores, metadata=False, split_size="1.3MB")
     assert (tmp_path / "preprocessed_P1-epo-3.fif").is_file()
     with pytest.raises(
         ValueError, match="has no metadata with a column 'image_path'. Pass images= the file image_paths.csv"
