@@ -100,8 +100,12 @@ def fetch(
             help="Of things-eeg2, any of preprocessed images features raw. The first three, unless given."
         ),
     ] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where to put it. A folder in the cache, unless given.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Only look whether everything is there.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to put it. A folder in the cache, unless given.")
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only look whether everything is there.")
+    ] = False,
 ) -> None:
     """Download THINGS-EEG2 or THINGS-MEG.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -77,7 +79,7 @@ def _download_one(file: Remote, target: Path, parts: Path, progress: bool) -> No
         parts, base_url="", registry={name: file.hash}, urls={name: file.url}, retry_if_failed=_RETRIES
     )
     try:
-        with FileLock(parts / f"{name}.lock", timeout=0):
+        with FileLock(parts / f"{name}.lock", timeout=0), _quiet(pooch.get_logger()):
             whole = source.fetch(name, downloader=_Resumed(file, parts / f"{name}.part", progress))
             target.parent.mkdir(parents=True, exist_ok=True)
             Path(whole).replace(target)
@@ -89,6 +91,17 @@ def _download_one(file: Remote, target: Path, parts: Path, progress: bool) -> No
         raise ConnectionError(
             f"{file.name} could not be downloaded from {file.url} ({error}). Run this again: it goes on where it stopped."
         ) from error
+
+
+@contextlib.contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Keep pooch from announcing each file: the progress bar does."""
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class _Resumed:

@@ -18,8 +18,9 @@ def hub_files(repo: str, paths: Sequence[str], endpoint: str | None) -> list[Rem
     from huggingface_hub import HfApi, hf_hub_url
     from huggingface_hub.errors import OfflineModeIsEnabled
 
+    api = HfApi(endpoint=endpoint)
     try:
-        found = HfApi(endpoint=endpoint).get_paths_info(repo, list(paths), repo_type="dataset")
+        found = api.get_paths_info(repo, list(paths), repo_type="dataset")
     except OfflineModeIsEnabled:
         raise ConnectionError(
             "the hub is offline (HF_HUB_OFFLINE is set). Unset it, or pass offline=True to use what is on disk."
@@ -37,7 +38,7 @@ def hub_files(repo: str, paths: Sequence[str], endpoint: str | None) -> list[Rem
     return [
         Remote(
             path,
-            hf_hub_url(repo, path, repo_type="dataset", endpoint=endpoint),
+            hf_hub_url(repo, path, repo_type="dataset", endpoint=api.endpoint),
             by_path[path].size,
             f"sha256:{by_path[path].lfs.sha256}" if by_path[path].lfs else None,
         )

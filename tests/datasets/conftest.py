@@ -33,7 +33,7 @@ def simulated():
         n_test_repetitions=8,
         sfreq=250,
         n_dims=32,
-        snr=3.0,
+        snr=30.0,
         random_state=0,
     )
 
