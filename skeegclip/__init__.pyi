@@ -6,6 +6,7 @@ from . import metrics as metrics
 from . import nets as nets
 from . import plotting as plotting
 from . import preprocessing as preprocessing
+from ._reference import load_reference_checkpoint as load_reference_checkpoint
 from .embeddings import EmbeddingTable as EmbeddingTable
 from .embeddings import ImageTable as ImageTable
 from .encoder import EEGEncoder as EEGEncoder
@@ -27,6 +28,7 @@ __all__ = [
     "datasets",
     "embeddings",
     "epochs",
+    "load_reference_checkpoint",
     "losses",
     "metrics",
     "nets",

@@ -162,7 +162,7 @@ class EmbeddingComposite(BaseEstimator):
         if _takes_epochs(self.encoder):
             return X
         shape = getattr(X, "shape", None)
-        if shape is not None and len(shape) < 3:
+        if shape is not None and len(shape) == 2:
             return X
         read = np.asarray(read_epochs(X).X)
         return read.reshape(len(read), -1) if read.ndim == 3 else X

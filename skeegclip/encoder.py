@@ -29,7 +29,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     Parameters
     ----------
     net : str | type
-        Name of a network (see :func:`skeegclip.nets.list_nets`), name of a braindecode model, or an
+        Name of a network (see :func:`skeegclip.nets.list_nets`), name or class of a braindecode model, or an
         ``nn.Module`` class with braindecode's signature.
     net_params : dict | None
         Further arguments of the network.
@@ -52,8 +52,11 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Text vectors of the stimuli, for a second CLIP term.
     text_weight : float
         Weight of the text term in [0, 1]; the paper's retrieval models use 0.01.
+    subject_layer : {"token", "linear", "none"}
+        What is learned about each subject: the token of networks that have one, a linear map of the channels in
+        front of any network, or nothing.
     unknown_subject : {"shared", "mean"}
-        What stands for a subject not seen in fit: the shared token, or the mean of the known ones.
+        What stands for a subject not seen in fit: the shared token or map, or the mean of the known ones.
     optimizer : {"adamw", "adam", "sgd"} | type
         Optimizer, or a torch optimizer class.
     optimizer_params : dict | None
@@ -66,6 +69,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Epochs in a batch, at least 2; batches are of even size.
     max_epochs : int
         Passes over the training data.
+    augment : None | Transform | list of Transform
+        Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other. They
+        are copied, and the copies draw their numbers from `random_state`.
     validation : float
         Fraction in [0, 1) of the *stimuli* held out to choose the best pass. Nothing is held out if that makes
         fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes.
@@ -154,6 +160,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         same_stimulus="positive",
         text_targets=None,
         text_weight=0.0,
+        subject_layer="token",
         unknown_subject="shared",
         optimizer="adamw",
         optimizer_params=None,
@@ -161,6 +168,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         lr_scheduler=None,
         batch_size=1024,
         max_epochs=40,
+        augment=None,
         validation=0.05,
         patience=None,
         precision="auto",
@@ -181,6 +189,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.same_stimulus = same_stimulus
         self.text_targets = text_targets
         self.text_weight = text_weight
+        self.subject_layer = subject_layer
         self.unknown_subject = unknown_subject
         self.optimizer = optimizer
         self.optimizer_params = optimizer_params
@@ -188,6 +197,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.lr_scheduler = lr_scheduler
         self.batch_size = batch_size
         self.max_epochs = max_epochs
+        self.augment = augment
         self.validation = validation
         self.patience = patience
         self.precision = precision
@@ -236,6 +246,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         check_option("normalize", self.normalize, ["none", "eeg", "image", "both"])
         check_option("temperature_mode", self.temperature_mode, ["learnable", "fixed", "raw"])
         check_option("same_stimulus", self.same_stimulus, ["positive", "mask", "negative"])
+        check_option("subject_layer", self.subject_layer, ["token", "linear", "none"])
         check_option("unknown_subject", self.unknown_subject, ["shared", "mean"])
         check_number("loss_weight", self.loss_weight, low=0, high=1)
         check_number("text_weight", self.text_weight, low=0, high=1)
@@ -321,6 +332,44 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
             Embeddings, not normalised.
         """
         return self.transform(X, subject=subject).astype(np.float64)
+
+    def attention(self, X: Any, subject: Any = None, layer: int = -1) -> np.ndarray:
+        """How much each channel looks at each other one, in networks with attention between channels.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
+            Epochs as in fit; not too many at once, for an epoch's attention is larger than the epoch.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
+        layer : int
+            Transformer layer, counted from 0; -1 is the last.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_epochs, n_heads, n_chans, n_chans)
+            Row i holds the shares that channel i's token takes from the token of each channel, itself included;
+            it sums to one. ATM's subject token takes part in attention; its row and column are left out, and
+            the rows scaled to one again. In the first layer they therefore do not depend on the subject.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted.
+        TypeError
+            If the network has no attention, or none between channels.
+        ValueError
+            If X does not fit the encoder, or there is no such layer.
+
+        See Also
+        --------
+        skeegclip.plotting.plot_attention : Draw it on the head.
+        """
+        from ._training.attention import channel_attention
+
+        check_is_fitted(self, "net_")
+        read = check_epochs(self, X, subject=subject, reset=False)
+        return channel_attention(self.net_, read.X, self._subject_codes(read.subject, len(read.X)), layer)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, subject: Any = None) -> float:
         """Top-1 retrieval accuracy in the gallery of the distinct stimuli in y.

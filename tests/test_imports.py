@@ -37,6 +37,7 @@ MAY_IMPORT = {
 }
 MAY_IMPORT["_sharing"] = {"_training"} | MAY_IMPORT["_training"]
 MAY_IMPORT["encoder"] = {"_sharing"} | MAY_IMPORT["_sharing"]
+MAY_IMPORT["_reference"] = {"encoder", "datasets"} | MAY_IMPORT["encoder"]
 MAY_IMPORT["_composite"] = {"encoder"} | MAY_IMPORT["encoder"]
 MAY_IMPORT["zero_shot"] = MAY_IMPORT["retrieval"] = {"_composite"} | MAY_IMPORT["_composite"]
 MAY_IMPORT["plotting"] = {"zero_shot", "retrieval"} | MAY_IMPORT["zero_shot"]

@@ -10,6 +10,7 @@ import numpy as np
 from .._utils.device import resolve_device, resolve_precision
 from .._utils.inputs import Epoched
 from .._utils.seeding import draw_seed, seeded_torch
+from .augment import Augment
 from .build import make_callbacks, make_net, net_spec
 from .callbacks import Progress
 from .checkpoint import RunCheckpoint, run_path
@@ -19,6 +20,7 @@ from .targets import Targets, hold_out_stimuli, read_targets
 
 # Parameters that do not change the weights a run ends with.
 _OUTCOME_NEUTRAL = {"verbose", "checkpoint_dir", "callbacks", "targets", "text_targets", "random_state"}
+_OUTCOME_NEUTRAL |= {"augment"}  # of which the settings count, not the object
 
 
 def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
@@ -41,8 +43,9 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
             encoder.net_params,
             read,
             encoder.n_outputs_,
-            len(encoder.subjects_),
-            encoder.unknown_subject,
+            n_subjects=len(encoder.subjects_),
+            subject_layer=encoder.subject_layer,
+            unknown_subject=encoder.unknown_subject,
         ),
         _criterion_params(encoder, targets),
     )
@@ -58,10 +61,12 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
         max_epochs=encoder.max_epochs,
         user=copy.deepcopy(encoder.callbacks),
     )
+    augment = None if encoder.augment is None else Augment(encoder.augment, seed)
     with Progress(encoder.verbose, encoder.max_epochs) as progress, seeded_torch(seed, device):
         callbacks.append(("progress", progress))
         if encoder.checkpoint_dir is not None:
             params = {k: v for k, v in encoder.get_params(deep=False).items() if k not in _OUTCOME_NEUTRAL}
+            params["augment"] = None if augment is None else augment.settings()
             arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes]
             path = run_path(encoder.checkpoint_dir, params=params, arrays=arrays, seed=seed)
             callbacks.append(("checkpoint", RunCheckpoint(path)))
@@ -76,6 +81,7 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
             max_epochs=encoder.max_epochs,
             valid=valid,
             callbacks=callbacks,
+            augment=augment,
             seed=seed,
         )
         if encoder.warm_start and hasattr(encoder, "net_"):

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from .._utils.inputs import is_view
 from .._utils.validation import check_finite
+from .augment import Augment
 from .targets import Targets
 
 
@@ -82,10 +83,20 @@ class BatchLoader:
         New order in every pass.
     seed : int
         Seed of the orders: pass k has the same order whether or not the run was resumed before it.
+    augment : Augment | None
+        What is done to each batch.
     """
 
-    def __init__(self, dataset: EpochsDataset, batch_size: int, shuffle: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self,
+        dataset: EpochsDataset,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        augment: Augment | None = None,
+    ) -> None:
         self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
+        self.augment = augment
         self.passes = dataset.first_pass
 
     def __len__(self) -> int:
@@ -95,12 +106,17 @@ class BatchLoader:
         rows = self.dataset.rows
         if self.shuffle:
             rows = np.random.default_rng([self.seed, 2, self.passes]).permutation(rows)
-            self.passes += 1
+        if self.augment is not None:
+            self.augment.start_pass(self.passes)
+        self.passes += 1
         # Within a batch the order does not matter to the loss, and a sorted read is faster from disk.
         parts = [np.sort(part) if self.shuffle else part for part in np.array_split(rows, len(self))]
         ahead = read_ahead if is_view(self.dataset.X) else map
         for part, x in zip(parts, ahead(self.dataset.read, parts), strict=True):
-            yield self.dataset.batch(part, x)
+            inputs, target = self.dataset.batch(part, x)
+            if self.augment is not None:
+                inputs["x"] = self.augment(inputs["x"])
+            yield inputs, target
 
 
 def read_view(view: Any, rows: Any) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
 
 from .._utils.inputs import is_view
+from ..nets.build import build_net
 from .loader import EpochsDataset, read_ahead, read_view, writeable
 
 
@@ -38,7 +41,7 @@ class EncoderNet(NeuralNet):
         return [("epoch_timer", EpochTimer())]
 
     def initialize_module(self) -> EncoderNet:
-        super().initialize_module()
+        self.module_ = build_net(self.module, self.get_params_for("module"))
         self.takes_subject_ = "subject" in inspect.signature(self.module_.forward).parameters
         return self
 
@@ -105,15 +108,25 @@ def top1(z: torch.Tensor, dataset: EpochsDataset) -> float:
 
 def embed(net: EncoderNet, X: Any, subject: Any, batch_size: int = 512) -> torch.Tensor:
     """Embeddings of all epochs, in order, on the CPU."""
+    with evaluating(net):
+        return torch.cat([net.infer(inputs).cpu() for inputs in batches(net, X, subject, batch_size)])
+
+
+@contextlib.contextmanager
+def evaluating(net: EncoderNet) -> Iterator[None]:
+    """A block in which the network is used, not trained."""
     net.module_.eval()
-    parts = []
+    with torch.inference_mode():
+        yield
+
+
+def batches(net: EncoderNet, X: Any, subject: Any, batch_size: int) -> Iterator[dict]:
+    """All epochs in order, with their subjects' codes, as `EncoderNet.infer` takes them."""
     rows = [range(start, min(start + batch_size, len(X))) for start in range(0, len(X), batch_size)]
     if is_view(X):
         blocks = read_ahead(functools.partial(read_view, X), rows)
     else:
         blocks = (writeable(X[part.start : part.stop]) for part in rows)
-    with torch.inference_mode():
-        for part, block in zip(rows, blocks, strict=True):
-            codes = torch.from_numpy(subject[part.start : part.stop]).to(net.device)
-            parts.append(net.infer({"x": torch.from_numpy(block).to(net.device), "subject": codes}).cpu())
-    return torch.cat(parts)
+    for part, block in zip(rows, blocks, strict=True):
+        codes = torch.from_numpy(subject[part.start : part.stop]).to(net.device)
+        yield {"x": torch.from_numpy(block).to(net.device), "subject": codes}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import DISPLAY_UNITS, as_mne_list, data_picks, is_braindecode, is_view, read_epochs
+from .._utils.inputs import DISPLAY_UNITS, as_mne_list, data_picks, is_view, read_epochs
+from .._utils.windows import is_dataset
 
 if TYPE_CHECKING:
     import mne
@@ -50,7 +51,7 @@ def as_blocks(X: Any) -> Blocks:
         )
     if (epochs := as_mne_list(X)) is not None:
         return _from_mne(epochs)
-    if is_braindecode(X):
+    if is_dataset(X):
         return _from_braindecode(X)
     if hasattr(X, "__array__") or (isinstance(X, (list, tuple)) and len(X) and np.ndim(X[0]) < 3):
         array = np.asarray(read_epochs(X).X)
