@@ -1,3 +1,6 @@
 from .averaging import average_repetitions as average_repetitions
+from .mvnn import MVNN as MVNN
+from .scaler import EpochScaler as EpochScaler
+from .things_eeg2 import preprocess_things_eeg2 as preprocess_things_eeg2
 
-__all__ = ["average_repetitions"]
+__all__ = ["MVNN", "EpochScaler", "average_repetitions", "preprocess_things_eeg2"]
