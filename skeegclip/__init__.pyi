@@ -1,6 +1,7 @@
 from . import datasets as datasets
 from . import embeddings as embeddings
 from . import epochs as epochs
+from . import generation as generation
 from . import losses as losses
 from . import metrics as metrics
 from . import nets as nets
@@ -13,6 +14,7 @@ from .embeddings import ImageTable as ImageTable
 from .encoder import EEGEncoder as EEGEncoder
 from .epochs import EpochsStore as EpochsStore
 from .epochs import EpochsView as EpochsView
+from .generation import DiffusionPrior as DiffusionPrior
 from .retrieval import ImageRetriever as ImageRetriever
 from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
 
@@ -20,6 +22,7 @@ __version__: str
 
 __all__ = [
     "CLIPEmbedder",
+    "DiffusionPrior",
     "EEGEncoder",
     "EmbeddingTable",
     "EpochsStore",
@@ -30,6 +33,7 @@ __all__ = [
     "datasets",
     "embeddings",
     "epochs",
+    "generation",
     "load_reference_checkpoint",
     "losses",
     "metrics",

@@ -1,0 +1,3 @@
+from .prior import DiffusionPrior as DiffusionPrior
+
+__all__ = ["DiffusionPrior"]
