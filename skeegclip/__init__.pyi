@@ -15,6 +15,7 @@ from .encoder import EEGEncoder as EEGEncoder
 from .epochs import EpochsStore as EpochsStore
 from .epochs import EpochsView as EpochsView
 from .generation import DiffusionPrior as DiffusionPrior
+from .generation import EEGImageReconstructor as EEGImageReconstructor
 from .retrieval import ImageRetriever as ImageRetriever
 from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
 
@@ -24,6 +25,7 @@ __all__ = [
     "CLIPEmbedder",
     "DiffusionPrior",
     "EEGEncoder",
+    "EEGImageReconstructor",
     "EmbeddingTable",
     "EpochsStore",
     "EpochsView",

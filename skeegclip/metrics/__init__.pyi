@@ -4,6 +4,7 @@ from .ranking import n_way_accuracy as n_way_accuracy
 from .ranking import n_way_probability as n_way_probability
 from .ranking import ranks as ranks
 from .ranking import top_k_accuracy as top_k_accuracy
+from .reconstruction import reconstruction_scores as reconstruction_scores
 from .scorers import make_retrieval_scorer as make_retrieval_scorer
 from .scorers import retrieval_top1 as retrieval_top1
 from .scorers import retrieval_top5 as retrieval_top5
@@ -19,6 +20,7 @@ __all__ = [
     "n_way_probability",
     "n_way_table",
     "ranks",
+    "reconstruction_scores",
     "retrieval_top1",
     "retrieval_top5",
     "top_k_accuracy",
