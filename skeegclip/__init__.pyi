@@ -3,30 +3,38 @@ from . import embeddings as embeddings
 from . import epochs as epochs
 from . import losses as losses
 from . import metrics as metrics
+from . import model_selection as model_selection
 from . import nets as nets
 from . import plotting as plotting
 from . import preprocessing as preprocessing
+from .averaging import AveragedTraining as AveragedTraining
 from .embeddings import EmbeddingTable as EmbeddingTable
 from .embeddings import ImageTable as ImageTable
 from .encoder import EEGEncoder as EEGEncoder
+from .ensemble import EnsembleEncoder as EnsembleEncoder
 from .epochs import EpochsView as EpochsView
 from .retrieval import ImageRetriever as ImageRetriever
+from .whitening import SubjectWhitening as SubjectWhitening
 from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
 
 __version__: str
 
 __all__ = [
+    "AveragedTraining",
     "EEGEncoder",
     "EmbeddingTable",
+    "EnsembleEncoder",
     "EpochsView",
     "ImageRetriever",
     "ImageTable",
+    "SubjectWhitening",
     "ZeroShotClassifier",
     "datasets",
     "embeddings",
     "epochs",
     "losses",
     "metrics",
+    "model_selection",
     "nets",
     "plotting",
     "preprocessing",

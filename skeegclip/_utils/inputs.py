@@ -64,6 +64,20 @@ def read_epochs(X: Any, subject: Any = None) -> Epoched:
     return replace(read, subject=given)
 
 
+def carried_subject(X: Any) -> np.ndarray | None:
+    """The subject of each row that X carries, without reading the epochs where that can be avoided."""
+    if is_view(X):
+        return X.subject
+    epochs = _as_mne_list(X)
+    if epochs is not None:
+        tables = [part.metadata for part in epochs]
+        if any(table is None or "subject" not in table for table in tables):
+            return None
+        values = np.concatenate([table["subject"].to_numpy() for table in tables])
+        return as_subject(values, len(values))
+    return read_epochs(X).subject if _is_braindecode(X) else None
+
+
 def as_subject(subject: Any, n_rows: int) -> np.ndarray:
     """One subject id per row, as strings; a single id serves all rows."""
     if isinstance(subject, str):

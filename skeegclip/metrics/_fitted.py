@@ -36,11 +36,21 @@ def embed(estimator: Any, X: Any, params: Mapping[str, Any]) -> NDArray[np.float
     return embeddings
 
 
+def project(estimator: Any, vectors: NDArray[Any]) -> NDArray[Any]:
+    """Bring target vectors into the space of the embeddings, where the estimator has a map for that."""
+    estimator = _unwrap(estimator)
+    if _is_pipeline(estimator):
+        return project(estimator.steps[-1][1], vectors)
+    return estimator.project(vectors) if hasattr(estimator, "project") else vectors
+
+
 def find_table(estimator: Any) -> Any:
     """Return the table that the estimator looks its targets up in, the outermost one first, or None."""
     estimator = _unwrap(estimator)
     if not hasattr(estimator, "get_params"):
         return None
+    if hasattr(estimator, "_find_table"):  # an ensemble, whose members may have one each
+        return estimator._find_table()
     params = estimator.get_params(deep=False)
     if hasattr(params.get("targets"), "lookup"):
         return params["targets"]

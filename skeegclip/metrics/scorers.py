@@ -9,7 +9,7 @@ import numpy as np
 
 from .._utils.params import check_number
 from ._checks import check_n_way
-from ._fitted import embed, find_table
+from ._fitted import embed, find_table, project
 from .ranking import n_way_probability
 from .similarity import cosine_similarity
 
@@ -65,6 +65,7 @@ class RetrievalScorer:
                 f"{'' if self.n_way is None else f' among {n_way}'}. Put more stimuli into each test set."
             )
         queries = embed(estimator, X, {} if subject is None else {"subject": subject})
+        gallery = project(estimator, gallery)
         if queries.shape != (len(target), gallery.shape[1]):
             raise ValueError(
                 f"estimator gave embeddings of shape {queries.shape} where the targets ask for "

@@ -1,0 +1,7 @@
+from .audit import SplitAudit as SplitAudit
+from .audit import audit_split as audit_split
+from .splitters import ConceptKFold as ConceptKFold
+from .splitters import LeaveOneSubjectOut as LeaveOneSubjectOut
+from .splitters import WithinSubject as WithinSubject
+
+__all__ = ["ConceptKFold", "LeaveOneSubjectOut", "SplitAudit", "WithinSubject", "audit_split"]
