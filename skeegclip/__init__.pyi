@@ -13,6 +13,7 @@ from .embeddings import ImageTable as ImageTable
 from .encoder import EEGEncoder as EEGEncoder
 from .ensemble import EnsembleEncoder as EnsembleEncoder
 from .epochs import EpochsView as EpochsView
+from .model_selection import evaluate as evaluate
 from .retrieval import ImageRetriever as ImageRetriever
 from .whitening import SubjectWhitening as SubjectWhitening
 from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
@@ -32,6 +33,7 @@ __all__ = [
     "datasets",
     "embeddings",
     "epochs",
+    "evaluate",
     "losses",
     "metrics",
     "model_selection",

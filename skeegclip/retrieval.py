@@ -40,9 +40,10 @@ class ImageRetriever(EmbeddingComposite):
         Images that :meth:`retrieve` gives by default; a smaller gallery is given whole.
     index : {"auto", "exact"}
         How to search; exact search compares with every image, in blocks of bounded memory.
-    whiten : bool
-        Whether embeddings and gallery are whitened before they are compared, by the mean and covariance of the
-        training images (which is what is known before any test).
+    whiten : float
+        Strength in [0, 1] of a whitening of the gallery by the mean and covariance of the *training* images, so that
+        what all images have in common counts less; embeddings are then taken from the mean of the training epochs'.
+        1 whitens wholly, which magnifies directions of little variance; 0 leaves all as it is.
     hubness : None | {"csls", "inverted_softmax"} | callable
         Correction of the similarities for images that are near to every epoch: :func:`~skeegclip.metrics.csls`,
         :func:`~skeegclip.metrics.inverted_softmax`, or a function from similarity matrix to similarity matrix, such as
@@ -92,7 +93,7 @@ class ImageRetriever(EmbeddingComposite):
         gallery=None,
         n_retrieved=5,
         index="auto",
-        whiten=False,
+        whiten=0.0,
         hubness=None,
     ):
         self.encoder = encoder
@@ -132,12 +133,13 @@ class ImageRetriever(EmbeddingComposite):
         check_number("n_retrieved", self.n_retrieved, low=1, integer=True)
         if not callable(self.hubness):
             check_option("hubness", self.hubness, [None, *_HUBNESS])
+        check_number("whiten", self.whiten, low=0, high=1)
         if self.gallery is not None:
             check_table("gallery", self.gallery)
         with unchanged_on_error(self):
             self._fit_encoder(X, y, subject)
             self.added_: list[EmbeddingTable] = []
-            self._moments = self._training_moments() if self.whiten else None
+            self._whitening = self._fit_whitening(X, subject) if self.whiten else None
         return self
 
     def add(self, table: EmbeddingTable) -> ImageRetriever:
@@ -293,23 +295,25 @@ class ImageRetriever(EmbeddingComposite):
         ids, vectors = self._gallery()
         vectors = self.project(vectors)
         check_width(z, vectors, "gallery vectors")
-        if self._moments is not None:
-            mean, matrix = self._moments
-            z, vectors = ((normalize(part) - mean) @ matrix for part in (z, vectors))
+        if self._whitening is not None:
+            centre, mean, matrix = self._whitening
+            z, vectors = normalize(z) - centre, (normalize(vectors) - mean) @ matrix
         if self.hubness is None:
             return z, ids, _cosines(z, vectors)
         correct = self.hubness if callable(self.hubness) else _HUBNESS[self.hubness]
         return z, ids, [(slice(0, len(z)), correct(cosine_similarity(z, vectors)))]
 
-    def _training_moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and whitening matrix of the images trained on."""
+    def _fit_whitening(self, X: Any, subject: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean training embedding; mean and whitening matrix of the training images; all of unit vectors."""
         if self.targets_ is None or self.seen_ is None or self.targets_.meta.get("class_codes"):
             raise ValueError(
-                "whiten=True needs the vectors of the training images: pass targets=EmbeddingTable(...), and their ids"
-                " as y."
+                f"whiten={self.whiten:g} needs the vectors of the training images: pass targets=EmbeddingTable(...), and"
+                " their ids as y."
             )
         mean, covariance = moments(self.project(self.targets_.lookup(self.seen_)))
-        return mean.astype(np.float32), power(covariance, -0.5).astype(np.float32)
+        centre = normalize(self.embed(X, subject=subject)).mean(axis=0)
+        matrix = power(covariance, -self.whiten / 2)
+        return centre, mean.astype(np.float32), matrix.astype(np.float32)
 
     @property
     def _transductive(self) -> str | None:

@@ -1,4 +1,4 @@
-"""SubjectWhitening: give the embeddings of every person the same mean and covariance."""
+"""SubjectWhitening: make the embeddings of different people alike in mean and covariance."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from sklearn.preprocessing import normalize
 
 from ._composite import EmbeddingComposite
 from ._utils.inputs import as_subject, carried_subject
-from ._utils.validation import unchanged_on_error
+from ._utils.params import check_number
 from ._utils.whitening import moments, power
 
 
 class SubjectWhitening(EmbeddingComposite):
-    r"""Whiten the embeddings of each person by their own mean and covariance, and give them those of the images.
+    r"""Whiten the embeddings of each person by their own mean and covariance.
 
-    People differ in anatomy and so in where their embeddings lie. With mean :math:`\mu_s` and covariance :math:`C_s` of
-    the embeddings of subject s, and those of the training images without index, all of unit length and with Ledoit
-    and Wolf's shrinkage,
+    People differ in anatomy and so in where their embeddings lie. With mean :math:`\mu_s` and covariance :math:`C_s`
+    (Ledoit and Wolf's shrinkage) of the unit embeddings of subject s,
 
-    .. math:: z' = \mu + C^{1/2} C_s^{-1/2} (z - \mu_s).
+    .. math:: z' = C_s^{-w/2} (z - \mu_s), \quad w = \mathtt{strength}.
 
     It is *transductive*: :math:`\mu_s` and :math:`C_s` are those of the epochs that are embedded together, the test
-    epochs. One epoch alone cannot be decoded this way, and :func:`~skeegclip.model_selection.evaluate` flags it.
+    epochs. One epoch alone cannot be decoded this way, and :func:`~skeegclip.evaluate` flags it.
 
     Parameters
     ----------
@@ -31,6 +30,9 @@ class SubjectWhitening(EmbeddingComposite):
         What embeds the epochs.
     targets : EmbeddingTable | None
         Vectors of the training stimuli; None takes the encoder's own, else codes of the labels in ``y``.
+    strength : float
+        In [0, 1]: 0 takes the mean only, 1 whitens wholly. Between them directions of little variance, which with
+        fewer epochs than dimensions are mostly noise, are magnified less.
 
     Attributes
     ----------
@@ -45,13 +47,11 @@ class SubjectWhitening(EmbeddingComposite):
 
     See Also
     --------
-    ImageRetriever : Whitens by the training images with ``whiten=True``, which is not transductive.
+    ImageRetriever : Its `whiten` learns from training alone.
 
     References
     ----------
     .. [1] "SATTC", arXiv:2603.20738 (subject-adaptive whitening).
-    .. [2] B. Sun, J. Feng and K. Saenko, "Return of Frustratingly Easy Domain Adaptation", AAAI 2016,
-       arXiv:1511.05547.
 
     Examples
     --------
@@ -66,12 +66,13 @@ class SubjectWhitening(EmbeddingComposite):
     (50, 4)
     """
 
-    def __init__(self, encoder, *, targets=None):
+    def __init__(self, encoder, *, targets=None, strength=0.5):
         self.encoder = encoder
         self.targets = targets
+        self.strength = strength
 
     def fit(self, X: Any, y: Any, subject: Any = None) -> SubjectWhitening:
-        """Fit the encoder, and remember the mean and covariance of the training images.
+        """Fit the encoder; whitening learns nothing from training.
 
         Parameters
         ----------
@@ -92,11 +93,8 @@ class SubjectWhitening(EmbeddingComposite):
         ValueError, TypeError
             If X, y or a parameter is not usable.
         """
-        with unchanged_on_error(self):
-            self._fit_encoder(X, y, subject)
-            ids = [str(label) for label in self.seen_.tolist()]
-            self._mean, covariance = moments(self.project(self.targets_.lookup(ids)))
-            self._colour = power(covariance, 0.5)
+        check_number("strength", self.strength, low=0, high=1)
+        self._fit_encoder(X, y, subject)
         return self
 
     def embed(self, X: Any, subject: Any = None) -> np.ndarray:
@@ -131,7 +129,7 @@ class SubjectWhitening(EmbeddingComposite):
                     f" got one{'' if isinstance(name, np.integer) else f' of {str(name)!r}'}. Embed the test epochs at once."
                 )
             mean, covariance = moments(z[rows])
-            whitened[rows] = self._mean + (z[rows] - mean) @ power(covariance, -0.5) @ self._colour
+            whitened[rows] = (z[rows] - mean) @ power(covariance, -self.strength / 2)
         return whitened
 
     def predict(self, X: Any, subject: Any = None) -> np.ndarray:

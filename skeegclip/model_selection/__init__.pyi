@@ -1,7 +1,17 @@
+from ._evaluate import evaluate as evaluate
 from .audit import SplitAudit as SplitAudit
 from .audit import audit_split as audit_split
+from .report import EvaluationReport as EvaluationReport
 from .splitters import ConceptKFold as ConceptKFold
 from .splitters import LeaveOneSubjectOut as LeaveOneSubjectOut
 from .splitters import WithinSubject as WithinSubject
 
-__all__ = ["ConceptKFold", "LeaveOneSubjectOut", "SplitAudit", "WithinSubject", "audit_split"]
+__all__ = [
+    "ConceptKFold",
+    "EvaluationReport",
+    "LeaveOneSubjectOut",
+    "SplitAudit",
+    "WithinSubject",
+    "audit_split",
+    "evaluate",
+]
