@@ -18,11 +18,11 @@ def dot_plot(report: EvaluationReport) -> str:
     """One row for each estimator: a dot for each person, the mean with its interval, and the oracle's mean."""
     metric = report._headline_metrics()[0]
     task = report.scores["task"].iloc[0]
-    summary = report.summary().query("task == @task").set_index(["estimator", "metric"])
+    summary = report._summary.query("task == @task").set_index(["estimator", "metric"])
     people = report.scores.query("task == @task and metric == @metric").groupby(["estimator", "subject"], sort=False)
     people = people["value"].mean()
     names = [name for name in report.estimators if (name, metric) in summary.index]
-    left = 16 + 7.2 * max(len(name) for name in names)
+    left = 20 + 8 * max(len(name) for name in names)
     chance = float(summary.loc[(names[0], metric), "chance"])
     most = max([people.max(), chance, *summary.loc[[(n, metric) for n in names], "high"].fillna(0)])
     oracles = {n: float(summary.loc[(n, ORACLE + metric), "mean"]) for n in names if (n, ORACLE + metric) in summary.index}

@@ -60,10 +60,15 @@ def page(report: EvaluationReport) -> str:
 def _section(section: Section) -> str:
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in section.head)
     body = "\n".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
+        f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(_cell(cell) for cell in row[1:]) + "</tr>"
         for row in section.rows
     )
     return (
         f"<h2>{escape(section.title)}</h2>\n<p>{escape(section.text)}</p>\n"
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
     )
+
+
+def _cell(text: str) -> str:
+    words = ' class="words"' if len(text) > 30 else ""
+    return f"<td{words}>{escape(text)}</td>"

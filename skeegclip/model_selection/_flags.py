@@ -28,8 +28,16 @@ class Flag(NamedTuple):
 
 def find_flags(cells: list[Cell], audits: Mapping[str, SplitAudit]) -> list[Flag]:
     """All flags of an evaluation, the worst first."""
-    flags = [*_split_flags(audits), *_estimator_flags(cells), *_query_flags(cells)]
+    flags = [*_split_flags(audits), *_merged(_estimator_flags(cells)), *_query_flags(cells)]
     return sorted(flags, key=lambda flag: LEVELS.index(flag.level))
+
+
+def _merged(flags: list[Flag]) -> list[Flag]:
+    """One flag for all estimators that it concerns."""
+    names: dict[tuple[str, str, str], list[str]] = {}
+    for flag in flags:
+        names.setdefault((flag.level, flag.about, flag.text), []).append(flag.estimator)
+    return [Flag(level, "; ".join(of), about, text) for (level, about, text), of in names.items()]
 
 
 def _split_flags(audits: Mapping[str, SplitAudit]) -> list[Flag]:

@@ -13,6 +13,7 @@ from ._estimates import ORACLE
 if TYPE_CHECKING:
     from .report import EvaluationReport
 
+_MARK = " *"
 TASKS = {"retrieval": "Finding the picture", "classification": "Naming the class"}
 
 
@@ -28,7 +29,7 @@ class Section:
 
 def sections(report: EvaluationReport) -> list[Section]:
     """All parts of a report, in order."""
-    summary = report.summary()
+    summary = report._summary
     parts = [_headline(report, summary, task) for task in TASKS if task in set(summary["task"])]
     parts += [_n_way(report, summary, task) for task in TASKS if task in set(summary["task"])]
     parts += [_chosen(report), _bias(report), _comparisons(report), _intervals(report), _people(report)]
@@ -51,10 +52,11 @@ def _headline(report: EvaluationReport, summary: Any, task: str) -> Section:
     published = _published(report, metrics) if task == "retrieval" else {}
     oracle = [name for name in metrics if any((e, ORACLE + name) in shown for e in report.estimators)]
     rows = []
+    marked = {cell.estimator for cell in report._cells if cell.facts["transductive"]}
     for name in report.estimators:
         if (name, metrics[0]) not in shown:
             continue
-        row = [name]
+        row = [name + (_MARK if name in marked else "")]
         for metric in metrics:
             row.append(_with_interval(shown[name, metric]))
         for metric in oracle:
@@ -75,6 +77,8 @@ def _headline(report: EvaluationReport, summary: Any, task: str) -> Section:
     if published:
         text += f" Published: mean ± standard deviation over people ({_sources(report)})."
     text += " p: of top-1 against chance, by permuting which picture is which."
+    if any(row[0].endswith(_MARK) for row in rows):
+        text += f"{_MARK}: transductive, see the flags."
     rows.append([*chance, *[""] * (width - len(chance))])
     return Section(TASKS[task], text, [*head, "p"], rows)
 

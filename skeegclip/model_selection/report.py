@@ -100,6 +100,10 @@ class EvaluationReport:
         return dict(estimates(self.queries))
 
     @cached_property
+    def _summary(self) -> pd.DataFrame:
+        return self.summary()
+
+    @cached_property
     def scores(self) -> pd.DataFrame:  # numpydoc ignore=GL08
         return score_table(self._estimates)
 
@@ -279,7 +283,7 @@ class EvaluationReport:
         """
         tables = {
             "scores": self.scores,
-            "summary": self.summary(),
+            "summary": self._summary,
             "intervals": self.intervals(self._headline_metrics()),
             "comparisons": self.compare(),
             "oracle": self.bias(self._headline_metrics()),

@@ -86,6 +86,15 @@ class _BySubject(BaseCrossValidator):
         """
         return len(np.unique(self._subjects(X, groups)))
 
+    def __repr__(self) -> str:
+        given = {"test_stimuli": self.test_stimuli, "split_labels": self.split_labels, "concept": self.concept}
+        shown = [
+            f"{name}={value!r}" if isinstance(value, str) else f"{name}=<{len(value)}>"
+            for name, value in given.items()
+            if value is not None
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def _subjects(self, X: Any, groups: Any) -> np.ndarray:
         n_rows = _num_samples(X if X is not None else groups)
         subject = per_row("subject", groups, X, n_rows)
