@@ -12,6 +12,7 @@ from .embeddings import EmbeddingTable as EmbeddingTable
 from .embeddings import ImageTable as ImageTable
 from .encoder import EEGEncoder as EEGEncoder
 from .ensemble import EnsembleEncoder as EnsembleEncoder
+from .epochs import EpochsStore as EpochsStore
 from .epochs import EpochsView as EpochsView
 from .model_selection import evaluate as evaluate
 from .retrieval import ImageRetriever as ImageRetriever
@@ -25,6 +26,7 @@ __all__ = [
     "EEGEncoder",
     "EmbeddingTable",
     "EnsembleEncoder",
+    "EpochsStore",
     "EpochsView",
     "ImageRetriever",
     "ImageTable",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -12,8 +13,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
 
 from .._utils.inputs import is_view
-from .._utils.validation import check_finite
-from .loader import EpochsDataset
+from .loader import EpochsDataset, read_ahead, read_view, writeable
 
 
 class EncoderNet(NeuralNet):
@@ -111,15 +111,13 @@ def embed(net: EncoderNet, X: Any, subject: Any, batch_size: int = 512) -> torch
     """Embeddings of all epochs, in order, on the CPU."""
     net.module_.eval()
     parts = []
+    rows = [range(start, min(start + batch_size, len(X))) for start in range(0, len(X), batch_size)]
+    if is_view(X):
+        blocks = read_ahead(functools.partial(read_view, X), rows)
+    else:
+        blocks = (writeable(X[part.start : part.stop]) for part in rows)
     with torch.inference_mode():
-        for start in range(0, len(X), batch_size):
-            stop = min(start + batch_size, len(X))
-            if is_view(X):
-                block = X.read(range(start, stop))
-                check_finite(block, first_row=start)
-            else:
-                block = X[start:stop]
-                block = block if block.flags.writeable else block.copy()
-            codes = torch.from_numpy(subject[start:stop]).to(net.device)
+        for part, block in zip(rows, blocks, strict=True):
+            codes = torch.from_numpy(subject[part.start : part.stop]).to(net.device)
             parts.append(net.infer({"x": torch.from_numpy(block).to(net.device), "subject": codes}).cpu())
     return torch.cat(parts)

@@ -46,9 +46,9 @@ def read_epochs(X: Any, subject: Any = None) -> Epoched:
     """Read X in any accepted form; merge the subject it carries with the one given."""
     if is_view(X):
         read = Epoched(X, X.subject, X.ch_names, X.chs_info, X.sfreq)
-    elif (epochs := _as_mne_list(X)) is not None:
+    elif (epochs := as_mne_list(X)) is not None:
         read = _read_mne(epochs)
-    elif _is_braindecode(X):
+    elif is_braindecode(X):
         read = _read_braindecode(X)
     else:
         read = Epoched(_read_array(X))
@@ -78,8 +78,8 @@ def carried_subject(X: Any) -> np.ndarray | None:
     return read_epochs(X).subject if _is_braindecode(X) else None
 
 
-def as_subject(subject: Any, n_rows: int) -> np.ndarray:
-    """One subject id per row, as strings; a single id serves all rows."""
+def as_subject(subject: Any, n_rows: int, *, name: str = "subject") -> np.ndarray:
+    """One id per row, as strings; a single id serves all rows."""
     if isinstance(subject, str):
         return np.full(n_rows, subject)
     array = np.asarray(subject)
@@ -87,14 +87,14 @@ def as_subject(subject: Any, n_rows: int) -> np.ndarray:
         return np.full(n_rows, str(subject))
     if array.shape != (n_rows,):
         raise ValueError(
-            f"subject must hold one id per epoch, shape ({n_rows},), got {array.shape}."
+            f"{name} must hold one id per epoch, shape ({n_rows},), got {array.shape}."
             " Pass the column of ids that belongs to these rows."
         )
     missing = [row for row, value in enumerate(array.tolist()) if value is None or value != value]
     if missing:
         raise ValueError(
-            f"subject is missing (None or NaN) in {len(missing)} rows (first: row {missing[0]})."
-            " Name every row's subject, or pass no subject at all."
+            f"{name} is missing (None or NaN) in {len(missing)} rows (first: row {missing[0]})."
+            f" Name every row's {name}, or pass no {name} at all."
         )
     return array.astype(str)
 
@@ -120,7 +120,8 @@ def _read_array(X: Any) -> Any:
     return X
 
 
-def _as_mne_list(X: Any) -> list | None:
+def as_mne_list(X: Any) -> list | None:
+    """Epochs, or a list of them, as a list; None if X is something else."""
     base = _loaded("mne", "BaseEpochs")
     if base is None:
         return None
@@ -131,18 +132,26 @@ def _as_mne_list(X: Any) -> list | None:
     return None
 
 
-def _read_mne(parts: list) -> Epoched:
+def data_picks(info: Any) -> np.ndarray:
+    """Positions of the channels that are read; refuse an info without any."""
     import mne
 
-    first = parts[0]
     picks = mne.pick_types(
-        first.info, meg=True, eeg=True, seeg=True, ecog=True, dbs=True, fnirs=True, ref_meg=False, exclude=()
+        info, meg=True, eeg=True, seeg=True, ecog=True, dbs=True, fnirs=True, ref_meg=False, exclude=()
     )
     if len(picks) == 0:
         raise ValueError(
             "X: these Epochs have no data channel (EEG, MEG, sEEG, ECoG, DBS, fNIRS),"
-            f" only {sorted(set(first.get_channel_types()))}. Set the types with epochs.set_channel_types()."
+            f" only {sorted(set(info.get_channel_types()))}. Set the types with epochs.set_channel_types()."
         )
+    return picks
+
+
+def _read_mne(parts: list) -> Epoched:
+    import mne
+
+    first = parts[0]
+    picks = data_picks(first.info)
     info = mne.pick_info(first.info, picks)
     kinds = set(info.get_channel_types())
     units = {kind: unit for kind, unit in DISPLAY_UNITS.items() if kind in kinds}
@@ -178,7 +187,8 @@ def _first_difference(a: list, b: list) -> str:
     return f"{len(a)} against {len(b)} channels"
 
 
-def _is_braindecode(X: Any) -> bool:
+def is_braindecode(X: Any) -> bool:
+    """Whether X is a braindecode dataset."""
     base = _loaded("braindecode.datasets", "BaseConcatDataset")
     return base is not None and isinstance(X, base)
 

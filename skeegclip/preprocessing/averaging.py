@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.inputs import as_subject, is_view, read_epochs
-from .._utils.params import check_number
-from .._utils.seeding import draw_seed
+from ..epochs._groups import draw_rows, group_rows
 
 
 def average_repetitions(
@@ -68,22 +67,19 @@ def average_repetitions(
         raise ValueError(
             f"y must hold one stimulus per epoch, shape {values.shape[:1]}, got {y.shape}. Pass the ids of these epochs."
         )
-    check_number("n", n, low=1, integer=True, none=True)
     if subject is not None:
         subject = as_subject(subject, len(y))
-    groups = _groups(y, subject)
-    if n is not None:
-        groups = _drawn(groups, n, y, np.random.default_rng(draw_seed(random_state)))
+    groups = group_rows([y] if subject is None else [y, subject])
+    firsts = [rows[0] for rows in groups]
+    y_mean, subject_mean = y[firsts], None if subject is None else subject[firsts]
+    if is_view(X):
+        return X._averaged(groups, n, 1, random_state, y), y_mean, subject_mean
+    groups = draw_rows(groups, n, random_state=random_state, labels=y)
     dtype = values.dtype if np.issubdtype(values.dtype, np.floating) else np.float64
     means = np.empty((len(groups), *values.shape[1:]), dtype=dtype)
     for mean, rows in zip(means, groups, strict=True):
-        # A group at a time: a view may be larger than memory.
-        np.mean(np.asarray(values[rows]), axis=0, out=mean)
-    firsts = [rows[0] for rows in groups]
-    y, subject = y[firsts], None if subject is None else subject[firsts]
-    if is_view(X):
-        return X.with_data(means, firsts), y, subject
-    return (_as_epochs(means, X, firsts) if is_epochs else means), y, subject
+        np.mean(values[rows], axis=0, out=mean)
+    return (_as_epochs(means, X, firsts) if is_epochs else means), y_mean, subject_mean
 
 
 def _as_epochs(means: np.ndarray, epochs: Any, firsts: list[int]) -> Any:
@@ -101,24 +97,3 @@ def _as_array(X: Any) -> np.ndarray:
             f" {array.shape}. Pass an array of epochs, such as epochs.get_data(units='uV')."
         )
     return array
-
-
-def _groups(y: np.ndarray, subject: np.ndarray | None) -> list[np.ndarray]:
-    """Return the rows of each pair of subject and stimulus, in order of first appearance."""
-    _, codes = np.unique(y, return_inverse=True)
-    if subject is not None:
-        _, of_subject = np.unique(subject, return_inverse=True)
-        codes = codes + of_subject * (codes.max(initial=0) + 1)
-    _, first, codes, counts = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
-    rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
-    return [rows[group] for group in np.argsort(first)]
-
-
-def _drawn(groups: list[np.ndarray], n: int, y: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    short = [rows for rows in groups if len(rows) < n]
-    if short:
-        raise ValueError(
-            f"n={n}, but {len(short)} of {len(groups)} stimuli have fewer repetitions"
-            f" (first: {y[short[0][0]]!s} has {len(short[0])}). Choose a smaller n, or leave those stimuli out."
-        )
-    return [np.sort(rng.choice(rows, n, replace=False)) for rows in groups]
