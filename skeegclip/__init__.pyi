@@ -7,6 +7,7 @@ from . import model_selection as model_selection
 from . import nets as nets
 from . import plotting as plotting
 from . import preprocessing as preprocessing
+from . import recipes as recipes
 from .averaging import AveragedTraining as AveragedTraining
 from .embeddings import EmbeddingTable as EmbeddingTable
 from .embeddings import ImageTable as ImageTable
@@ -42,4 +43,5 @@ __all__ = [
     "nets",
     "plotting",
     "preprocessing",
+    "recipes",
 ]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ._composite import EmbeddingComposite
 from ._utils.inputs import is_view
-from ._utils.params import check_number
-from ._utils.seeding import draw_seed
 from ._utils.validation import check_epochs
 from .preprocessing import average_repetitions
+
+# A view makes its averages anew in every pass, which keeps memory small: up to so many bytes they are kept instead.
+_KEPT = 2**31
 
 
 class AveragedTraining(EmbeddingComposite):
@@ -29,8 +31,7 @@ class AveragedTraining(EmbeddingComposite):
     n : int | None
         Repetitions in an average, drawn without replacement. None averages all.
     n_draws : int
-        How many averages to draw of each pair of subject and stimulus: with ``n`` below the number of repetitions an
-        augmentation.
+        Averages of `n` repetitions made of each pair of subject and stimulus, all different: an augmentation.
     random_state : int | RandomState | Generator | None
         Seed of the draws.
 
@@ -99,19 +100,16 @@ class AveragedTraining(EmbeddingComposite):
         ValueError, TypeError
             If X, y or a parameter is not usable, or a stimulus has fewer than `n` repetitions.
         """
-        check_number("n_draws", self.n_draws, low=1, integer=True)
         if y is None:
             raise ValueError("This AveragedTraining estimator requires y to be passed, but the target y is None.")
         if not hasattr(X, "get_data"):  # Epochs stay Epochs, all else becomes an array or is a view
             read = check_epochs(self, X, subject=subject, reset=True)
             X, subject = read.X, read.subject
-        rng = np.random.default_rng(draw_seed(self.random_state))
-        draws = [average_repetitions(X, y, subject, self.n, rng) for _ in range(self.n_draws)]
-        means, ids, people = draws[0]
-        if self.n_draws > 1:
-            means = _stacked([mean for mean, _, _ in draws])
-            ids = np.tile(ids, self.n_draws)
-            people = None if people is None else np.tile(people, self.n_draws)
+        means, ids, people = average_repetitions(
+            X, y, subject, self.n, self.random_state, n_draws=self.n_draws
+        )
+        if is_view(means) and 4 * math.prod(means.shape) <= _KEPT:
+            means = means.load()
         self._fit_encoder(means, ids, people)
         self.n_averages_ = len(ids)
         return self
@@ -137,17 +135,3 @@ class AveragedTraining(EmbeddingComposite):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = False
         return tags
-
-
-def _stacked(draws: list) -> Any:
-    """One draw after the other, in the type they have."""
-    first = draws[0]
-    if is_view(first):
-        return first.with_data(
-            np.concatenate([np.asarray(draw) for draw in draws]), np.tile(np.arange(len(first)), len(draws))
-        )
-    if isinstance(first, np.ndarray):
-        return np.concatenate(draws)
-    import mne
-
-    return mne.concatenate_epochs(draws, verbose=False)

@@ -45,6 +45,7 @@ MAY_IMPORT["whitening"] = {"_composite"} | MAY_IMPORT["_composite"]
 MAY_IMPORT["model_selection"] = {"ensemble", "averaging", "whitening", "zero_shot"} | (
     MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"] | MAY_IMPORT["whitening"]
 )
+MAY_IMPORT["recipes"] = {"ensemble", "averaging"} | MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"]
 MAY_IMPORT["plotting"] = {"zero_shot", "retrieval"} | MAY_IMPORT["zero_shot"]
 MAY_IMPORT["demo"] = {"plotting", "datasets", "preprocessing"} | MAY_IMPORT["plotting"]
 MAY_IMPORT["cli"] = {"demo"} | MAY_IMPORT["demo"]

@@ -68,14 +68,14 @@ def carried_subject(X: Any) -> np.ndarray | None:
     """The subject of each row that X carries, without reading the epochs where that can be avoided."""
     if is_view(X):
         return X.subject
-    epochs = _as_mne_list(X)
+    epochs = as_mne_list(X)
     if epochs is not None:
         tables = [part.metadata for part in epochs]
         if any(table is None or "subject" not in table for table in tables):
             return None
         values = np.concatenate([table["subject"].to_numpy() for table in tables])
         return as_subject(values, len(values))
-    return read_epochs(X).subject if _is_braindecode(X) else None
+    return read_epochs(X).subject if is_braindecode(X) else None
 
 
 def as_subject(subject: Any, n_rows: int, *, name: str = "subject") -> np.ndarray:

@@ -1,6 +1,7 @@
 from ._evaluate import evaluate as evaluate
 from .audit import SplitAudit as SplitAudit
 from .audit import audit_split as audit_split
+from .published import published_figures as published_figures
 from .report import EvaluationReport as EvaluationReport
 from .splitters import ConceptKFold as ConceptKFold
 from .splitters import LeaveOneSubjectOut as LeaveOneSubjectOut
@@ -14,4 +15,5 @@ __all__ = [
     "WithinSubject",
     "audit_split",
     "evaluate",
+    "published_figures",
 ]

@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 from sklearn.base import clone
 
+from .._utils.inputs import is_view
 from .._version import __version__
 from ._run import Task
 
@@ -32,9 +33,11 @@ def estimator_digest(name: str, estimator: Any) -> str:
 
 
 def data_digest(task: Task) -> str:
-    """Fingerprint of the data and settings. A view on disk counts as its path, rows, and the file's size and time."""
+    """Fingerprint of the data and settings; what is on disk in a store is not read for it."""
     X = task.X
-    if hasattr(X, "get_data"):
+    if is_view(X) and (key := X.content_key()) is not None:
+        X = (key, X.ch_names, X.times)
+    elif hasattr(X, "get_data"):
         X = (X.get_data(verbose=False), X.metadata, X.ch_names, X.times)
     tables = task.targets, task.candidates
     return joblib.hash(

@@ -17,7 +17,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from .._composite import EmbeddingComposite
-from .._utils.inputs import carried_subject
+from .._utils.inputs import carried_subject, is_view
 from .._utils.seeding import set_seeds
 from .._version import __version__
 from ..encoder import EEGEncoder
@@ -141,6 +141,7 @@ def _queries(task: Task, test: np.ndarray) -> Queries:
     if not task.average_test:
         return Queries(X, y, subject, concept, np.ones(len(y), dtype=int))
     X, shown, people = average_repetitions(X, y, subject)
+    X = X.load() if is_view(X) else X  # it is looked at several times
     keys = y if subject is None else np.char.add(np.char.add(subject, "\x1f"), y)
     made = shown if people is None else np.char.add(np.char.add(people, "\x1f"), shown)
     names, first, counts = np.unique(keys, return_index=True, return_counts=True)

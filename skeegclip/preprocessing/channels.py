@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from .._utils.inputs import is_view
+from .._utils.inputs import as_mne_list, is_view
 from .._utils.validation import check_epochs
+from ..epochs.regions import find_channels
 
 
 class PickChannels(TransformerMixin, BaseEstimator):
-    """Keep some channels, by name or position.
+    """Keep some channels, by name, region or position.
 
     Epochs stay Epochs and a view stays a view, so that subjects and names reach the next step.
 
     Parameters
     ----------
-    channels : sequence of str | sequence of int
-        Channels to keep, in the order wanted. Names need an X that knows them (a view with `info`, or Epochs).
+    channels : str | sequence of str | sequence of int
+        Channels to keep, in the order wanted: names of channels or of regions (see :func:`skeegclip.epochs.regions`),
+        or positions. Names need an X that knows them (a view with `info`, or Epochs).
 
     Attributes
     ----------
@@ -44,6 +45,8 @@ class PickChannels(TransformerMixin, BaseEstimator):
     >>> view = EpochsView.from_arrays(np.zeros((4, 3, 10)), info=info)
     >>> PickChannels(["Oz", "Pz"]).fit_transform(view).ch_names
     ('Oz', 'Pz')
+    >>> PickChannels("frontal").fit_transform(view).ch_names
+    ('Fz',)
     """
 
     def __init__(self, channels):
@@ -67,10 +70,21 @@ class PickChannels(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If no channel is asked for, or X does not have it or does not know its names.
+            If no channel is asked for, or a position lies outside.
+        KeyError
+            If a name is no channel and no region, or X does not know its channels.
         """
         read = check_epochs(self, X, reset=True)
-        self.picks_ = _positions(self.channels, read.ch_names, self.n_chans_)
+        wanted = [self.channels] if isinstance(self.channels, str) else list(self.channels)
+        if not wanted:
+            raise ValueError("channels must name at least one channel, got none. Leave the step out to keep all.")
+        if any(isinstance(channel, str) for channel in wanted):
+            info = getattr(as_mne_list(X)[0] if as_mne_list(X) else X, "info", None)
+            wanted = find_channels(wanted, read.ch_names, info)
+        outside = [channel for channel in wanted if not 0 <= channel < self.n_chans_]
+        if outside:
+            raise ValueError(f"channels: position {outside[0]} does not lie in 0 .. {self.n_chans_ - 1}.")
+        self.picks_ = np.array(list(dict.fromkeys(wanted)), dtype=np.intp)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -84,7 +98,7 @@ class PickChannels(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray, shape (n_epochs, n_kept, n_times) | Epochs | EpochsView
-            Of the type of X; lists of Epochs become arrays in microvolts.
+            Of the type of X; lists of Epochs become arrays in microvolts (MEG: fT).
         """
         from sklearn.utils.validation import check_is_fitted
 
@@ -95,33 +109,10 @@ class PickChannels(TransformerMixin, BaseEstimator):
         if hasattr(X, "get_data") and hasattr(X, "pick"):
             names = [self.ch_names_[pick] for pick in self.picks_]
             return X.copy().pick(names, verbose=False).reorder_channels(names)
-        kept = np.asarray(read.X)[:, self.picks_]
-        return kept[:, :, 0] if np.ndim(X) == 2 else kept
+        return np.asarray(read.X)[:, self.picks_]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _positions(channels: Sequence, names: tuple[str, ...] | None, n_chans: int) -> np.ndarray:
-    if isinstance(channels, str) or len(channels) == 0:
-        raise ValueError(
-            f"channels must be a list of names or positions, got {channels!r}. Pass ['Oz'] for one channel."
-        )
-    picks = []
-    for channel in channels:
-        if isinstance(channel, str):
-            if names is None:
-                raise ValueError(
-                    f"channels: {channel!r} is a name, but X does not know its channels. Pass X as a view with info, or"
-                    " Epochs; or give positions."
-                )
-            if channel not in names:
-                raise ValueError(f"channels: {channel!r} is not among the channels of X ({', '.join(names)}).")
-            picks.append(names.index(channel))
-        elif not 0 <= channel < n_chans:
-            raise ValueError(f"channels: position {channel} does not lie in 0 .. {n_chans - 1}.")
-        else:
-            picks.append(int(channel))
-    return np.array(picks, dtype=np.intp)
