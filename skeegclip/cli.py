@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ._version import __version__
 
@@ -62,6 +64,66 @@ def demo(
     except KeyboardInterrupt:
         typer.echo("\nStopped.", err=True)
         raise typer.Exit(130) from None
+
+
+class _Several(TyperCommand):
+    """A command whose options ``--subjects`` and ``--what`` take several values: ``--subjects 1 2``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        repeated: list[str] = []
+        option = None
+        for arg, after in zip(args, [*args[1:], "-"], strict=True):
+            if arg.startswith("-"):
+                option = arg if arg in ("--subjects", "--what") and not after.startswith("-") else None
+                repeated += [] if option else [arg]
+            else:
+                repeated += [option, arg] if option else [arg]
+        return super().parse_args(ctx, repeated)
+
+
+class Published(StrEnum):
+    """Data sets that can be fetched."""
+
+    EEG2 = "things-eeg2"
+    MEG = "things-meg"
+
+
+@app.command(cls=_Several)
+def fetch(
+    dataset: Annotated[Published, typer.Argument(help="What to download.")],
+    subjects: Annotated[
+        list[str] | None, typer.Option(help="One or several, as in --subjects 1 2. All, unless given.")
+    ] = None,
+    what: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of things-eeg2, any of preprocessed images features raw. The first three, unless given."
+        ),
+    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where to put it. A folder in the cache, unless given.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Only look whether everything is there.")] = False,
+) -> None:
+    """Download THINGS-EEG2 or THINGS-MEG.
+
+    An interrupted download goes on where it stopped: give the same
+    command again.
+    """
+    from .datasets import fetch_things_eeg2, fetch_things_meg
+
+    options: dict[str, Any] = {"folder": folder, "offline": offline}
+    if what and dataset == Published.MEG:
+        raise typer.BadParameter("things-meg has one thing to download, its epochs.", param_hint="--what")
+    if what:
+        options["what"] = what
+    try:
+        where = (fetch_things_eeg2 if dataset == Published.EEG2 else fetch_things_meg)(subjects, **options)
+    except (OSError, ValueError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2 if isinstance(error, ValueError) else 1) from None
+    except KeyboardInterrupt:
+        typer.echo("\nStopped. The same command goes on from here.", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(str(where))
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "losses": {"_utils"},
     "embeddings": {"_utils"},
     "metrics": {"_utils"},
-    "preprocessing": {"_utils", "epochs", "embeddings"},
+    "preprocessing": {"_utils", "epochs", "embeddings", "datasets"},
     "datasets": {"_utils", "epochs", "embeddings"},
     "_training": {"_version", "_utils", "epochs", "nets", "losses", "embeddings", "metrics"},
 }
