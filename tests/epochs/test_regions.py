@@ -131,7 +131,12 @@ def test_eeg_and_meg_together():
     [
         (["Oz"], "lobes", ValueError, "scheme must be one of"),
         (["Oz"], "position", ValueError, "needs positions, got names only"),
-        (["Oz", "Fz"], "things", ValueError, r"1 of 2 cannot be assigned to a region with scheme='things' \('Fz'\)"),
+        (
+            ["Oz", "Fz"],
+            "things",
+            ValueError,
+            r"1 of 2 cannot be assigned to a region with scheme='things' \('Fz'\)",
+        ),
         (["E1", "E2", "E3", "E4"], "auto", ValueError, r"4 of 4 .*\('E1', 'E2', 'E3', ...\)"),
         (mne.create_info(["E1"], 100.0, "eeg"), "auto", ValueError, "set_montage"),
         (mne.create_info(["Oz", "deep"], 100.0, ["eeg", "seeg"]), "auto", ValueError, "'deep'"),
@@ -156,7 +161,9 @@ def test_pick_takes_regions_channels_and_both(view):
     assert view.pick("occipital").ch_names == ("PO7", "PO3", "POz", "PO4", "PO8", "O1", "Oz", "O2")
     assert view.pick("Oz").ch_names == ("Oz",)
     assert view.pick(["Cz", "occipital", "Oz", 0]).ch_names == ("Cz", *view.pick("occipital").ch_names, "Fp1")
-    np.testing.assert_array_equal(np.asarray(view.pick("parietal"))[0, :, 0], [*range(37, 44), *range(46, 55)])
+    np.testing.assert_array_equal(
+        np.asarray(view.pick("parietal"))[0, :, 0], [*range(37, 44), *range(46, 55)]
+    )
 
 
 def test_the_17_channels_of_later_work(view):

@@ -6,7 +6,24 @@ import pytest
 
 from skeegclip.epochs._rows import as_frame, as_text, conform, from_csv, kinds, matches, plain, to_csv
 
-ODD = ["00012", "1e3", "null", "NA", "nan", "None", "", " a ", "a,b", 'say "x"', "two\nlines", "a\r", "\r\n", "ü€", "#", "inf"]
+ODD = [
+    "00012",
+    "1e3",
+    "null",
+    "NA",
+    "nan",
+    "None",
+    "",
+    " a ",
+    "a,b",
+    'say "x"',
+    "two\nlines",
+    "a\r",
+    "\r\n",
+    "ü€",
+    "#",
+    "inf",
+]
 
 
 def there_and_back(frame):
@@ -31,7 +48,9 @@ def test_random_text_goes_through_unchanged():
 
 def test_numbers_go_through_to_the_last_bit():
     rng = np.random.default_rng(0)
-    floats = np.concatenate([rng.normal(size=500) * 10.0 ** rng.integers(-300, 300, 500), [np.nan, np.inf, -np.inf, 0.1]])
+    floats = np.concatenate(
+        [rng.normal(size=500) * 10.0 ** rng.integers(-300, 300, 500), [np.nan, np.inf, -np.inf, 0.1]]
+    )
     frame = as_frame({"f": floats, "i": np.arange(504) - 2**62, "b": floats > 0}, 504)
     again = there_and_back(frame)
     np.testing.assert_array_equal(again["f"], floats)
@@ -56,7 +75,11 @@ def test_ids_are_text_whatever_they_look_like(name):
         ([True, None, False], "text", ["True", "", "False"]),
         (["a", None, np.nan], "text", ["a", "", ""]),
         (pd.Categorical(["b", "a", "b"]), "text", ["b", "a", "b"]),
-        (pd.to_datetime(["2020-01-01", "2021-01-01", None]), "text", ["2020-01-01 00:00:00", "2021-01-01 00:00:00", ""]),
+        (
+            pd.to_datetime(["2020-01-01", "2021-01-01", None]),
+            "text",
+            ["2020-01-01 00:00:00", "2021-01-01 00:00:00", ""],
+        ),
         ([1, "a", 2.5], "text", ["1", "a", "2.5"]),
     ],
 )
