@@ -269,7 +269,11 @@ def fitted_encoders(estimator: Any) -> Iterator[EEGEncoder]:
 
 def transductive_steps(estimator: Any) -> list[str]:
     """What steps of an estimator look at the test epochs together."""
-    said = [getattr(part, "_transductive", None) for part in _parts(estimator)]
+    said = []
+    for part in _parts(estimator):
+        said.append(getattr(part, "_transductive", None))
+        if getattr(part, "transductive_", False):  # preprocessing
+            said.append(f"{type(part).__name__}: people not seen in training are scaled by their own test epochs")
     return list(dict.fromkeys(text for text in said if text))
 
 

@@ -75,7 +75,7 @@ def _headline(report: EvaluationReport, summary: Any, task: str) -> Section:
     if oracle:
         text += " Oracle figures choose the pass of training on the test set: they show that bias, nothing else."
     if published:
-        text += f" Published: mean ± standard deviation over people ({_sources(report)})."
+        text += f" Published: mean ± standard deviation over people, among 200 ({_sources(report)})."
     text += " p: of top-1 against chance, by permuting which picture is which."
     if any(row[0].endswith(_MARK) for row in rows):
         text += f"{_MARK}: transductive, see the flags."

@@ -23,7 +23,7 @@ def strong(
 ) -> Pipeline:
     """Put together what later work found to help, as far as it is honest.
 
-    Repetitions are averaged for training [1]_; pictures are compared through a learned linear projector [1]_ [2]_, with
+    Channels are scaled; repetitions are averaged for training [1]_; pictures are compared through a learned linear projector [1]_ [2]_, with
     unit length on their side only [2]_; a loss that leaves out other epochs of the same picture; and the similarities
     of several seeds are averaged. Within a subject 17 occipito-parietal channels and the EEGProject network are
     used [1]_ [3]_, for new people all channels and NICE's convolution.
@@ -67,14 +67,14 @@ def strong(
     --------
     >>> from skeegclip import EmbeddingTable, recipes
     >>> [name for name, _ in recipes.strong(EmbeddingTable(["cat", "dog"], [[1, 0], [0, 1]])).steps]
-    ['channels', 'retriever']
+    ['channels', 'scale', 'retriever']
     """
     from sklearn.pipeline import Pipeline
 
     from ..averaging import AveragedTraining
     from ..encoder import EEGEncoder
     from ..ensemble import EnsembleEncoder
-    from ..preprocessing import PickChannels
+    from ..preprocessing import EpochScaler, PickChannels
     from ..retrieval import ImageRetriever
 
     check_option("protocol", protocol, ["within", "loso"])
@@ -93,6 +93,7 @@ def strong(
     encoder = EEGEncoder(**{"net": net, **settings, **params})
     ensemble = EnsembleEncoder([(net, encoder)], n_seeds=n_seeds, random_state=random_state)
     retriever = ("retriever", ImageRetriever(AveragedTraining(ensemble)))
+    steps = [("scale", EpochScaler()), retriever]
     if protocol == "within":
-        return Pipeline([("channels", PickChannels("occipito-parietal")), retriever])
-    return Pipeline([retriever])
+        steps.insert(0, ("channels", PickChannels("occipito-parietal")))
+    return Pipeline(steps)
