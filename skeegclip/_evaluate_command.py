@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from . import recipes as _recipes
 from .embeddings import EmbeddingTable
 from .epochs import EpochsStore, EpochsView
@@ -21,6 +19,7 @@ from .model_selection import (
 from .nets import list_nets
 
 if TYPE_CHECKING:
+    import pandas as pd
     from sklearn.pipeline import Pipeline
 
 # The network of each recipe of the paper, under which its published figures are found.
@@ -70,18 +69,22 @@ def run_evaluation(
     view, images, words = _open(store, targets, texts)
     if subjects:
         view = view.select(subject=list(subjects))
-        absent = sorted(set(subjects) - set(view.subject.tolist()))
+        absent = sorted(set(subjects) - set(view.rows["subject"]))
         if absent:
             raise ValueError(f"subjects: {', '.join(absent)} not found in {str(store)!r}.")
     rows = view.rows
-    concept = rows["concept"].to_numpy(dtype=str) if "concept" in rows else None
-    if words is not None and (concept is None or not set(concept) <= set(words.ids.tolist())):
+    if words is not None and not ("concept" in rows and set(rows["concept"]) <= set(words.ids.tolist())):
         words = None  # names of other concepts cannot be chosen from
-    spoken = None if words is None else _by_stimulus(words, view.stimulus, concept)
+    spoken = None if words is None else _by_stimulus(words, rows)
     estimators = {
-        name: make_recipe(name, images, text_targets=spoken, protocol=protocol, **(params or {})) for name in names
+        name: make_recipe(name, images, text_targets=spoken, protocol=protocol, **(params or {}))
+        for name in names
     }
-    cv = WithinSubject() if protocol == "within" else LeaveOneSubjectOut(concept=None if concept is None else "concept")
+    cv = (
+        WithinSubject()
+        if protocol == "within"
+        else LeaveOneSubjectOut(concept="concept" if "concept" in rows else None)
+    )
     report = evaluate(
         estimators,
         view,
@@ -122,8 +125,12 @@ def text_table(report: EvaluationReport) -> str:
     metrics = [m for m in ("top-1", "top-5", "oracle top-1") if m in set(report.scores["metric"])]
     summary = report.summary(metrics)
     summary = summary[summary["task"] == "retrieval"]
-    shown = summary.assign(**{column: (100 * summary[column]).round(1) for column in ("mean", "low", "high", "chance")})
-    return shown[["estimator", "metric", "mean", "low", "high", "chance", "n_subjects"]].to_string(index=False)
+    shown = summary.assign(
+        **{column: (100 * summary[column]).round(1) for column in ("mean", "low", "high", "chance")}
+    )
+    return shown[["estimator", "metric", "mean", "low", "high", "chance", "n_subjects"]].to_string(
+        index=False
+    )
 
 
 def _open(
@@ -139,13 +146,15 @@ def _open(
         data = load_things_eeg2(store)
         view, images, words = data.X, images or data.image_embeddings, words or data.text_embeddings
     if images is None:
-        raise ValueError("targets: nothing is known of the pictures. Pass a table that EmbeddingTable.save wrote.")
+        raise ValueError(
+            "targets: nothing is known of the pictures. Pass a table that EmbeddingTable.save wrote."
+        )
     return view, images, words
 
 
-def _by_stimulus(words: EmbeddingTable, stimulus: np.ndarray, concept: np.ndarray) -> EmbeddingTable:
-    ids, first = np.unique(stimulus, return_index=True)
-    return EmbeddingTable(ids, words.lookup(concept[first]))
+def _by_stimulus(words: EmbeddingTable, rows: pd.DataFrame) -> EmbeddingTable:
+    shown = rows.drop_duplicates("stimulus")
+    return EmbeddingTable(shown["stimulus"].to_list(), words.lookup(shown["concept"].to_list()))
 
 
 def _published(names: Sequence[str], protocol: str) -> Any:
@@ -153,7 +162,8 @@ def _published(names: Sequence[str], protocol: str) -> Any:
 
     figures = published_figures(protocol)
     parts = [
-        figures[figures["net"] == _NETS.get(name.replace("-", "_"), name)].assign(estimator=name) for name in names
+        figures[figures["net"] == _NETS.get(name.replace("-", "_"), name)].assign(estimator=name)
+        for name in names
     ]
     table = pd.concat(parts, ignore_index=True)
     return None if table.empty else table

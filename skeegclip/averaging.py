@@ -101,7 +101,9 @@ class AveragedTraining(EmbeddingComposite):
             If X, y or a parameter is not usable, or a stimulus has fewer than `n` repetitions.
         """
         if y is None:
-            raise ValueError("This AveragedTraining estimator requires y to be passed, but the target y is None.")
+            raise ValueError(
+                "This AveragedTraining estimator requires y to be passed, but the target y is None."
+            )
         if not hasattr(X, "get_data"):  # Epochs stay Epochs, all else becomes an array or is a view
             read = check_epochs(self, X, subject=subject, reset=True)
             X, subject = read.X, read.subject

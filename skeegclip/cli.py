@@ -103,8 +103,12 @@ def fetch(
             help="Of things-eeg2, any of preprocessed images features raw. The first three, unless given."
         ),
     ] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where to put it. A folder in the cache, unless given.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Only look whether everything is there.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to put it. A folder in the cache, unless given.")
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only look whether everything is there.")
+    ] = False,
 ) -> None:
     """Download THINGS-EEG2 or THINGS-MEG.
 
@@ -142,10 +146,15 @@ def evaluate(
     recipes: Annotated[
         list[str], typer.Option(help="One or several: atm_paper nice strong, or names of networks.")
     ],
-    protocol: Annotated[Protocol, typer.Option(help="Test each person after training on them, or on all others.")],
-    out: Annotated[Path, typer.Option(help="Folder for the report; made if missing.")] = Path("skeegclip-report"),
+    protocol: Annotated[
+        Protocol, typer.Option(help="Test each person after training on them, or on all others.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the report; made if missing.")] = Path(
+        "skeegclip-report"
+    ),
     targets: Annotated[
-        Path | None, typer.Option(help="Embedding table of the pictures. THINGS-EEG2's own features, unless given.")
+        Path | None,
+        typer.Option(help="Embedding table of the pictures. THINGS-EEG2's own features, unless given."),
     ] = None,
     texts: Annotated[Path | None, typer.Option(help="Embedding table of the concepts' names.")] = None,
     subjects: Annotated[list[str] | None, typer.Option(help="One or several. All, unless given.")] = None,

@@ -164,9 +164,7 @@ class EnsembleEncoder(_BaseComposition):
         for _, encoder in self.encoders:
             for _ in range(self.n_seeds):
                 copy = clone(encoder)
-                if self.random_state is None and self.n_seeds == 1:
-                    yield copy
-                elif set_seeds(copy, rng):
+                if self.random_state is None and self.n_seeds == 1 or set_seeds(copy, rng):
                     yield copy
                 else:  # every training would be the same
                     yield copy
@@ -254,5 +252,6 @@ def _fit(member: ImageRetriever, X: Any, y: Any, subject: Any) -> ImageRetriever
 
 
 def _has_projector(member: ImageRetriever) -> bool:
+    assert member.targets_ is not None
     probe = np.zeros((1, member.targets_.n_dims), dtype=np.float32)
     return member.project(probe) is not probe  # without one, vectors come back as they are

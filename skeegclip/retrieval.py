@@ -316,6 +316,11 @@ class ImageRetriever(EmbeddingComposite):
         return centre, mean.astype(np.float32), matrix.astype(np.float32)
 
     @property
+    def _corrects(self) -> bool:
+        """Whether images are compared otherwise than by cosine."""
+        return self.whiten > 0 or self.hubness is not None
+
+    @property
     def _transductive(self) -> str | None:
         """What looks at the test epochs together, for reports."""
         if self.hubness is None:

@@ -40,12 +40,16 @@ MAY_IMPORT["encoder"] = {"_sharing"} | MAY_IMPORT["_sharing"]
 MAY_IMPORT["_composite"] = {"encoder"} | MAY_IMPORT["encoder"]
 MAY_IMPORT["zero_shot"] = MAY_IMPORT["retrieval"] = {"_composite"} | MAY_IMPORT["_composite"]
 MAY_IMPORT["ensemble"] = {"retrieval"} | MAY_IMPORT["retrieval"]
-MAY_IMPORT["averaging"] = {"preprocessing", "_composite"} | MAY_IMPORT["_composite"] | MAY_IMPORT["preprocessing"]
+MAY_IMPORT["averaging"] = (
+    {"preprocessing", "_composite"} | MAY_IMPORT["_composite"] | MAY_IMPORT["preprocessing"]
+)
 MAY_IMPORT["whitening"] = {"_composite"} | MAY_IMPORT["_composite"]
 MAY_IMPORT["model_selection"] = {"ensemble", "averaging", "whitening", "zero_shot"} | (
     MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"] | MAY_IMPORT["whitening"]
 )
-MAY_IMPORT["recipes"] = {"preprocessing", "ensemble", "averaging"} | MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"]
+MAY_IMPORT["recipes"] = (
+    {"preprocessing", "ensemble", "averaging"} | MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"]
+)
 MAY_IMPORT["plotting"] = {"zero_shot", "retrieval"} | MAY_IMPORT["zero_shot"]
 MAY_IMPORT["demo"] = {"plotting", "datasets", "preprocessing"} | MAY_IMPORT["plotting"]
 MAY_IMPORT["_evaluate_command"] = {"recipes", "model_selection", "datasets"} | (

@@ -51,7 +51,9 @@ class AveragedWeights(Callback):
     def on_train_begin(self, net, **kwargs) -> None:
         self.step_ = 0
         self.average_: dict | None = None
-        self.own_: dict | None = None  # the weights that training goes on with, while the net holds the average
+        self.own_: dict | None = (
+            None  # the weights that training goes on with, while the net holds the average
+        )
 
     def on_batch_begin(self, net, training: bool, **kwargs) -> None:
         if not training:

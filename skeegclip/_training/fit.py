@@ -15,7 +15,7 @@ from .callbacks import Progress
 from .checkpoint import RunCheckpoint, run_path
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
-from .targets import Targets, hold_out_last, hold_out_stimuli, read_targets
+from .targets import Targets, hold_out, read_targets
 
 # Parameters that do not change the weights a run ends with.
 _OUTCOME_NEUTRAL = {"verbose", "checkpoint_dir", "callbacks", "targets", "text_targets", "random_state"}
@@ -47,10 +47,7 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
         _criterion_params(encoder, targets),
     )
     codes = encoder._subject_codes(read.subject, n_epochs)
-    if encoder.validation == "last-batch":
-        train_rows, valid_rows = hold_out_last(n_epochs, encoder.batch_size)
-    else:
-        train_rows, valid_rows = hold_out_stimuli(targets, encoder.validation, seed)
+    train_rows, valid_rows = hold_out(targets, encoder.validation, encoder.batch_size, seed)
     X = on_device(read.X, device)
     train = EpochsDataset(X, codes, targets, train_rows, device)
     valid = None if valid_rows is None else EpochsDataset(X, codes, targets, valid_rows, device)

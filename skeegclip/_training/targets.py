@@ -140,8 +140,13 @@ def hold_out_stimuli(targets: Targets, fraction: float, seed: int) -> tuple[np.n
     return rows[~out], rows[out]
 
 
-def hold_out_last(n_rows: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on, and the last `batch_size` rows to validate on, whatever their stimuli."""
+def hold_out(
+    targets: Targets, validation: float | str, batch_size: int, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows to train on and to validate on: a share of the stimuli, or ("last-batch") the last rows, whatever they show."""
+    if not isinstance(validation, str):
+        return hold_out_stimuli(targets, validation, seed)
+    n_rows = len(targets.stimulus)
     if n_rows - batch_size < 2:
         raise ValueError(
             f'validation="last-batch" holds out the last batch_size={batch_size} of {n_rows} epochs, which leaves too few'

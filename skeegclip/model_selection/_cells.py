@@ -96,7 +96,9 @@ def cell_path(folder: Path, estimator: str, fold: str, seed: int, digest: str) -
 def save_cell(path: Path, cell: Cell) -> None:
     """Write a cell, whole or not at all."""
     facts = {"estimator": cell.estimator, "fold": cell.fold, "seed": cell.seed, "facts": cell.facts}
-    arrays = {f"{task}/{name}": value for task, ranked in cell.tasks.items() for name, value in _arrays(ranked)}
+    arrays: dict[str, Any] = {
+        f"{task}/{name}": value for task, ranked in cell.tasks.items() for name, value in _arrays(ranked)
+    }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, facts=np.array(json.dumps(facts)), **arrays)
     write_whole(path, buffer.getvalue())

@@ -64,14 +64,17 @@ def per_row(name: str, given: Any, X: Any, n_rows: int, *, stimulus: Any = None)
         return as_text(table[given or name].to_numpy())
     if given is not None:
         known = "no table" if table is None else f"the columns {list(table.columns)}"
-        raise ValueError(f"{name}={given!r} names a column, but X carries {known}. Pass the values themselves.")
+        raise ValueError(
+            f"{name}={given!r} names a column, but X carries {known}. Pass the values themselves."
+        )
     return None
 
 
 def as_text(values: Any) -> np.ndarray:
     """Values as text, with "" for None and NaN."""
     return np.array(
-        ["" if value is None or value != value else str(value) for value in np.asarray(values, object)], dtype=str
+        ["" if value is None or value != value else str(value) for value in np.asarray(values, object)],
+        dtype=str,
     )
 
 

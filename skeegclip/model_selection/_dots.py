@@ -18,14 +18,18 @@ def dot_plot(report: EvaluationReport) -> str:
     """One row for each estimator: a dot for each person, the mean with its interval, and the oracle's mean."""
     metric = report._headline_metrics()[0]
     task = report.scores["task"].iloc[0]
-    summary = report._summary.query("task == @task").set_index(["estimator", "metric"])
-    people = report.scores.query("task == @task and metric == @metric").groupby(["estimator", "subject"], sort=False)
-    people = people["value"].mean()
+    summary = report._summary[report._summary["task"] == task].set_index(["estimator", "metric"])
+    shown = report.scores[(report.scores["task"] == task) & (report.scores["metric"] == metric)]
+    people = shown.groupby(["estimator", "subject"], sort=False)["value"].mean()
     names = [name for name in report.estimators if (name, metric) in summary.index]
     left = 20 + 8 * max(len(name) for name in names)
     chance = float(summary.loc[(names[0], metric), "chance"])
     most = max([people.max(), chance, *summary.loc[[(n, metric) for n in names], "high"].fillna(0)])
-    oracles = {n: float(summary.loc[(n, ORACLE + metric), "mean"]) for n in names if (n, ORACLE + metric) in summary.index}
+    oracles = {
+        n: float(summary.loc[(n, ORACLE + metric), "mean"])
+        for n in names
+        if (n, ORACLE + metric) in summary.index
+    }
     step, end = _axis(max([most, *oracles.values()]))
 
     def x(share: float) -> float:
@@ -50,13 +54,19 @@ def dot_plot(report: EvaluationReport) -> str:
         values = people[name] if len(people) > len(names) else []
         for place, value in enumerate(values):
             # A fixed pattern, so that equal people are told apart.
-            parts.append(f'<circle class="one" cx="{x(value):.1f}" cy="{y - 9 + 18 * (place * 0.618 % 1):.1f}" r="3"/>')
+            parts.append(
+                f'<circle class="one" cx="{x(value):.1f}" cy="{y - 9 + 18 * (place * 0.618 % 1):.1f}" r="3"/>'
+            )
         if math.isfinite(row["low"]):
-            parts.append(f'<line class="interval" x1="{x(row["low"]):.1f}" x2="{x(row["high"]):.1f}" y1="{y}" y2="{y}"/>')
+            parts.append(
+                f'<line class="interval" x1="{x(row["low"]):.1f}" x2="{x(row["high"]):.1f}" y1="{y}" y2="{y}"/>'
+            )
         parts.append(f'<circle class="mean" cx="{x(row["mean"]):.1f}" cy="{y}" r="5.5"/>')
         if name in oracles:
             parts.append(f'<circle class="oracle" cx="{x(oracles[name]):.1f}" cy="{y}" r="5.5"/>')
-    parts.append(f'<text class="tick" x="{(left + _WIDTH - 24) / 2:.0f}" y="{height - 6}">{escape(metric)} accuracy (%)</text>')
+    parts.append(
+        f'<text class="tick" x="{(left + _WIDTH - 24) / 2:.0f}" y="{height - 6}">{escape(metric)} accuracy (%)</text>'
+    )
     return "\n".join([*parts, "</svg>"])
 
 

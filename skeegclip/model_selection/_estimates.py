@@ -62,9 +62,14 @@ def query_table(cells: list[Cell]) -> pd.DataFrame:
 def _best_pass(ranked: Ranked) -> tuple[np.ndarray, np.ndarray]:
     """Counts at the pass with the best top-1 (then top-5, then the earliest), for each person."""
     n_gallery = len(ranked.gallery)
+    assert ranked.pass_better is not None
+    assert ranked.pass_equal is not None
     passes = list(zip(ranked.pass_better, ranked.pass_equal, strict=True))
     hits = np.stack(
-        [[hit_probability(*counts, n_gallery, n_gallery, k) for k in KS if k < n_gallery] for counts in passes]
+        [
+            [hit_probability(*counts, n_gallery, n_gallery, k) for k in KS if k < n_gallery]
+            for counts in passes
+        ]
     )  # passes, k, queries
     better, equal = ranked.better.copy(), ranked.equal.copy()
     for name in np.unique(ranked.subject):
@@ -113,7 +118,9 @@ class Estimate:
 def estimates(queries: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], Estimate]]:
     """Estimates of all (estimator, task, metric), by estimator, then task; an oracle's after the honest ones."""
     for (name, task, oracle), part in queries.groupby(["estimator", "task", "oracle"], sort=False):
-        axes = [np.unique(part[key].to_numpy(), return_inverse=True) for key in ("subject", "stimulus", "seed")]
+        axes = [
+            np.unique(part[key].to_numpy(), return_inverse=True) for key in ("subject", "stimulus", "seed")
+        ]
         shape = tuple(len(names) for names, _ in axes)
         place = np.ravel_multi_index([codes for _, codes in axes], shape)
         counts = np.bincount(place, minlength=np.prod(shape)).reshape(shape)
@@ -126,6 +133,7 @@ def estimates(queries: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], Est
                 chance += rows.mean() * k / (n_way or size)
             sums = np.bincount(place, weights=hits, minlength=counts.size).reshape(shape)
             cube = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-            yield (name, task, (ORACLE if oracle else "") + metric), Estimate(
-                tuple(names for names, _ in axes), cube, chance
+            yield (
+                (name, task, (ORACLE if oracle else "") + metric),
+                Estimate(tuple(names for names, _ in axes), cube, chance),
             )

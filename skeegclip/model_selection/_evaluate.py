@@ -16,7 +16,6 @@ from .._utils.params import check_number
 from .._utils.seeding import draw_seed
 from ..embeddings._ids import as_ids
 from ..embeddings.table import check_table
-from ..metrics._fitted import find_table
 from ._cells import Cell, cell_path, load_cell, save_cell
 from ._columns import per_row, stimuli_of
 from ._fingerprint import cell_digest, data_digest, estimator_digest
@@ -135,7 +134,9 @@ def evaluate(
     task = _task(X, y, subject, concept, targets, candidates, average_test, oracle, draw_seed(random_state))
     if groups is None:
         groups = task.concept if isinstance(cv, ConceptKFold) else task.subject
-    splits = [(np.asarray(train), np.asarray(test)) for train, test in check_cv(cv).split(task.X, task.y, groups)]
+    splits = [
+        (np.asarray(train), np.asarray(test)) for train, test in check_cv(cv).split(task.X, task.y, groups)
+    ]
     names = _fold_names(splits, task)
     audits = _audits(splits, names, task)
     jobs = [
@@ -184,16 +185,18 @@ def _task(X, y, subject, concept, targets, candidates, average_test, oracle, ran
         raise ValueError("y is None, and X carries no stimuli. Pass y, the stimulus id of each epoch.")
     if len(stimulus) != n_rows:
         raise ValueError(f"y must hold one id per epoch, shape ({n_rows},), got {stimulus.shape}.")
-    people = carried_subject(X) if subject is None else per_row("subject", subject, X, n_rows)
     carried = carried_subject(X)
-    if carried is not None and not np.array_equal(carried, people):
+    people = carried if subject is None else per_row("subject", subject, X, n_rows)
+    if carried is not None and (carried != people).any():
         raise ValueError("subject disagrees with the one that X carries. Pass only one of them.")
     kinds = per_row("concept", concept, X, n_rows, stimulus=stimulus)
     if candidates is not None and kinds is None:
         raise ValueError(
             "candidates are vectors of concepts, but the concept of each epoch is not known. Pass concept=."
         )
-    return Task(X, stimulus, people, kinds, targets, candidates, bool(average_test), bool(oracle), random_state)
+    return Task(
+        X, stimulus, people, kinds, targets, candidates, bool(average_test), bool(oracle), random_state
+    )
 
 
 def _is_seeded(estimator: Any) -> bool:
@@ -239,7 +242,11 @@ def _cells(
     work = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
         delayed(_do)(place, paths[place], task, named[jobs[place][0]], jobs[place]) for place in todo
     )
-    bar = tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="evaluating", unit="cell") if verbose else None
+    bar = (
+        tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="evaluating", unit="cell")
+        if verbose
+        else None
+    )
     try:
         for place, cell in work:
             done[place] = cell
@@ -249,7 +256,8 @@ def _cells(
         if bar is not None:
             bar.close()
     for cell, (name, *_) in zip(done, jobs, strict=True):
-        # The file's name holds the first letters of an estimator's name only; its content decides.
+        # Two equal estimators may share a file; each goes by its own name.
+        assert cell is not None
         yield Cell(name, cell.fold, cell.seed, cell.tasks, cell.facts)
 
 

@@ -20,7 +20,10 @@ TITLE = "Evaluation report"
 def markdown(report: EvaluationReport) -> str:
     """The report as Markdown."""
     lines = [f"# {TITLE}", "", headline(report), "", "## Flags", ""]
-    lines += [f"- **{row.level}**{f', {row.estimator}' if row.estimator else ''}: {row.about}: {row.text}" for row in report.flags.itertuples()]
+    lines += [
+        f"- **{row.level}**{f', {row.estimator}' if row.estimator else ''}: {row.about}: {row.text}"
+        for row in report.flags.itertuples()
+    ]
     for section in sections(report):
         lines += ["", f"## {section.title}", "", section.text, "", *_markdown_table(section)]
     lines += ["", "## Estimators", ""]

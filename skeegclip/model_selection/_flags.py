@@ -63,16 +63,28 @@ def _estimator_flags(cells: list[Cell]) -> list[Flag]:
             flags.append(Flag("warning", name, "transductive", text))
         if any(cell.facts["frozen"] for cell in mine):
             flags.append(
-                Flag("warning", name, "frozen", "a part was fitted before: what it has seen is not known to this report")
+                Flag(
+                    "warning",
+                    name,
+                    "frozen",
+                    "a part was fitted before: what it has seen is not known to this report",
+                )
             )
         if any(ranked.pass_better is not None for cell in mine for ranked in cell.tasks.values()):
             flags.append(
-                Flag("warning", name, "oracle", "oracle figures choose the pass on the test set: they say how large that bias is, not how good the decoder is")
+                Flag(
+                    "warning",
+                    name,
+                    "oracle",
+                    "oracle figures choose the pass on the test set: they say how large that bias is, not how good the decoder is",
+                )
             )
         for text in dict.fromkeys(text for cell in mine for text in cell.facts["notes"]):
             flags.append(Flag("note", name, "left out", text))
         if any(cell.facts["selection"] for cell in mine) and len({cell.seed for cell in mine}) == 1:
-            flags.append(Flag("note", name, "one seed", "trained once: the spread over trainings is not known"))
+            flags.append(
+                Flag("note", name, "one seed", "trained once: the spread over trainings is not known")
+            )
     return flags
 
 
@@ -80,7 +92,9 @@ def _query_flags(cells: list[Cell]) -> list[Flag]:
     low = min(cell.facts["n_averaged"][0] for cell in cells)
     high = max(cell.facts["n_averaged"][1] for cell in cells)
     if high == 1:
-        return [Flag("note", "", "queries", "test queries are single rows of X, not averaged by this evaluation")]
+        return [
+            Flag("note", "", "queries", "test queries are single rows of X, not averaged by this evaluation")
+        ]
     number = f"{low}" if low == high else f"{low} to {high}"
     return [Flag("note", "", "queries", f"each test query is the mean of {number} epochs of a stimulus")]
 

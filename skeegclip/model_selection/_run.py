@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from .._utils.seeding import set_seeds
 from .._version import __version__
 from ..encoder import EEGEncoder
 from ..metrics import cosine_similarity
-from ..metrics._fitted import _unwrap, _wanted, embed, find_table, project
+from ..metrics._fitted import _wanted, embed, find_table, image_similarity, last_step, project
 from ..preprocessing import average_repetitions
 from ..retrieval import ImageRetriever
 from ._cells import Cell, Ranked, rank
@@ -133,6 +132,13 @@ class Queries:
         people = np.full(len(self.y), "all") if self.subject is None else self.subject
         return {"subject": people, "stimulus": self.y}
 
+    @property
+    def params(self) -> dict[str, np.ndarray]:
+        """The subject, where it must be handed over because X does not carry it."""
+        if self.subject is None or carried_subject(self.X) is not None:
+            return {}
+        return {"subject": self.subject}
+
 
 def _queries(task: Task, test: np.ndarray) -> Queries:
     X, y = task.X[test], task.y[test]
@@ -155,13 +161,13 @@ def _rank_tasks(decoder: Any, task: Task, queries: Queries) -> tuple[dict[str, R
     table = _table(decoder)
     if table is not None:
         gallery = np.unique(queries.y)
-        similarity = _image_similarity(decoder, queries, table, gallery)
+        similarity = image_similarity(decoder, queries.X, table, gallery, queries.params)
         tasks["retrieval"] = rank(similarity, gallery, queries.y, **queries.who)
-        if task.candidates is not None:
+        if task.candidates is not None and queries.concept is not None:
             names = np.unique(queries.concept)
             vectors = task.candidates.lookup(names)
             if vectors.shape[1] == table.n_dims:
-                z = _embed(decoder, queries)
+                z = embed(decoder, queries.X, queries.params)
                 similarity = cosine_similarity(z, project(decoder, vectors))
                 tasks["classification"] = rank(similarity, names, queries.concept, **queries.who)
             else:
@@ -188,36 +194,14 @@ def _table(decoder: Any) -> Any:
     return None if table is None or getattr(table, "meta", {}).get("class_codes") else table
 
 
-def _split(decoder: Any, queries: Queries) -> tuple[Any, Any, dict]:
-    """The last step, what the steps before it make of the queries, and the subject for it."""
-    params = {} if queries.subject is None or carried_subject(queries.X) is not None else {"subject": queries.subject}
-    X, last = queries.X, _unwrap(decoder)
-    while isinstance(last, Pipeline):
-        for _, step in last.steps[:-1]:
-            if step is not None and step != "passthrough":
-                X = step.transform(X, **_wanted(step, "transform", params))
-        last = _unwrap(last.steps[-1][1])
-    return last, X, _wanted(last, "predict", params)
-
-
-def _embed(decoder: Any, queries: Queries) -> np.ndarray:
-    last, X, params = _split(decoder, queries)
-    return embed(last, X, params)
-
-
-def _image_similarity(decoder: Any, queries: Queries, table: Any, gallery: np.ndarray) -> np.ndarray:
-    last, X, params = _split(decoder, queries)
-    if isinstance(last, ImageRetriever):
-        # A shallow copy: a frozen retriever is the user's own.
-        return copy.copy(last).set_params(gallery=table.subset(gallery)).similarity(X, **params)
-    return cosine_similarity(embed(last, X, params), project(last, table.lookup(gallery)))
-
-
-def _class_scores(decoder: Any, queries: Queries) -> tuple[np.ndarray, np.ndarray]:
-    last, X, params = _split(decoder, queries)
+def _class_scores(decoder: Any, queries: Queries) -> tuple[np.ndarray, Any]:
+    last, X = last_step(decoder, queries.X, queries.params)
+    params = _wanted(last, "predict", queries.params)
     if isinstance(last, ImageRetriever):  # labels, by their codes
         return last.similarity(X, **params), last.seen_
-    scores = (last.decision_function if hasattr(last, "decision_function") else last.predict_proba)(X, **params)
+    scores = (last.decision_function if hasattr(last, "decision_function") else last.predict_proba)(
+        X, **params
+    )
     # scikit-learn's form for two classes is one column.
     return (scores if scores.ndim == 2 else np.column_stack([-scores, scores])), last.classes_
 
@@ -248,8 +232,10 @@ def _with_passes(
     counts = []
     for number in range(n_passes):
         for encoder, files in zip(encoders, kept, strict=True):
-            set_weights(encoder.net_, torch.load(files[number], map_location=encoder.net_.device, weights_only=True))
-        similarity = _image_similarity(decoder, queries, _table(decoder), ranked.gallery)
+            set_weights(
+                encoder.net_, torch.load(files[number], map_location=encoder.net_.device, weights_only=True)
+            )
+        similarity = image_similarity(decoder, queries.X, _table(decoder), ranked.gallery, queries.params)
         here = rank(similarity, ranked.gallery, queries.y, **queries.who)
         counts.append((here.better, here.equal))
     for encoder, weights in zip(encoders, chosen, strict=True):
@@ -273,7 +259,9 @@ def transductive_steps(estimator: Any) -> list[str]:
     for part in _parts(estimator):
         said.append(getattr(part, "_transductive", None))
         if getattr(part, "transductive_", False):  # preprocessing
-            said.append(f"{type(part).__name__}: people not seen in training are scaled by their own test epochs")
+            said.append(
+                f"{type(part).__name__}: people not seen in training are scaled by their own test epochs"
+            )
     return list(dict.fromkeys(text for text in said if text))
 
 
@@ -294,4 +282,8 @@ def _parts(estimator: Any) -> Iterator[Any]:
 
 def _selection(encoder: EEGEncoder) -> dict[str, Any]:
     chosen = encoder.selection_
-    return {"net": str(getattr(encoder.net, "__name__", encoder.net)), "n_passes": len(encoder.history_), **chosen}
+    return {
+        "net": str(getattr(encoder.net, "__name__", encoder.net)),
+        "n_passes": len(encoder.history_),
+        **chosen,
+    }

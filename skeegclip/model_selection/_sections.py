@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._flags import selection_text
 from ._estimates import ORACLE
+from ._flags import selection_text
 
 if TYPE_CHECKING:
     from .report import EvaluationReport
@@ -73,7 +73,9 @@ def _headline(report: EvaluationReport, summary: Any, task: str) -> Section:
     over = any_row["interval_over"] or "nothing (one subject, one stimulus)"
     text = f"Per cent right, mean over {any_row['n_subjects']} people; in brackets the 95 % interval over {over}."
     if oracle:
-        text += " Oracle figures choose the pass of training on the test set: they show that bias, nothing else."
+        text += (
+            " Oracle figures choose the pass of training on the test set: they show that bias, nothing else."
+        )
     if published:
         text += f" Published: mean ± standard deviation over people, among 200 ({_sources(report)})."
     text += " p: of top-1 against chance, by permuting which picture is which."
@@ -93,7 +95,9 @@ def _n_way(report: EvaluationReport, summary: Any, task: str) -> Section:
         if (name, "top-1") in shown:
             rows.append([name, *(percent(shown[name, metric]["mean"]) for metric in metrics)])
             if any((name, metric) in published for metric in metrics):
-                rows.append([f"{name}, published", *(published.get((name, metric), "") for metric in metrics)])
+                rows.append(
+                    [f"{name}, published", *(published.get((name, metric), "") for metric in metrics)]
+                )
     if rows:
         first = next(name for name in report.estimators if (name, "top-1") in shown)
         rows.append(["chance", *(percent(shown[first, metric]["chance"]) for metric in metrics)])
@@ -177,8 +181,13 @@ def _people(report: EvaluationReport) -> Section:
     part = scores[(scores["metric"] == metric) & (scores["task"] == scores["task"].iloc[0])]
     names = list(dict.fromkeys(part["estimator"]))
     table = part.pivot_table(index="subject", columns="estimator", values="value")[names]
-    rows = [[str(person), *(percent(value) for value in values)] for person, values in zip(table.index, table.to_numpy(), strict=True)]
-    return Section("Each person", f"{metric}, mean over seeds, per cent.", ["", *names], rows if len(rows) > 1 else [])
+    rows = [
+        [str(person), *(percent(value) for value in values)]
+        for person, values in zip(table.index, table.to_numpy(), strict=True)
+    ]
+    return Section(
+        "Each person", f"{metric}, mean over seeds, per cent.", ["", *names], rows if len(rows) > 1 else []
+    )
 
 
 def _rows_of(summary: Any, task: str) -> dict[tuple[str, str], Any]:

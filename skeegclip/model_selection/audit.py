@@ -37,7 +37,7 @@ _MEANING = {
 class SplitAudit:
     """What :func:`audit_split` found.
 
-    Attributes
+    Parameters
     ----------
     n_train, n_test : int
         Number of epochs.
@@ -208,8 +208,10 @@ def _positions(name: str, rows: Any, n_rows: int) -> np.ndarray:
         raise ValueError(
             f"{name} must hold row numbers, or be a mask of shape ({n_rows},), got {rows.dtype} of shape {rows.shape}."
         )
-    if rows.size and not (0 <= rows.min() and rows.max() < n_rows):
-        raise ValueError(f"{name} must hold row numbers from 0 to {n_rows - 1}, got {rows.min()} to {rows.max()}.")
+    if rows.size and not (rows.min() >= 0 and rows.max() < n_rows):
+        raise ValueError(
+            f"{name} must hold row numbers from 0 to {n_rows - 1}, got {rows.min()} to {rows.max()}."
+        )
     return rows.astype(np.intp)
 
 

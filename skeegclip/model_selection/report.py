@@ -111,7 +111,9 @@ class EvaluationReport:
     def flags(self) -> pd.DataFrame:  # numpydoc ignore=GL08
         import pandas as pd
 
-        return pd.DataFrame(find_flags(self._cells, self.audits), columns=["level", "estimator", "about", "text"])
+        return pd.DataFrame(
+            find_flags(self._cells, self.audits), columns=["level", "estimator", "about", "text"]
+        )
 
     @cached_property
     def selection(self) -> pd.DataFrame:  # numpydoc ignore=GL08
@@ -119,7 +121,8 @@ class EvaluationReport:
 
         columns = ["net", "rule", "epoch", "n_passes", "n_stimuli_held_out"]
         rows = [
-            {"estimator": cell.estimator, "fold": cell.fold, "seed": cell.seed} | {c: chosen[c] for c in columns}
+            {"estimator": cell.estimator, "fold": cell.fold, "seed": cell.seed}
+            | {c: chosen[c] for c in columns}
             for cell in self._cells
             for chosen in cell.facts["selection"]
         ]
@@ -241,7 +244,12 @@ class EvaluationReport:
         means = self.scores[self.scores["task"] == "retrieval"]
         means = means.groupby(["estimator", "metric"], sort=False)["value"].mean()
         rows = [
-            {"estimator": name, "metric": metric, "honest": means[name, metric], "oracle": means[name, ORACLE + metric]}
+            {
+                "estimator": name,
+                "metric": metric,
+                "honest": means[name, metric],
+                "oracle": means[name, ORACLE + metric],
+            }
             for name in self.estimators
             for metric in metrics
             if (name, ORACLE + metric) in means.index
@@ -370,9 +378,7 @@ def _check(confidence: float, n_permutations: int) -> None:
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of a table as plain values, NaN as None."""
-    return [
-        {key: _plain(value) for key, value in row.items()} for row in table.to_dict(orient="records")
-    ]
+    return [{key: _plain(value) for key, value in row.items()} for row in table.to_dict(orient="records")]
 
 
 def _plain(value: Any) -> Any:

@@ -87,7 +87,11 @@ class _BySubject(BaseCrossValidator):
         return len(np.unique(self._subjects(X, groups)))
 
     def __repr__(self) -> str:
-        given = {"test_stimuli": self.test_stimuli, "split_labels": self.split_labels, "concept": self.concept}
+        given = {
+            "test_stimuli": self.test_stimuli,
+            "split_labels": self.split_labels,
+            "concept": self.concept,
+        }
         shown = [
             f"{name}={value!r}" if isinstance(value, str) else f"{name}=<{len(value)}>"
             for name, value in given.items()

@@ -75,16 +75,18 @@ class PickChannels(TransformerMixin, BaseEstimator):
             If a name is no channel and no region, or X does not know its channels.
         """
         read = check_epochs(self, X, reset=True)
-        wanted = [self.channels] if isinstance(self.channels, str) else list(self.channels)
+        wanted: list[Any] = [self.channels] if isinstance(self.channels, str) else list(self.channels)
         if not wanted:
-            raise ValueError("channels must name at least one channel, got none. Leave the step out to keep all.")
+            raise ValueError(
+                "channels must name at least one channel, got none. Leave the step out to keep all."
+            )
         if any(isinstance(channel, str) for channel in wanted):
-            info = getattr(as_mne_list(X)[0] if as_mne_list(X) else X, "info", None)
-            wanted = find_channels(wanted, read.ch_names, info)
-        outside = [channel for channel in wanted if not 0 <= channel < self.n_chans_]
-        if outside:
+            wanted = find_channels(wanted, read.ch_names, getattr((as_mne_list(X) or [X])[0], "info", None))
+        picks = np.array(list(dict.fromkeys(wanted)), dtype=np.intp)
+        outside = picks[(picks < 0) | (picks >= self.n_chans_)]
+        if len(outside):
             raise ValueError(f"channels: position {outside[0]} does not lie in 0 .. {self.n_chans_ - 1}.")
-        self.picks_ = np.array(list(dict.fromkeys(wanted)), dtype=np.intp)
+        self.picks_ = picks
         return self
 
     def transform(self, X: Any) -> Any:
