@@ -284,6 +284,52 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
                 " Pass random_state=0, say."
             )
 
+    def calibrate(
+        self, X: Any, y: Any, subject: Any = None, *, max_epochs: int = 50, lr: float | None = None
+    ) -> EEGEncoder:
+        """Learn a new subject from a few epochs, and leave everything else as it is.
+
+        Only what is this subject's own is fitted: its token or, with ``subject_layer="linear"``, its map of the
+        channels. It starts as that of an unknown subject; how many passes it is trained is chosen by
+        cross-validation over the stimuli, and may be none. ``selection_["calibrated"]`` tells.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
+            Epochs of the new subject.
+        y : array-like of str, shape (n_epochs,) | array-like, shape (n_epochs, n_dims)
+            As in fit; at least 4 stimuli.
+        subject : str | array-like of str, shape (n_epochs,) | None
+            Name of the new subject, where X does not carry it.
+        max_epochs : int
+            Largest number of passes over the epochs.
+        lr : float | None
+            Learning rate. None is 3e-3 for a linear map and 3e-2 for a token.
+
+        Returns
+        -------
+        EEGEncoder
+            The encoder, which knows one subject more. With ``unknown_subject="mean"`` the new one counts among the
+            known. After an error or Ctrl-C it is as it was before.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted.
+        ValueError
+            If the subject is known already or not one, if its network holds nothing of a subject's own, or if there
+            are too few epochs.
+        """
+        from ._training.calibrate import calibrate_encoder
+
+        check_is_fitted(self, "net_")
+        check_number("max_epochs", max_epochs, low=1, integer=True)
+        check_number("lr", lr, low=0, open_low=True, none=True)
+        with unchanged_on_error(self):
+            read = check_epochs(self, X, subject=subject, reset=False)
+            calibrate_encoder(self, read, y, max_epochs=max_epochs, lr=lr)
+        return self
+
     def fit_transform(self, X: Any, y: Any = None, subject: Any = None) -> np.ndarray:
         """Train the network, then embed the same epochs.
 
@@ -452,7 +498,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         return 1 / float(self.net_.criterion_.clip.scale.detach())
 
     def _subject_codes(self, subject: np.ndarray | None, n_rows: int) -> np.ndarray:
-        if subject is None or len(self.subjects_) == 0:
+        if subject is None or len(self.subjects_) == 0 or self.subject_layer == "none":
             return np.full(n_rows, -1, dtype=np.int64)
         code = np.searchsorted(self.subjects_, subject).clip(max=len(self.subjects_) - 1)
         return np.where(self.subjects_[code] == subject, code, -1).astype(np.int64)
