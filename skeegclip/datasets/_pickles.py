@@ -149,9 +149,9 @@ class _Unpickler(pickle._Unpickler):
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
-        self._file, self._size = file, size
+        self._file = file
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ADMITTED:
@@ -166,8 +166,6 @@ class _Unpickler(pickle._Unpickler):
         if length < _LONG or frame is not None:
             return self.read(length)  # type: ignore[attr-defined]
         start = self._file.tell()
-        if start + length > self._size:
-            raise EOFError
         self._file.seek(length, os.SEEK_CUR)
         return _Stretch(start, length)
 
@@ -207,7 +205,7 @@ def read_pickled_dict(path: str | os.PathLike) -> dict[str, Any]:
     with open(path, "rb") as file:
         try:
             _skip_header(file)
-            content = _Unpickler(file, path.stat().st_size).load()
+            content = _Unpickler(file).load()
         except _Refused as refused:
             raise ValueError(
                 f"{path} is refused: it asks for {refused}, which is no part of an array, and could run code."
