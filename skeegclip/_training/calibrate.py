@@ -168,7 +168,8 @@ class _OwnRow:
 
     def held_out_loss(self) -> float:
         with torch.no_grad():
-            return float(self._loss(self.held_out.batch(self.held_out.rows)))
+            rows = self.held_out.rows
+            return float(self._loss(self.held_out.batch(rows, self.held_out.read(rows))))
 
     def keep(self) -> None:
         """Write the row into the network."""
