@@ -55,6 +55,10 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     subject_layer : {"token", "linear", "none"}
         What is learned about each subject: the token of networks that have one, a linear map of the channels in
         front of any network, or nothing.
+    projector : int | None
+        Width of a linear map of the targets, learned with the network: embeddings then lie in the space it maps
+        to, and :meth:`project` brings other targets there. Needs ``loss_weight=1``. None compares with the targets
+        themselves.
     unknown_subject : {"shared", "mean"}
         What stands for a subject not seen in fit: the shared token or map, or the mean of the known ones.
     optimizer : {"adamw", "adam", "sgd"} | type
@@ -69,11 +73,18 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Epochs in a batch, at least 2; batches are of even size.
     max_epochs : int
         Passes over the training data.
-    validation : float
+    augment : None | Transform | list of Transform
+        Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other. They
+        are copied, and the copies draw their numbers from `random_state`.
+    validation : float | "last-batch"
         Fraction in [0, 1) of the *stimuli* held out to choose the best pass. Nothing is held out if that makes
-        fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes.
+        fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes. "last-batch" holds out the
+        last `batch_size` epochs, as [1]_ did, whether or not their stimuli are trained on.
     patience : int | None
         Stop after so many passes without a lower validation loss.
+    ema : float | None
+        Decay in (0, 1) of an exponential moving average of the weights over the steps, such as 0.999: the average is
+        what is validated and kept. None keeps the weights themselves.
     precision : {"auto", "float32", "bfloat16"}
         Precision of the matrix products; "auto" is bfloat16 on a GPU that has it.
     device : str
@@ -98,7 +109,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     history_ : list of dict
         Per pass: epoch, train_loss, valid_loss, valid_top1, dur (seconds), and whether its weights were chosen.
     selection_ : dict
-        How the weights were chosen: ``rule`` ("validation" or "last"), ``epoch``, ``n_stimuli_held_out``.
+        How the weights were chosen: ``rule`` ("validation", "last-batch", or "last" where nothing was held out),
+        ``epoch``, ``n_stimuli_held_out`` (those that were not trained on).
     temperature_ : float
         Temperature of the CLIP loss after training.
     subjects_ : ndarray of str
@@ -158,6 +170,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         text_targets=None,
         text_weight=0.0,
         subject_layer="token",
+        projector=None,
         unknown_subject="shared",
         optimizer="adamw",
         optimizer_params=None,
@@ -165,8 +178,10 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         lr_scheduler=None,
         batch_size=1024,
         max_epochs=40,
+        augment=None,
         validation=0.05,
         patience=None,
+        ema=None,
         precision="auto",
         device="auto",
         callbacks=None,
@@ -186,6 +201,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.text_targets = text_targets
         self.text_weight = text_weight
         self.subject_layer = subject_layer
+        self.projector = projector
         self.unknown_subject = unknown_subject
         self.optimizer = optimizer
         self.optimizer_params = optimizer_params
@@ -193,8 +209,10 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.lr_scheduler = lr_scheduler
         self.batch_size = batch_size
         self.max_epochs = max_epochs
+        self.augment = augment
         self.validation = validation
         self.patience = patience
+        self.ema = ema
         self.precision = precision
         self.device = device
         self.callbacks = callbacks
@@ -249,7 +267,12 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         check_number("lr", self.lr, low=0, open_low=True)
         check_number("batch_size", self.batch_size, low=2, integer=True)
         check_number("max_epochs", self.max_epochs, low=1, integer=True)
-        check_number("validation", self.validation, low=0, high=np.nextafter(1, 0))
+        if isinstance(self.validation, str):
+            check_option("validation", self.validation, ["last-batch"])
+        else:
+            check_number("validation", self.validation, low=0, high=np.nextafter(1, 0))
+        check_number("projector", self.projector, low=1, integer=True, none=True)
+        check_number("ema", self.ema, low=0, high=np.nextafter(1, 0), open_low=True, none=True)
         check_number("patience", self.patience, low=1, integer=True, none=True)
         if self.text_weight > 0 and self.text_targets is None:
             raise ValueError(
@@ -374,6 +397,44 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         """
         return self.transform(X, subject=subject).astype(np.float64)
 
+    def attention(self, X: Any, subject: Any = None, layer: int = -1) -> np.ndarray:
+        """How much each channel looks at each other one, in networks with attention between channels.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
+            Epochs as in fit; not too many at once, for an epoch's attention is larger than the epoch.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
+        layer : int
+            Transformer layer, counted from 0; -1 is the last.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_epochs, n_heads, n_chans, n_chans)
+            Row i holds the shares that channel i's token takes from the token of each channel, itself included;
+            it sums to one. ATM's subject token takes part in attention; its row and column are left out, and
+            the rows scaled to one again. In the first layer they therefore do not depend on the subject.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted.
+        TypeError
+            If the network has no attention, or none between channels.
+        ValueError
+            If X does not fit the encoder, or there is no such layer.
+
+        See Also
+        --------
+        skeegclip.plotting.plot_attention : Draw it on the head.
+        """
+        from ._training.attention import channel_attention
+
+        check_is_fitted(self, "net_")
+        read = check_epochs(self, X, subject=subject, reset=False)
+        return channel_attention(self.net_, read.X, self._subject_codes(read.subject, len(read.X)), layer)
+
     def score(self, X: Any, y: Any, sample_weight: Any = None, subject: Any = None) -> float:
         """Top-1 retrieval accuracy in the gallery of the distinct stimuli in y.
 
@@ -399,8 +460,37 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
         z = self.transform(X, subject=subject)
         truth = read_targets(y, len(z), table=self.targets, owner=type(self).__name__)
-        rank = ranks(cosine_similarity(z, truth.vectors), truth.stimulus)
+        rank = ranks(cosine_similarity(z, self.project(truth.vectors)), truth.stimulus)
         return float(np.average(rank == 1, weights=sample_weight))
+
+    def project(self, vectors: Any) -> np.ndarray:
+        """Bring vectors of stimuli into the space of the embeddings.
+
+        Parameters
+        ----------
+        vectors : array-like, shape (n, n_dims)
+            Vectors in the space of the targets.
+
+        Returns
+        -------
+        ndarray, shape (n, n_outputs)
+            Vectors to compare with embeddings: through the learned `projector`, or as they are where there is none.
+
+        Raises
+        ------
+        ValueError
+            If the vectors are not as wide as the targets.
+        """
+        check_is_fitted(self, "net_")
+        vectors = np.asarray(vectors)
+        if self.projector is None:
+            return vectors
+        weight = self.net_.criterion_.project.weight.detach().cpu().numpy()
+        if vectors.ndim != 2 or vectors.shape[1] != weight.shape[1]:
+            raise ValueError(
+                f"vectors must have shape (n, {weight.shape[1]}), the width of the targets, got {vectors.shape}."
+            )
+        return vectors @ weight.T
 
     @property
     def temperature_(self) -> float:  # numpydoc ignore=GL08

@@ -14,7 +14,8 @@ from .._utils.inputs import Epoched
 from .._utils.params import check_option
 from ..losses import MixedLoss
 from ..nets.registry import get_net
-from .callbacks import BestWeights
+from .augment import Augment
+from .callbacks import AveragedWeights, BestWeights
 from .loader import BatchLoader, EpochsDataset
 from .net import EncoderNet
 
@@ -72,6 +73,7 @@ def make_net(
     max_epochs: int = 40,
     valid: EpochsDataset | None = None,
     callbacks: list | None = None,
+    augment: Augment | None = None,
     seed: int = 0,
 ) -> EncoderNet:
     """An initialised skorch net."""
@@ -90,6 +92,7 @@ def make_net(
         iterator_train=BatchLoader,
         iterator_train__shuffle=True,
         iterator_train__seed=seed,
+        iterator_train__augment=augment,
         iterator_valid=BatchLoader,
         train_split=None if valid is None else predefined_split(valid),
         callbacks=callbacks or [],
@@ -110,12 +113,20 @@ def _optimizer(optimizer: Any) -> type:
 
 
 def make_callbacks(
-    *, validated: bool, patience: int | None, lr_scheduler: Any, max_epochs: int, user: Any
+    *,
+    validated: bool,
+    patience: int | None,
+    lr_scheduler: Any,
+    max_epochs: int,
+    ema: float | None,
+    user: Any,
 ) -> list[tuple[str, Callback]]:
     """Callbacks in the order in which they must run; the caller adds progress and checkpoint."""
     callbacks: list[tuple[str, Callback]] = []
     if lr_scheduler is not None:
         callbacks.append(("lr_scheduler", _scheduler(lr_scheduler, max_epochs)))
+    if ema is not None:
+        callbacks.append(("averaged_weights", AveragedWeights(ema)))
     if validated:
         callbacks.append(("best_weights", BestWeights()))
     callbacks.extend(_user_callbacks(user))

@@ -48,6 +48,11 @@ class SelfAttention(nn.Module):
             heads = F.scaled_dot_product_attention(q, k, v, dropout_p=p)
         return self.out(heads.transpose(1, 2).flatten(2))
 
+    def weights(self, x: Tensor) -> Tensor:
+        """How much each token looks at each other, (batch, n_heads, n_tokens, n_tokens); rows sum to one."""
+        q, k, _ = self.qkv(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        return torch.softmax((q * q.shape[-1] ** -0.5) @ k.mT, dim=-1)
+
 
 class AcrossTokens(nn.Module):
     """Apply a network to the tokens' axis instead of the features'.

@@ -1,3 +1,4 @@
+from .attention import plot_attention as plot_attention
 from .bars import plot_accuracy_bars as plot_accuracy_bars
 from .n_way import plot_n_way as plot_n_way
 from .retrieval import plot_retrieval_grid as plot_retrieval_grid
@@ -6,6 +7,7 @@ from .training import plot_training_curve as plot_training_curve
 
 __all__ = [
     "plot_accuracy_bars",
+    "plot_attention",
     "plot_n_way",
     "plot_retrieval_grid",
     "plot_similarity_matrix",
