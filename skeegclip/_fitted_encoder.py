@@ -19,7 +19,7 @@ class FittedEncoder(SharedEncoder):
     projector: int | None
 
     def calibrate(
-        self, X: Any, y: Any, subject: Any = None, *, max_epochs: int = 50, lr: float | None = None
+        self, X: Any, y: Any, subject: Any = None, *, max_epochs: int = 100, lr: float | None = None
     ) -> Self:
         """Learn a new subject from a few epochs, and leave everything else as it is.
 
@@ -36,7 +36,7 @@ class FittedEncoder(SharedEncoder):
         subject : str | array-like of str, shape (n_epochs,) | None
             Name of the new subject, where X does not carry it.
         max_epochs : int
-            Largest number of passes over the epochs.
+            Largest number of passes over the epochs; ten that do not help end it sooner.
         lr : float | None
             Learning rate. None is 3e-3 for a linear map and 3e-2 for a token.
 
