@@ -40,7 +40,7 @@ def recording(x, description=None):
 
 @pytest.fixture(scope="module")
 def dataset():
-    return BaseConcatDataset([recording(X[SUBJECT == who], {"subject": who}) for who in ("ana", "ben")])
+    return BaseConcatDataset([recording(X[who == SUBJECT], {"subject": who}) for who in ("ana", "ben")])
 
 
 @pytest.mark.parametrize(
