@@ -55,6 +55,10 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     subject_layer : {"token", "linear", "none"}
         What is learned about each subject: the token of networks that have one, a linear map of the channels in
         front of any network, or nothing.
+    projector : int | None
+        Width of a linear map of the targets, learned with the network: embeddings then lie in the space it maps
+        to, and :meth:`project` brings other targets there. Needs ``loss_weight=1``. None compares with the targets
+        themselves.
     unknown_subject : {"shared", "mean"}
         What stands for a subject not seen in fit: the shared token or map, or the mean of the known ones.
     optimizer : {"adamw", "adam", "sgd"} | type
@@ -72,11 +76,15 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     augment : None | Transform | list of Transform
         Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other. They
         are copied, and the copies draw their numbers from `random_state`.
-    validation : float
+    validation : float | "last-batch"
         Fraction in [0, 1) of the *stimuli* held out to choose the best pass. Nothing is held out if that makes
-        fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes.
+        fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes. "last-batch" holds out the
+        last `batch_size` epochs, as [1]_ did, whether or not their stimuli are trained on.
     patience : int | None
         Stop after so many passes without a lower validation loss.
+    ema : float | None
+        Decay in (0, 1) of an exponential moving average of the weights over the steps, such as 0.999: the average is
+        what is validated and kept. None keeps the weights themselves.
     precision : {"auto", "float32", "bfloat16"}
         Precision of the matrix products; "auto" is bfloat16 on a GPU that has it.
     device : str
@@ -101,7 +109,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     history_ : list of dict
         Per pass: epoch, train_loss, valid_loss, valid_top1, dur (seconds), and whether its weights were chosen.
     selection_ : dict
-        How the weights were chosen: ``rule`` ("validation" or "last"), ``epoch``, ``n_stimuli_held_out``.
+        How the weights were chosen: ``rule`` ("validation", "last-batch", or "last" where nothing was held out),
+        ``epoch``, ``n_stimuli_held_out`` (those that were not trained on).
     temperature_ : float
         Temperature of the CLIP loss after training.
     subjects_ : ndarray of str
@@ -161,6 +170,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         text_targets=None,
         text_weight=0.0,
         subject_layer="token",
+        projector=None,
         unknown_subject="shared",
         optimizer="adamw",
         optimizer_params=None,
@@ -171,6 +181,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         augment=None,
         validation=0.05,
         patience=None,
+        ema=None,
         precision="auto",
         device="auto",
         callbacks=None,
@@ -190,6 +201,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.text_targets = text_targets
         self.text_weight = text_weight
         self.subject_layer = subject_layer
+        self.projector = projector
         self.unknown_subject = unknown_subject
         self.optimizer = optimizer
         self.optimizer_params = optimizer_params
@@ -200,6 +212,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.augment = augment
         self.validation = validation
         self.patience = patience
+        self.ema = ema
         self.precision = precision
         self.device = device
         self.callbacks = callbacks
@@ -254,7 +267,12 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         check_number("lr", self.lr, low=0, open_low=True)
         check_number("batch_size", self.batch_size, low=2, integer=True)
         check_number("max_epochs", self.max_epochs, low=1, integer=True)
-        check_number("validation", self.validation, low=0, high=np.nextafter(1, 0))
+        if isinstance(self.validation, str):
+            check_option("validation", self.validation, ["last-batch"])
+        else:
+            check_number("validation", self.validation, low=0, high=np.nextafter(1, 0))
+        check_number("projector", self.projector, low=1, integer=True, none=True)
+        check_number("ema", self.ema, low=0, high=np.nextafter(1, 0), open_low=True, none=True)
         check_number("patience", self.patience, low=1, integer=True, none=True)
         if self.text_weight > 0 and self.text_targets is None:
             raise ValueError(
@@ -265,6 +283,52 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
                 "checkpoint_dir needs random_state: a run with a fresh seed cannot be told from another."
                 " Pass random_state=0, say."
             )
+
+    def calibrate(
+        self, X: Any, y: Any, subject: Any = None, *, max_epochs: int = 50, lr: float | None = None
+    ) -> EEGEncoder:
+        """Learn a new subject from a few epochs, and leave everything else as it is.
+
+        Only what is this subject's own is fitted: its token or, with ``subject_layer="linear"``, its map of the
+        channels. It starts as that of an unknown subject; how many passes it is trained is chosen by
+        cross-validation over the stimuli, and may be none. ``selection_["calibrated"]`` tells.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
+            Epochs of the new subject.
+        y : array-like of str, shape (n_epochs,) | array-like, shape (n_epochs, n_dims)
+            As in fit; at least 4 stimuli.
+        subject : str | array-like of str, shape (n_epochs,) | None
+            Name of the new subject, where X does not carry it.
+        max_epochs : int
+            Largest number of passes over the epochs.
+        lr : float | None
+            Learning rate. None is 3e-3 for a linear map and 3e-2 for a token.
+
+        Returns
+        -------
+        EEGEncoder
+            The encoder, which knows one subject more. With ``unknown_subject="mean"`` the new one counts among the
+            known. After an error or Ctrl-C it is as it was before.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted.
+        ValueError
+            If the subject is known already or not one, if its network holds nothing of a subject's own, or if there
+            are too few epochs.
+        """
+        from ._training.calibrate import calibrate_encoder
+
+        check_is_fitted(self, "net_")
+        check_number("max_epochs", max_epochs, low=1, integer=True)
+        check_number("lr", lr, low=0, open_low=True, none=True)
+        with unchanged_on_error(self):
+            read = check_epochs(self, X, subject=subject, reset=False)
+            calibrate_encoder(self, read, y, max_epochs=max_epochs, lr=lr)
+        return self
 
     def fit_transform(self, X: Any, y: Any = None, subject: Any = None) -> np.ndarray:
         """Train the network, then embed the same epochs.
@@ -396,8 +460,37 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
         z = self.transform(X, subject=subject)
         truth = read_targets(y, len(z), table=self.targets, owner=type(self).__name__)
-        rank = ranks(cosine_similarity(z, truth.vectors), truth.stimulus)
+        rank = ranks(cosine_similarity(z, self.project(truth.vectors)), truth.stimulus)
         return float(np.average(rank == 1, weights=sample_weight))
+
+    def project(self, vectors: Any) -> np.ndarray:
+        """Bring vectors of stimuli into the space of the embeddings.
+
+        Parameters
+        ----------
+        vectors : array-like, shape (n, n_dims)
+            Vectors in the space of the targets.
+
+        Returns
+        -------
+        ndarray, shape (n, n_outputs)
+            Vectors to compare with embeddings: through the learned `projector`, or as they are where there is none.
+
+        Raises
+        ------
+        ValueError
+            If the vectors are not as wide as the targets.
+        """
+        check_is_fitted(self, "net_")
+        vectors = np.asarray(vectors)
+        if self.projector is None:
+            return vectors
+        weight = self.net_.criterion_.project.weight.detach().cpu().numpy()
+        if vectors.ndim != 2 or vectors.shape[1] != weight.shape[1]:
+            raise ValueError(
+                f"vectors must have shape (n, {weight.shape[1]}), the width of the targets, got {vectors.shape}."
+            )
+        return vectors @ weight.T
 
     @property
     def temperature_(self) -> float:  # numpydoc ignore=GL08
@@ -405,7 +498,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         return 1 / float(self.net_.criterion_.clip.scale.detach())
 
     def _subject_codes(self, subject: np.ndarray | None, n_rows: int) -> np.ndarray:
-        if subject is None or len(self.subjects_) == 0:
+        if subject is None or len(self.subjects_) == 0 or self.subject_layer == "none":
             return np.full(n_rows, -1, dtype=np.int64)
         code = np.searchsorted(self.subjects_, subject).clip(max=len(self.subjects_) - 1)
         return np.where(self.subjects_[code] == subject, code, -1).astype(np.int64)

@@ -31,6 +31,7 @@ def test_pages_with_code_are_found() -> None:
         "user_guide/evaluation.rst",
         "user_guide/losses.rst",
         "user_guide/sharing.rst",
+        "user_guide/targets.rst",
     } <= set(PAGES)
 
 

@@ -11,6 +11,7 @@ from sphinx_gallery.scrapers import figure_rst
 
 _ORDER = (
     "plot_pipeline_mne.py",
+    "plot_your_own_data.py",
     "plot_evaluation.py",
     "plot_grid_search_lambda.py",
     "plot_leave_one_subject_out.py",

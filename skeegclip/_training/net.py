@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -13,9 +14,8 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
 
 from .._utils.inputs import is_view
-from .._utils.validation import check_finite
 from ..nets.build import build_net
-from .loader import EpochsDataset
+from .loader import EpochsDataset, read_ahead, read_view, writeable
 
 
 class EncoderNet(NeuralNet):
@@ -77,7 +77,9 @@ class EncoderNet(NeuralNet):
             )
         self.history.record(f"{prefix}_loss", loss)
         if not training:
-            self.history.record("valid_top1", top1(torch.cat(embeddings), iterator.dataset))
+            self.history.record(
+                "valid_top1", top1(torch.cat(embeddings), iterator.dataset, self.criterion_.project)
+            )
 
     def fit_passes(self, dataset: EpochsDataset) -> None:
         """Train for what is left of `max_epochs`; early stopping ends it, Ctrl-C goes through."""
@@ -97,11 +99,12 @@ def _ran_out_of_patience(callback: Any) -> bool:
     return patience is not None and getattr(callback, "misses_", None) == patience
 
 
-def top1(z: torch.Tensor, dataset: EpochsDataset) -> float:
+def top1(z: torch.Tensor, dataset: EpochsDataset, project: Callable) -> float:
     """Share of rows whose own stimulus is the nearest of the set's stimuli, by cosine."""
     index = torch.from_numpy(dataset.rows).to(z.device)
     gallery, truth = dataset.stimulus[index].unique(return_inverse=True)
-    vectors = torch.nn.functional.normalize(dataset.vectors[gallery], dim=1)
+    with torch.no_grad():
+        vectors = torch.nn.functional.normalize(project(dataset.vectors[gallery]), dim=1)
     # Row lengths do not change which is nearest, so only the gallery is normalised.
     return float(((z @ vectors.T).argmax(dim=1) == truth).float().mean())
 
@@ -122,13 +125,11 @@ def evaluating(net: EncoderNet) -> Iterator[None]:
 
 def batches(net: EncoderNet, X: Any, subject: Any, batch_size: int) -> Iterator[dict]:
     """All epochs in order, with their subjects' codes, as `EncoderNet.infer` takes them."""
-    for start in range(0, len(X), batch_size):
-        stop = min(start + batch_size, len(X))
-        if is_view(X):
-            block = X.read(range(start, stop))
-            check_finite(block, first_row=start)
-        else:
-            block = X[start:stop]
-            block = block if block.flags.writeable else block.copy()
-        codes = torch.from_numpy(subject[start:stop]).to(net.device)
+    rows = [range(start, min(start + batch_size, len(X))) for start in range(0, len(X), batch_size)]
+    if is_view(X):
+        blocks = read_ahead(functools.partial(read_view, X), rows)
+    else:
+        blocks = (writeable(X[part.start : part.stop]) for part in rows)
+    for part, block in zip(rows, blocks, strict=True):
+        codes = torch.from_numpy(subject[part.start : part.stop]).to(net.device)
         yield {"x": torch.from_numpy(block).to(net.device), "subject": codes}

@@ -49,7 +49,7 @@ def read_epochs(X: Any, subject: Any = None) -> Epoched:
     """Read X in any accepted form; merge the subject it carries with the one given."""
     if is_view(X):
         read = Epoched(X, X.subject, X.ch_names, X.chs_info, X.sfreq)
-    elif (epochs := _as_mne_list(X)) is not None:
+    elif (epochs := as_mne_list(X)) is not None:
         read = _read_mne(epochs)
     elif (windows := read_windows(X)) is not None:
         read = Epoched(*windows)
@@ -67,6 +67,21 @@ def read_epochs(X: Any, subject: Any = None) -> Epoched:
     return replace(read, subject=given)
 
 
+def carried_subject(X: Any) -> np.ndarray | None:
+    """The subject of each row that X carries, without reading the epochs where that can be avoided."""
+    if is_view(X):
+        return X.subject
+    epochs = as_mne_list(X)
+    if epochs is not None:
+        tables = [part.metadata for part in epochs]
+        if any(table is None or "subject" not in table for table in tables):
+            return None
+        values = np.concatenate([table["subject"].to_numpy() for table in tables])
+        return as_subject(values, len(values))
+    windows = read_windows(X)
+    return None if windows is None else windows[1]
+
+
 def _length(X: Any) -> int:
     return X.shape[0] if hasattr(X, "shape") and len(X.shape) else len(X)
 
@@ -82,7 +97,8 @@ def _read_array(X: Any) -> Any:
     return X
 
 
-def _as_mne_list(X: Any) -> list | None:
+def as_mne_list(X: Any) -> list | None:
+    """Epochs, or a list of them, as a list; None if X is something else."""
     base = loaded("mne", "BaseEpochs")
     if base is None:
         return None
@@ -93,18 +109,26 @@ def _as_mne_list(X: Any) -> list | None:
     return None
 
 
-def _read_mne(parts: list) -> Epoched:
+def data_picks(info: Any) -> np.ndarray:
+    """Positions of the channels that are read; refuse an info without any."""
     import mne
 
-    first = parts[0]
     picks = mne.pick_types(
-        first.info, meg=True, eeg=True, seeg=True, ecog=True, dbs=True, fnirs=True, ref_meg=False, exclude=()
+        info, meg=True, eeg=True, seeg=True, ecog=True, dbs=True, fnirs=True, ref_meg=False, exclude=()
     )
     if len(picks) == 0:
         raise ValueError(
             "X: these Epochs have no data channel (EEG, MEG, sEEG, ECoG, DBS, fNIRS),"
-            f" only {sorted(set(first.get_channel_types()))}. Set the types with epochs.set_channel_types()."
+            f" only {sorted(set(info.get_channel_types()))}. Set the types with epochs.set_channel_types()."
         )
+    return picks
+
+
+def _read_mne(parts: list) -> Epoched:
+    import mne
+
+    first = parts[0]
+    picks = data_picks(first.info)
     info = mne.pick_info(first.info, picks)
     kinds = set(info.get_channel_types())
     units = {kind: unit for kind, unit in DISPLAY_UNITS.items() if kind in kinds}

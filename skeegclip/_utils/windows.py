@@ -43,6 +43,12 @@ def read_windows(X: Any) -> Read | None:
     return windows, subject, tuple(info["ch_names"]), list(info["chs"]), float(info["sfreq"])
 
 
+def is_dataset(X: Any) -> bool:
+    """Whether X is a whole braindecode data set."""
+    concat = loaded("braindecode.datasets", "BaseConcatDataset")
+    return concat is not None and isinstance(X, concat)
+
+
 def _unwrapped(X: Any) -> tuple[Any, np.ndarray | None]:
     """The data set of braindecode inside X, and which of its items X shows: None for all."""
     concat = loaded("braindecode.datasets", "BaseConcatDataset")

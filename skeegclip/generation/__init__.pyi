@@ -1,0 +1,15 @@
+from ._painting import GenerationError as GenerationError
+from .generators.linear import LinearGenerator as LinearGenerator
+from .generators.nearest import NearestImageGenerator as NearestImageGenerator
+from .generators.sdxl import SDXLGenerator as SDXLGenerator
+from .prior import DiffusionPrior as DiffusionPrior
+from .reconstructor import EEGImageReconstructor as EEGImageReconstructor
+
+__all__ = [
+    "DiffusionPrior",
+    "EEGImageReconstructor",
+    "GenerationError",
+    "LinearGenerator",
+    "NearestImageGenerator",
+    "SDXLGenerator",
+]
