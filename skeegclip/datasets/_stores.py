@@ -22,6 +22,11 @@ def stored_view(path: Path) -> EpochsView | None:
     return EpochsStore.open(path).view() if (path / "manifest.json").is_file() else None
 
 
+def stored_subjects(view: EpochsView | None) -> set[str]:
+    """Return the subjects that a store holds."""
+    return set() if view is None or view.subject is None else set(view.subject.tolist())
+
+
 def add_epochs(
     path: Path,
     blocks: Iterable[np.ndarray],

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from .._utils.params import check_option
 from ._convert import check_manifest, convert_subjects
-from ._eeg2_files import find_recordings, layout_error, stored_subjects, subject_names
+from ._eeg2_files import find_recordings, layout_error, recorded_subjects, subject_names
 from ._feature_files import find_features
 from ._folders import default_folder
 from ._manifest import find_manifest
-from ._stores import as_bunch, stored_view
+from ._stores import as_bunch, stored_subjects, stored_view
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
@@ -111,8 +111,8 @@ def load_things_eeg2(
     path = root / f"skeegclip-{dtype}" if store is None else Path(store)
 
     view = stored_view(path)
-    stored = set() if view is None else set(view.subject.tolist())
-    there = set(stored_subjects(place)) if place else set()
+    stored = stored_subjects(view)
+    there = set(recorded_subjects(place)) if place else set()
     wanted = sorted(stored | there) if subjects is None else subject_names(subjects)
     absent = [name for name in wanted if name not in stored | there]
     if absent or not wanted:

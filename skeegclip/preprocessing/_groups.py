@@ -54,7 +54,7 @@ class Groups:
     ) -> tuple[np.ndarray, Groups]:
         """Return the code of each row, and the groups not seen in fit, whose codes follow those that were."""
         given = {"subject": subject, "session": session}
-        columns = [np.full(n_rows, "") if given[name] is None else given[name] for name in self.names]
+        columns = [np.full(n_rows, "") if (ids := given[name]) is None else ids for name in self.names]
         code = {key: position for position, key in enumerate(self.keys)}
         codes = np.empty(n_rows, dtype=np.intp)
         for row, key in enumerate(

@@ -84,6 +84,6 @@ def test_quantiles_are_numpys(n_epochs):
     odd[0, 3, :3] = [0.0, -0.0, 3e38]
     quantiles = [0, 0.1, 0.25, 0.5, 0.75, 1]
     blocks = np.array_split(odd, 3)
-    made = channel_quantiles(lambda: (b for b in blocks if len(b)), odd[:, 0].size, quantiles)
+    made = channel_quantiles(lambda: (b for b in blocks if len(b)), 4, odd[:, 0].size, quantiles)
     expected = np.quantile(flat(odd), quantiles, axis=0)
     np.testing.assert_allclose(made, expected, rtol=1e-12)
