@@ -167,8 +167,8 @@ class _OwnRow:
             self.optimizer.step()
 
     def held_out_loss(self) -> float:
+        rows = self.held_out.rows
         with torch.no_grad():
-            rows = self.held_out.rows
             return float(self._loss(self.held_out.batch(rows, self.held_out.read(rows))))
 
     def keep(self) -> None:
