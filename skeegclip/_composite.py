@@ -20,7 +20,7 @@ from ._utils.validation import unchanged_on_error
 from .embeddings import EmbeddingTable, class_codes
 from .embeddings._ids import as_ids
 from .embeddings.table import check_table
-from .metrics._fitted import find_table
+from .metrics._fitted import find_table, project
 
 
 class EmbeddingComposite(BaseEstimator):
@@ -146,6 +146,22 @@ class EmbeddingComposite(BaseEstimator):
         if z.ndim != 2:
             z = z.reshape(len(z), -1)
         return z
+
+    def project(self, vectors: Any) -> np.ndarray:
+        """Bring vectors of stimuli into the space of the embeddings.
+
+        Parameters
+        ----------
+        vectors : array-like, shape (n, n_dims)
+            Vectors in the space of the targets.
+
+        Returns
+        -------
+        ndarray, shape (n, n_outputs)
+            As they are, unless the encoder has a space of its own (``EEGEncoder(projector=...)``).
+        """
+        check_is_fitted(self, "encoder_")
+        return np.asarray(vectors) if self._is_passthrough() else project(self.encoder_, np.asarray(vectors))
 
     def _call(
         self, part: Any, method: str, caller: str, *args: Any, subject: Any, name: str = "encoder"

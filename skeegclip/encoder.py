@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._sharing import SharedEncoder
+from ._fitted_encoder import FittedEncoder
 from ._utils.params import check_number, check_option
 from ._utils.validation import check_epochs, unchanged_on_error
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _REQUESTS = {"subject": True}
 
 
-class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, SharedEncoder):
+class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, FittedEncoder):
     """Map EEG or MEG epochs into the space of image embeddings.
 
     A network is trained so that the embedding of an epoch lies near that of the picture that was shown:
@@ -55,6 +55,10 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     subject_layer : {"token", "linear", "none"}
         What is learned about each subject: the token of networks that have one, a linear map of the channels in
         front of any network, or nothing.
+    projector : int | None
+        Width of a linear map of the targets, learned with the network: embeddings then lie in the space it maps
+        to, and :meth:`project` brings other targets there. Needs ``loss_weight=1``. None compares with the targets
+        themselves.
     unknown_subject : {"shared", "mean"}
         What stands for a subject not seen in fit: the shared token or map, or the mean of the known ones.
     optimizer : {"adamw", "adam", "sgd"} | type
@@ -72,11 +76,15 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     augment : None | Transform | list of Transform
         Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other. They
         are copied, and the copies draw their numbers from `random_state`.
-    validation : float
+    validation : float | "last-batch"
         Fraction in [0, 1) of the *stimuli* held out to choose the best pass. Nothing is held out if that makes
-        fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes.
+        fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes. "last-batch" holds out the
+        last `batch_size` epochs, as [1]_ did, whether or not their stimuli are trained on.
     patience : int | None
         Stop after so many passes without a lower validation loss.
+    ema : float | None
+        Decay in (0, 1) of an exponential moving average of the weights over the steps, such as 0.999: the average is
+        what is validated and kept. None keeps the weights themselves.
     precision : {"auto", "float32", "bfloat16"}
         Precision of the matrix products; "auto" is bfloat16 on a GPU that has it.
     device : str
@@ -101,7 +109,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     history_ : list of dict
         Per pass: epoch, train_loss, valid_loss, valid_top1, dur (seconds), and whether its weights were chosen.
     selection_ : dict
-        How the weights were chosen: ``rule`` ("validation" or "last"), ``epoch``, ``n_stimuli_held_out``.
+        How the weights were chosen: ``rule`` ("validation", "last-batch", or "last" where nothing was held out),
+        ``epoch``, ``n_stimuli_held_out`` (those that were not trained on).
     temperature_ : float
         Temperature of the CLIP loss after training.
     subjects_ : ndarray of str
@@ -161,6 +170,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         text_targets=None,
         text_weight=0.0,
         subject_layer="token",
+        projector=None,
         unknown_subject="shared",
         optimizer="adamw",
         optimizer_params=None,
@@ -171,6 +181,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         augment=None,
         validation=0.05,
         patience=None,
+        ema=None,
         precision="auto",
         device="auto",
         callbacks=None,
@@ -190,6 +201,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.text_targets = text_targets
         self.text_weight = text_weight
         self.subject_layer = subject_layer
+        self.projector = projector
         self.unknown_subject = unknown_subject
         self.optimizer = optimizer
         self.optimizer_params = optimizer_params
@@ -200,6 +212,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.augment = augment
         self.validation = validation
         self.patience = patience
+        self.ema = ema
         self.precision = precision
         self.device = device
         self.callbacks = callbacks
@@ -254,7 +267,12 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         check_number("lr", self.lr, low=0, open_low=True)
         check_number("batch_size", self.batch_size, low=2, integer=True)
         check_number("max_epochs", self.max_epochs, low=1, integer=True)
-        check_number("validation", self.validation, low=0, high=np.nextafter(1, 0))
+        if isinstance(self.validation, str):
+            check_option("validation", self.validation, ["last-batch"])
+        else:
+            check_number("validation", self.validation, low=0, high=np.nextafter(1, 0))
+        check_number("projector", self.projector, low=1, integer=True, none=True)
+        check_number("ema", self.ema, low=0, high=np.nextafter(1, 0), open_low=True, none=True)
         check_number("patience", self.patience, low=1, integer=True, none=True)
         if self.text_weight > 0 and self.text_targets is None:
             raise ValueError(
@@ -333,44 +351,6 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         """
         return self.transform(X, subject=subject).astype(np.float64)
 
-    def attention(self, X: Any, subject: Any = None, layer: int = -1) -> np.ndarray:
-        """How much each channel looks at each other one, in networks with attention between channels.
-
-        Parameters
-        ----------
-        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
-            Epochs as in fit; not too many at once, for an epoch's attention is larger than the epoch.
-        subject : array-like of str, shape (n_epochs,) | None
-            Subject of each epoch, where X does not carry it.
-        layer : int
-            Transformer layer, counted from 0; -1 is the last.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_epochs, n_heads, n_chans, n_chans)
-            Row i holds the shares that channel i's token takes from the token of each channel, itself included;
-            it sums to one. ATM's subject token takes part in attention; its row and column are left out, and
-            the rows scaled to one again. In the first layer they therefore do not depend on the subject.
-
-        Raises
-        ------
-        NotFittedError
-            If the encoder is not fitted.
-        TypeError
-            If the network has no attention, or none between channels.
-        ValueError
-            If X does not fit the encoder, or there is no such layer.
-
-        See Also
-        --------
-        skeegclip.plotting.plot_attention : Draw it on the head.
-        """
-        from ._training.attention import channel_attention
-
-        check_is_fitted(self, "net_")
-        read = check_epochs(self, X, subject=subject, reset=False)
-        return channel_attention(self.net_, read.X, self._subject_codes(read.subject, len(read.X)), layer)
-
     def score(self, X: Any, y: Any, sample_weight: Any = None, subject: Any = None) -> float:
         """Top-1 retrieval accuracy in the gallery of the distinct stimuli in y.
 
@@ -396,19 +376,13 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
         z = self.transform(X, subject=subject)
         truth = read_targets(y, len(z), table=self.targets, owner=type(self).__name__)
-        rank = ranks(cosine_similarity(z, truth.vectors), truth.stimulus)
+        rank = ranks(cosine_similarity(z, self.project(truth.vectors)), truth.stimulus)
         return float(np.average(rank == 1, weights=sample_weight))
 
     @property
     def temperature_(self) -> float:  # numpydoc ignore=GL08
         check_is_fitted(self, "net_")
         return 1 / float(self.net_.criterion_.clip.scale.detach())
-
-    def _subject_codes(self, subject: np.ndarray | None, n_rows: int) -> np.ndarray:
-        if subject is None or len(self.subjects_) == 0:
-            return np.full(n_rows, -1, dtype=np.int64)
-        code = np.searchsorted(self.subjects_, subject).clip(max=len(self.subjects_) - 1)
-        return np.where(self.subjects_[code] == subject, code, -1).astype(np.int64)
 
     # -- scikit-learn -------------------------------------------------------------------------------
 

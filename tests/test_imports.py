@@ -32,19 +32,34 @@ MAY_IMPORT = {
     "losses": {"_utils"},
     "embeddings": {"_utils"},
     "metrics": {"_utils"},
-    "preprocessing": {"_utils", "epochs", "embeddings"},
+    "preprocessing": {"_utils", "epochs", "embeddings", "datasets"},
     "datasets": {"_utils", "epochs", "embeddings"},
     "_training": {"_version", "_utils", "epochs", "nets", "losses", "embeddings", "metrics"},
 }
 MAY_IMPORT["_sharing"] = {"_training"} | MAY_IMPORT["_training"]
-MAY_IMPORT["encoder"] = {"_sharing"} | MAY_IMPORT["_sharing"]
+MAY_IMPORT["_fitted_encoder"] = {"_sharing"} | MAY_IMPORT["_sharing"]
+MAY_IMPORT["encoder"] = {"_fitted_encoder"} | MAY_IMPORT["_fitted_encoder"]
 MAY_IMPORT["_reference"] = {"encoder", "datasets"} | MAY_IMPORT["encoder"]
 MAY_IMPORT["_composite"] = {"encoder"} | MAY_IMPORT["encoder"]
 MAY_IMPORT["zero_shot"] = MAY_IMPORT["retrieval"] = {"_composite"} | MAY_IMPORT["_composite"]
-MAY_IMPORT["generation"] = {"preprocessing", "datasets", "retrieval", "_reference"} | MAY_IMPORT["retrieval"]
+MAY_IMPORT["generation"] = {"preprocessing", "datasets", "_reference", "retrieval"} | MAY_IMPORT["retrieval"]
+MAY_IMPORT["ensemble"] = {"retrieval"} | MAY_IMPORT["retrieval"]
+MAY_IMPORT["averaging"] = (
+    {"preprocessing", "_composite"} | MAY_IMPORT["_composite"] | MAY_IMPORT["preprocessing"]
+)
+MAY_IMPORT["whitening"] = {"_composite"} | MAY_IMPORT["_composite"]
+MAY_IMPORT["model_selection"] = {"ensemble", "averaging", "whitening", "zero_shot"} | (
+    MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"] | MAY_IMPORT["whitening"]
+)
+MAY_IMPORT["recipes"] = (
+    {"preprocessing", "ensemble", "averaging"} | MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"]
+)
 MAY_IMPORT["plotting"] = {"zero_shot", "retrieval"} | MAY_IMPORT["zero_shot"]
 MAY_IMPORT["demo"] = {"plotting", "datasets", "preprocessing"} | MAY_IMPORT["plotting"]
-MAY_IMPORT["cli"] = {"demo"} | MAY_IMPORT["demo"]
+MAY_IMPORT["_evaluate_command"] = {"recipes", "model_selection", "datasets"} | (
+    MAY_IMPORT["recipes"] | MAY_IMPORT["model_selection"]
+)
+MAY_IMPORT["cli"] = {"demo", "_evaluate_command"} | MAY_IMPORT["demo"] | MAY_IMPORT["_evaluate_command"]
 MAY_IMPORT["__init__"] = {"_version"}
 MAY_IMPORT["__main__"] = {"cli"}
 

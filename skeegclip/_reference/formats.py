@@ -294,7 +294,9 @@ FORMATS = (
     Format("ATMS", _atms_keys, _atms_net, "atm-s", ATMS_SUBJECTS),
     Format(
         "ATM_E",
-        lambda state: _LOGIT_SCALE | _time_attention(state) | _eegnet("enc_eeg.0.tsconv", "eegnet.") | _HEAD,
+        lambda state: (
+            _LOGIT_SCALE | _time_attention(state) | _eegnet("enc_eeg.0.tsconv", "eegnet.net.") | _HEAD
+        ),
         _atme_net,
         "atm-e",
     ),

@@ -203,11 +203,11 @@ def _check_positions(state: Mapping) -> None:
     """The published tables of positions are not learned; one that differs is from other code."""
     import torch
 
-    from ..nets.atm import _positions
+    from ..nets.tokens import positions
 
     for key in POSITIONS & state.keys():
         table = state[key].reshape(-1, state[key].shape[-1])[:64]
-        if not torch.allclose(table, _positions("sinusoidal", *table.shape), atol=1e-4):
+        if not torch.allclose(table, positions("sinusoidal", *table.shape), atol=1e-4):
             raise ValueError(
                 f"path_or_state_dict: {key!r} is not the table of sines and cosines that the published code adds."
             )

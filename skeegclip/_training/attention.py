@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.params import check_number
-from ..nets.transformer import SelfAttention
+from ..nets.atm import ATM
 from .net import EncoderNet, batches, evaluating
 
 _BATCH_SIZE = 128  # the attention of one epoch of 63 channels is as large as the epoch itself
@@ -19,26 +19,24 @@ def channel_attention(net: EncoderNet, X: Any, subject: Any, layer: int) -> np.n
     The first token is the subject's, as in ATM. Its row and column are left out, and what remains of a row is
     scaled to one again.
     """
-    layers = [module for module in net.module_.modules() if isinstance(module, SelfAttention)]
-    name, n_chans = type(net.module_).__name__, X.shape[1]
-    if not layers:
+    atm = next((module for module in net.module_.modules() if isinstance(module, ATM)), None)
+    name = type(net.module_ if atm is None else atm).__name__
+    if atm is None or not atm.has_attention:
         raise TypeError(
             f"attention: the network {name} has no attention between channels. Use net='atm-s', with its attention."
         )
-    check_number("layer", layer, low=-len(layers), high=len(layers) - 1, integer=True)
-    chosen, seen, parts = layers[layer], [], []
-    handle = chosen.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    if atm.tsconv_before is not None:
+        raise TypeError(
+            f"attention: the tokens of this {name} are filters, not channels. Use conv_position='after'."
+        )
+    check_number("layer", layer, low=-len(atm.layers), high=len(atm.layers) - 1, integer=True)
+    attention, seen, parts = atm.layers[layer].attention, [], []
+    handle = attention.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     try:
         with evaluating(net):
             for inputs in batches(net, X, subject, _BATCH_SIZE):
                 net.infer(inputs)
-                tokens = seen.pop()
-                if tokens.shape[1] != n_chans + 1:
-                    raise TypeError(
-                        f"attention: the tokens of this {name} are not channels ({tokens.shape[1] - 1} tokens,"
-                        f" {n_chans} channels), because a convolution stands before attention."
-                    )
-                weights = chosen.weights(tokens.float())[:, :, 1:, 1:]
+                weights = attention.weights(seen.pop().float())[:, :, 1:, 1:]
                 parts.append((weights / weights.sum(-1, keepdim=True)).cpu().numpy())
     finally:
         handle.remove()

@@ -15,7 +15,7 @@ from .._utils.params import check_option
 from ..losses import MixedLoss
 from ..nets.registry import get_net
 from .augment import Augment
-from .callbacks import BestWeights
+from .callbacks import AveragedWeights, BestWeights
 from .loader import BatchLoader, EpochsDataset
 from .net import EncoderNet
 
@@ -113,12 +113,20 @@ def _optimizer(optimizer: Any) -> type:
 
 
 def make_callbacks(
-    *, validated: bool, patience: int | None, lr_scheduler: Any, max_epochs: int, user: Any
+    *,
+    validated: bool,
+    patience: int | None,
+    lr_scheduler: Any,
+    max_epochs: int,
+    ema: float | None,
+    user: Any,
 ) -> list[tuple[str, Callback]]:
     """Callbacks in the order in which they must run; the caller adds progress and checkpoint."""
     callbacks: list[tuple[str, Callback]] = []
     if lr_scheduler is not None:
         callbacks.append(("lr_scheduler", _scheduler(lr_scheduler, max_epochs)))
+    if ema is not None:
+        callbacks.append(("averaged_weights", AveragedWeights(ema)))
     if validated:
         callbacks.append(("best_weights", BestWeights()))
     callbacks.extend(_user_callbacks(user))

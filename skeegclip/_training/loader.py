@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -141,12 +143,23 @@ def read_ahead(read: Callable, parts: Sequence) -> Iterator[Any]:
 
 
 def on_device(X: Any, device: str) -> Any:
-    """Put an array on a GPU whole if it takes at most half of the memory that is free there."""
-    if device.startswith("cuda") and isinstance(X, np.ndarray):
+    """Put an array or a view on a GPU whole if it takes at most half of the memory that is free there."""
+    if device.startswith("cuda"):
         free, _ = torch.cuda.mem_get_info(device)
-        if X.nbytes <= free // 2:
-            return torch.from_numpy(writeable(X)).to(device)
+        if 4 * math.prod(X.shape) <= free // 2:
+            return whole(X, device)
     return X
+
+
+def whole(X: Any, device: str) -> torch.Tensor:
+    """All of an array or of a view as a tensor; a view is read a part at a time."""
+    if not is_view(X):
+        return torch.from_numpy(writeable(X)).to(device)
+    tensor = torch.empty(X.shape, dtype=torch.float32, device=device)
+    parts = [range(start, min(start + 1024, len(X))) for start in range(0, len(X), 1024)]
+    for part, block in zip(parts, read_ahead(partial(read_view, X), parts), strict=True):
+        tensor[part.start : part.stop] = torch.from_numpy(block)
+    return tensor
 
 
 def writeable(array: np.ndarray) -> np.ndarray:

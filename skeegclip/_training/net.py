@@ -6,7 +6,7 @@ import contextlib
 import functools
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -77,7 +77,9 @@ class EncoderNet(NeuralNet):
             )
         self.history.record(f"{prefix}_loss", loss)
         if not training:
-            self.history.record("valid_top1", top1(torch.cat(embeddings), iterator.dataset))
+            self.history.record(
+                "valid_top1", top1(torch.cat(embeddings), iterator.dataset, self.criterion_.project)
+            )
 
     def fit_passes(self, dataset: EpochsDataset) -> None:
         """Train for what is left of `max_epochs`; early stopping ends it, Ctrl-C goes through."""
@@ -97,11 +99,12 @@ def _ran_out_of_patience(callback: Any) -> bool:
     return patience is not None and getattr(callback, "misses_", None) == patience
 
 
-def top1(z: torch.Tensor, dataset: EpochsDataset) -> float:
+def top1(z: torch.Tensor, dataset: EpochsDataset, project: Callable) -> float:
     """Share of rows whose own stimulus is the nearest of the set's stimuli, by cosine."""
     index = torch.from_numpy(dataset.rows).to(z.device)
     gallery, truth = dataset.stimulus[index].unique(return_inverse=True)
-    vectors = torch.nn.functional.normalize(dataset.vectors[gallery], dim=1)
+    with torch.no_grad():
+        vectors = torch.nn.functional.normalize(project(dataset.vectors[gallery]), dim=1)
     # Row lengths do not change which is nearest, so only the gallery is normalised.
     return float(((z @ vectors.T).argmax(dim=1) == truth).float().mean())
 

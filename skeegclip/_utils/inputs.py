@@ -67,6 +67,21 @@ def read_epochs(X: Any, subject: Any = None) -> Epoched:
     return replace(read, subject=given)
 
 
+def carried_subject(X: Any) -> np.ndarray | None:
+    """The subject of each row that X carries, without reading the epochs where that can be avoided."""
+    if is_view(X):
+        return X.subject
+    epochs = as_mne_list(X)
+    if epochs is not None:
+        tables = [part.metadata for part in epochs]
+        if any(table is None or "subject" not in table for table in tables):
+            return None
+        values = np.concatenate([table["subject"].to_numpy() for table in tables])
+        return as_subject(values, len(values))
+    windows = read_windows(X)
+    return None if windows is None else windows[1]
+
+
 def _length(X: Any) -> int:
     return X.shape[0] if hasattr(X, "shape") and len(X.shape) else len(X)
 

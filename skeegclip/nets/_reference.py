@@ -7,16 +7,17 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .atm import ATM, _positions
+from .atm import ATM
+from .convolution import EEGNetConv
 from .layers import ProjectionHead
 from .registry import get_net
+from .tokens import positions
 
 
 class ReferenceATMS(ATM):
     """ATM-S whose subject token stays for the convolution, in the place of the last channel's token."""
 
-    def __init__(self, **params: Any) -> None:
-        super().__init__(**params, keep_subject_token=True)
+    _channels = slice(None, -1)
 
 
 class _TimeAttention(nn.Module):
@@ -24,7 +25,7 @@ class _TimeAttention(nn.Module):
 
     def __init__(self, n_chans: int, n_times: int) -> None:
         super().__init__()
-        self.register_buffer("positions", _positions("sinusoidal", n_times, n_chans), persistent=False)
+        self.register_buffer("positions", positions("sinusoidal", n_times, n_chans), persistent=False)
         self.layer = nn.TransformerEncoderLayer(n_chans, nhead=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,8 +41,7 @@ class ReferenceATME(nn.Module):
         super().__init__()
         self.attention = _TimeAttention(n_chans, n_times)
         self.mix_times = nn.Linear(n_times, n_times)
-        params = {"F1": 8, "D": 20, "F2": 160, "kernel_length": 4}
-        self.eegnet = get_net("EEGNet")[0](n_outputs=n_features, n_chans=n_chans, n_times=n_times, **params)
+        self.eegnet = EEGNetConv(n_chans, n_times, n_features)
         self.head = ProjectionHead(n_features, n_outputs, dropout=0.5)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -163,7 +163,7 @@ class SubjectLinear(PerSubject):
         if subject is None:
             return x + self.of_unknown() @ x
         table, index = self.rows(subject, len(x))
-        return torch.baddbmm(x, table[index], x)
+        return torch.baddbmm(x, table.index_select(0, index), x)
 
 
 class WithSubjectLinear(nn.Module):

@@ -67,7 +67,7 @@ def plot_attention(
         # "compressed" is matplotlib's layout for axes of fixed aspect.
         ax = axes_of(ax, height=0.72 * WIDTH, layout="compressed")
         image = _head(100 * np.nanmean(between, axis=0), info, ax)
-        places = next(line.get_xydata() for line in ax.lines if line.get_marker() == ".")
+        places = np.asarray(next(line.get_xydata() for line in ax.lines if line.get_marker() == "."))
         order = np.argsort(np.nan_to_num(between, nan=-1.0).ravel(), kind="stable")[::-1][:n_links]
         links = [(int(i), int(j)) for i, j in zip(*np.unravel_index(order, shares.shape), strict=True)]
         _arrows(ax, places, links, shares)

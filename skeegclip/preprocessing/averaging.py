@@ -7,11 +7,18 @@ from typing import Any
 import numpy as np
 
 from .._utils.inputs import as_subject, is_view, read_epochs
+from .._utils.params import check_number
 from ..epochs._groups import draw_rows, group_rows
 
 
 def average_repetitions(
-    X: Any, y: Any, subject: Any = None, n: int | None = None, random_state: Any = None
+    X: Any,
+    y: Any,
+    subject: Any = None,
+    n: int | None = None,
+    random_state: Any = None,
+    *,
+    n_draws: int = 1,
 ) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Average the epochs that show one stimulus to one subject.
 
@@ -30,16 +37,18 @@ def average_repetitions(
         Average only `n` repetitions of each stimulus, drawn without replacement. None averages all.
     random_state : int | RandomState | Generator | None
         Seed of the draw; used only with `n`.
+    n_draws : int
+        Averages of `n` repetitions made of each pair of subject and stimulus, all different.
 
     Returns
     -------
-    X : ndarray, shape (n_groups, ...) | EpochsView | EpochsArray
-        Means, one for each pair of subject and stimulus, in the order in which the pairs first appear. Floating types
+    X : ndarray, shape (n_groups * n_draws, ...) | EpochsView | EpochsArray
+        Means, `n_draws` for each pair of subject and stimulus, in the order in which the pairs first appear. Floating types
         are kept, others become float64. A view stays a view and Epochs stay Epochs, with the columns (metadata) of
         each pair's first epoch.
-    y : ndarray, shape (n_groups,)
+    y : ndarray, shape (n_groups * n_draws,)
         Stimulus of each mean.
-    subject : ndarray of str, shape (n_groups,) | None
+    subject : ndarray of str, shape (n_groups * n_draws,) | None
         Subject of each mean; None where none is known.
 
     Raises
@@ -47,7 +56,7 @@ def average_repetitions(
     TypeError
         If X is not an array, or `n` not an int.
     ValueError
-        If lengths disagree, or a stimulus has fewer than `n` repetitions.
+        If lengths disagree, or a stimulus has fewer than `n` repetitions, or too few for `n_draws` different averages.
 
     Examples
     --------
@@ -70,11 +79,12 @@ def average_repetitions(
     if subject is not None:
         subject = as_subject(subject, len(y))
     groups = group_rows([y] if subject is None else [y, subject])
-    firsts = [rows[0] for rows in groups]
+    check_number("n_draws", n_draws, low=1, integer=True)
+    firsts = [rows[0] for rows in groups for _ in range(n_draws)]
     y_mean, subject_mean = y[firsts], None if subject is None else subject[firsts]
     if is_view(X):
-        return X._averaged(groups, n, 1, random_state, y), y_mean, subject_mean
-    groups = draw_rows(groups, n, random_state=random_state, labels=y)
+        return X._averaged(groups, n, n_draws, random_state, y), y_mean, subject_mean
+    groups = draw_rows(groups, n, n_draws, random_state, labels=y)
     dtype = values.dtype if np.issubdtype(values.dtype, np.floating) else np.float64
     means = np.empty((len(groups), *values.shape[1:]), dtype=dtype)
     for mean, rows in zip(means, groups, strict=True):

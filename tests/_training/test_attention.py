@@ -94,6 +94,22 @@ def test_networks_without_attention(data, net):
         make(net).fit(X, Y).attention(X)
 
 
+@pytest.mark.filterwarnings("ignore:Epochs of n_times")
+def test_atm_without_attention_between_channels(data):
+    X, Y, _ = data
+    with pytest.raises(TypeError, match="ATM has no attention between channels"):
+        make(attention=False).fit(X, Y).attention(X)
+    # As many filters as channels: the shapes would fit.
+    with pytest.raises(TypeError, match="tokens of this ATM are filters, not channels"):
+        make(conv_position="before", n_filters=5).fit(X, Y).attention(X)
+
+
+def test_behind_a_layer_of_each_subject(data):
+    X, Y, subject = data
+    encoder = make().set_params(subject_layer="linear").fit(X, Y, subject=subject)
+    assert encoder.attention(X, subject=subject).shape == (150, 4, 5, 5)
+
+
 def test_bad_requests(data, encoder):
     X, Y, _ = data
     with pytest.raises(ValueError, match=r"layer must lie in \[-2, 1\], got 2"):

@@ -11,21 +11,23 @@ import pytest
 import torch
 
 from skeegclip import EEGEncoder, EmbeddingTable, EpochsView
-from skeegclip.nets import ATM, list_nets
+from skeegclip.nets import ATM
+from skeegclip.nets.registry import _NETS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:braindecode",
     "ignore:Parameter .final_layer:DeprecationWarning",
     "ignore:Using padding='same':UserWarning",
     "ignore:This model has only been trained:UserWarning",
-    "ignore:n_times .250. is smaller than the minimum:UserWarning",
+    "ignore:n_times .250. is smaller than the minimum:UserWarning",  # ATCNet
     "ignore:Only 4 head digitization points:RuntimeWarning",
+    "ignore:Estimated head radius:RuntimeWarning",
 )
 
 
 @pytest.fixture(scope="module")
 def data():
-    info = mne.create_info(["O1", "Oz", "O2", "Pz"], 250.0, "eeg").set_montage("colin27_1005")
+    info = mne.create_info(["T7", "Fz", "T8", "Oz"], 250.0, "eeg").set_montage("colin27_1005")
     rng = np.random.default_rng(0)
     X = 10 * rng.standard_normal((12, 4, 250), dtype="float32")
     view = EpochsView.from_arrays(X, subject=["ana", "ben"] * 6, info=info)
@@ -37,10 +39,21 @@ def fitted(data, net, **params):
 
 
 # Parametrised weights, a place for each sensor, a class made at run time, filters that are designed.
-BRAINDECODE = ["EEGNet", "ATCNet", "SignalJEPA_PreLocal", "InterpolatedBIOT", "EEGMiner", "SCCNet", "EEGSym"]
+BRAINDECODE = ["EEGNet", "SignalJEPA_PreLocal", "InterpolatedBIOT", "EEGMiner", "SCCNet", "EEGSym"]
 
 
-@pytest.mark.parametrize("net", [*list_nets()["name"], *BRAINDECODE])
+SLOW = {"atm-e", "brain-module", "mlp", "EEGSym", "InterpolatedBIOT"}
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        pytest.param(
+            net, marks=[pytest.mark.slow, pytest.mark.filterwarnings("ignore")] if net in SLOW else ()
+        )
+        for net in dict.fromkeys([*_NETS, *BRAINDECODE])
+    ],
+)
 def test_every_network_comes_back(data, net, tmp_path):
     encoder = fitted(data, net)
     encoder.save(tmp_path / "saved")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skeegclip import EpochsView
-from skeegclip._training.loader import BatchLoader, EpochsDataset, read_ahead
+from skeegclip._training.loader import BatchLoader, EpochsDataset, read_ahead, whole
 from skeegclip._training.targets import Targets
 
 
@@ -61,6 +61,13 @@ def test_views_give_the_batches_of_their_array(X):
     a = BatchLoader(dataset(X), 8, shuffle=True, seed=0)
     b = BatchLoader(dataset(EpochsView.from_arrays(X)), 8, shuffle=True, seed=0)
     assert rows_of(a) == rows_of(b)
+
+
+def test_a_view_is_put_on_a_device_a_part_at_a_time(X):
+    X = np.repeat(X, 100, axis=0)
+    tensor = whole(EpochsView.from_arrays(X)[::-1], "cpu")
+    np.testing.assert_array_equal(tensor.numpy(), X[::-1])
+    assert torch.equal(whole(X, "cpu"), torch.from_numpy(X))
 
 
 def test_read_only_arrays_do_not_warn(X):
