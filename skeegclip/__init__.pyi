@@ -1,35 +1,57 @@
 from . import datasets as datasets
 from . import embeddings as embeddings
 from . import epochs as epochs
+from . import generation as generation
 from . import losses as losses
 from . import metrics as metrics
+from . import model_selection as model_selection
 from . import nets as nets
 from . import plotting as plotting
 from . import preprocessing as preprocessing
+from . import recipes as recipes
+from ._reference import load_reference_checkpoint as load_reference_checkpoint
+from .averaging import AveragedTraining as AveragedTraining
 from .embeddings import CLIPEmbedder as CLIPEmbedder
 from .embeddings import EmbeddingTable as EmbeddingTable
 from .embeddings import ImageTable as ImageTable
 from .encoder import EEGEncoder as EEGEncoder
+from .ensemble import EnsembleEncoder as EnsembleEncoder
+from .epochs import EpochsStore as EpochsStore
 from .epochs import EpochsView as EpochsView
+from .generation import DiffusionPrior as DiffusionPrior
+from .generation import EEGImageReconstructor as EEGImageReconstructor
+from .model_selection import evaluate as evaluate
 from .retrieval import ImageRetriever as ImageRetriever
+from .whitening import SubjectWhitening as SubjectWhitening
 from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
 
 __version__: str
 
 __all__ = [
+    "AveragedTraining",
     "CLIPEmbedder",
+    "DiffusionPrior",
     "EEGEncoder",
+    "EEGImageReconstructor",
     "EmbeddingTable",
+    "EnsembleEncoder",
+    "EpochsStore",
     "EpochsView",
     "ImageRetriever",
     "ImageTable",
+    "SubjectWhitening",
     "ZeroShotClassifier",
     "datasets",
     "embeddings",
     "epochs",
+    "evaluate",
+    "generation",
+    "load_reference_checkpoint",
     "losses",
     "metrics",
+    "model_selection",
     "nets",
     "plotting",
     "preprocessing",
+    "recipes",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn import config_context
@@ -20,7 +20,7 @@ from ._utils.validation import unchanged_on_error
 from .embeddings import EmbeddingTable, class_codes
 from .embeddings._ids import as_ids
 from .embeddings.table import check_table
-from .metrics._fitted import find_table
+from .metrics._fitted import find_table, project
 
 
 class EmbeddingComposite(BaseEstimator):
@@ -38,6 +38,7 @@ class EmbeddingComposite(BaseEstimator):
     __metadata_request__fit = {"subject": True}
     __metadata_request__predict = {"subject": True}
     __metadata_request__score = {"subject": True}
+    _embeds_for: ClassVar[str] = "predict"  # the public method that embeds, for the routing of metadata
 
     encoder: Any
     targets: Any
@@ -141,18 +142,36 @@ class EmbeddingComposite(BaseEstimator):
         check_is_fitted(self, "encoder_")
         if self._is_passthrough():
             return self._check_embeddings(X, reset=False)
-        z = np.asarray(self._call(self.encoder_, "predict", "predict", self._read(X), subject=subject))
+        z = np.asarray(self._call(self.encoder_, "predict", self._embeds_for, self._read(X), subject=subject))
         if z.ndim != 2:
             z = z.reshape(len(z), -1)
         return z
 
-    def _call(self, encoder: Any, method: str, caller: str, *args: Any, subject: Any) -> Any:
-        """Call the encoder, handing it the subject if it asks for it."""
+    def project(self, vectors: Any) -> np.ndarray:
+        """Bring vectors of stimuli into the space of the embeddings.
+
+        Parameters
+        ----------
+        vectors : array-like, shape (n, n_dims)
+            Vectors in the space of the targets.
+
+        Returns
+        -------
+        ndarray, shape (n, n_outputs)
+            As they are, unless the encoder has a space of its own (``EEGEncoder(projector=...)``).
+        """
+        check_is_fitted(self, "encoder_")
+        return np.asarray(vectors) if self._is_passthrough() else project(self.encoder_, np.asarray(vectors))
+
+    def _call(
+        self, part: Any, method: str, caller: str, *args: Any, subject: Any, name: str = "encoder"
+    ) -> Any:
+        """Call the encoder, or another part by its name, handing it the subject if it asks for it."""
         if subject is None:
-            return getattr(encoder, method)(*args)
+            return getattr(part, method)(*args)
         with config_context(enable_metadata_routing=True):
             routed = process_routing(self, caller, subject=subject)
-            return getattr(encoder, method)(*args, **routed.encoder[method])
+            return getattr(part, method)(*args, **routed[name][method])
 
     def _is_passthrough(self) -> bool:
         return isinstance(self.encoder, str) and self.encoder == "passthrough"
@@ -162,7 +181,7 @@ class EmbeddingComposite(BaseEstimator):
         if _takes_epochs(self.encoder):
             return X
         shape = getattr(X, "shape", None)
-        if shape is not None and len(shape) < 3:
+        if shape is not None and len(shape) == 2:
             return X
         read = np.asarray(read_epochs(X).X)
         return read.reshape(len(read), -1) if read.ndim == 3 else X
@@ -191,7 +210,7 @@ class EmbeddingComposite(BaseEstimator):
         mapping = (
             MethodMapping()
             .add(caller="fit", callee="fit")
-            .add(caller="predict", callee="predict")
+            .add(caller=self._embeds_for, callee="predict")
             .add(caller="score", callee="predict")
         )
         return router.add(encoder=self.encoder, method_mapping=mapping)

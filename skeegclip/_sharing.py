@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 class SharedEncoder(BaseEstimator):
     """Base of EEGEncoder: saving, loading and pickling."""
 
+    net: Any
     net_: Any
     device: Any
     precision: Any
@@ -19,6 +20,9 @@ class SharedEncoder(BaseEstimator):
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write the fitted encoder to a folder: ``encoder.json``, ``weights.safetensors`` and its targets.
+
+        The folder is what one uploads to a hub, see the user guide. What belongs to a run rather than to the
+        encoder stays behind: callbacks, augmentation, device, seed.
 
         Parameters
         ----------
@@ -30,9 +34,10 @@ class SharedEncoder(BaseEstimator):
         NotFittedError
             If the encoder is not fitted.
         TypeError
-            If a parameter has no place in a JSON file.
+            If a parameter has no place in a JSON file: numbers, text, lists, tuples, dicts and torch's own
+            classes of layers, optimizers and schedulers have one.
         """
-        from ._training.sharing import save_encoder
+        from ._training.folder import save_encoder
 
         check_is_fitted(self, "net_")
         save_encoder(self, folder)
@@ -54,8 +59,16 @@ class SharedEncoder(BaseEstimator):
         -------
         EEGEncoder
             Gives the same embeddings as the one saved.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder lacks a file.
+        ValueError
+            If a file is cut short or is not what :meth:`save` writes. Nothing in a folder is run: it names no
+            code.
         """
-        from ._training.sharing import load_encoder
+        from ._training.folder import load_encoder
 
         return load_encoder(cls, folder, net=net, device=device)
 
@@ -66,8 +79,12 @@ class SharedEncoder(BaseEstimator):
         net = state.pop("net_", None)
         if net is not None:
             from ._training.sharing import weights_of
+            from .nets._reference import name_of
 
             state["_weights"] = weights_of(net)
+            # By its name, where it has one: some of braindecode's classes cannot be pickled.
+            (cls, params), criterion = state["_spec"]
+            state["_spec"] = (name_of(cls, self.net) or cls, params), criterion
         return state
 
     def __setstate__(self, state: dict) -> None:
@@ -76,5 +93,8 @@ class SharedEncoder(BaseEstimator):
         super().__setstate__(state)
         if weights is not None:
             from ._training.sharing import rebuild_net
+            from .nets._reference import find_net
 
+            (cls, params), criterion = self._spec
+            self._spec = (find_net(cls) if isinstance(cls, str) else cls, params), criterion
             self.net_ = rebuild_net(self._spec, weights, device=self.device, precision=self.precision)

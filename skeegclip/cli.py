@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ._version import __version__
 
@@ -62,6 +64,142 @@ def demo(
     except KeyboardInterrupt:
         typer.echo("\nStopped.", err=True)
         raise typer.Exit(130) from None
+
+
+_SEVERAL = ("--subjects", "--what", "--recipes")
+
+
+class _Several(TyperCommand):
+    """A command some of whose options take several values: ``--subjects 1 2``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        repeated: list[str] = []
+        option = None
+        for arg, after in zip(args, [*args[1:], "-"], strict=True):
+            if arg.startswith("-"):
+                option = arg if arg in _SEVERAL and not after.startswith("-") else None
+                repeated += [] if option else [arg]
+            else:
+                repeated += [option, arg] if option else [arg]
+        return super().parse_args(ctx, repeated)
+
+
+class Published(StrEnum):
+    """Data sets that can be fetched."""
+
+    EEG2 = "things-eeg2"
+    MEG = "things-meg"
+
+
+@app.command(cls=_Several)
+def fetch(
+    dataset: Annotated[Published, typer.Argument(help="What to download.")],
+    subjects: Annotated[
+        list[str] | None, typer.Option(help="One or several, as in --subjects 1 2. All, unless given.")
+    ] = None,
+    what: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of things-eeg2, any of preprocessed images features raw. The first three, unless given."
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to put it. A folder in the cache, unless given.")
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only look whether everything is there.")
+    ] = False,
+) -> None:
+    """Download THINGS-EEG2 or THINGS-MEG.
+
+    An interrupted download goes on where it stopped: give the same
+    command again.
+    """
+    from .datasets import fetch_things_eeg2, fetch_things_meg
+
+    options: dict[str, Any] = {"folder": folder, "offline": offline}
+    if what and dataset == Published.MEG:
+        raise typer.BadParameter("things-meg has one thing to download, its epochs.", param_hint="--what")
+    if what:
+        options["what"] = what
+    try:
+        where = (fetch_things_eeg2 if dataset == Published.EEG2 else fetch_things_meg)(subjects, **options)
+    except (OSError, ValueError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2 if isinstance(error, ValueError) else 1) from None
+    except KeyboardInterrupt:
+        typer.echo("\nStopped. The same command goes on from here.", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(str(where))
+
+
+class Protocol(StrEnum):
+    """Who is trained and tested on."""
+
+    WITHIN = "within"
+    LOSO = "loso"
+
+
+@app.command(cls=_Several)
+def evaluate(
+    store: Annotated[Path, typer.Option(help="An EpochsStore, or a folder of THINGS-EEG2 files.")],
+    recipes: Annotated[
+        list[str], typer.Option(help="One or several: atm_paper nice strong, or names of networks.")
+    ],
+    protocol: Annotated[
+        Protocol, typer.Option(help="Test each person after training on them, or on all others.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the report; made if missing.")] = Path(
+        "skeegclip-report"
+    ),
+    targets: Annotated[
+        Path | None,
+        typer.Option(help="Embedding table of the pictures. THINGS-EEG2's own features, unless given."),
+    ] = None,
+    texts: Annotated[Path | None, typer.Option(help="Embedding table of the concepts' names.")] = None,
+    subjects: Annotated[list[str] | None, typer.Option(help="One or several. All, unless given.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe, with other seeds.")] = 1,
+    jobs: Annotated[int | None, typer.Option(help="Trainings at the same time.")] = None,
+    oracle: Annotated[
+        bool, typer.Option(help="Add the figure of the pass that is best on the test set.")
+    ] = True,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="In place of the recipes' own.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(min=1, help="In place of the recipes' own.")] = None,
+) -> None:
+    """Train and test recipes, and report them beside published figures.
+
+    The report says how passes were chosen and what training and test
+    share. An evaluation that was interrupted goes on where it stopped:
+    give the same command again.
+    """
+    from .demo.output import prepare_folder
+
+    own = {"batch_size": batch_size, "max_epochs": max_epochs}
+    try:
+        folder = prepare_folder(out)
+        from ._evaluate_command import run_evaluation, text_table
+
+        report = run_evaluation(
+            store,
+            recipes,
+            folder,
+            protocol=protocol.value,
+            targets=targets,
+            texts=texts,
+            subjects=subjects,
+            n_seeds=seeds,
+            n_jobs=jobs,
+            oracle=oracle,
+            params={name: value for name, value in own.items() if value is not None},
+        )
+    except (OSError, ValueError, KeyError) as error:
+        typer.echo(str(error.args[0] if isinstance(error, KeyError) else error), err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("\nStopped. The same command goes on from here.", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(text_table(report))
+    typer.echo(str(folder / "report.html"))
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._sharing import SharedEncoder
+from ._fitted_encoder import FittedEncoder
 from ._utils.params import check_number, check_option
 from ._utils.validation import check_epochs, unchanged_on_error
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _REQUESTS = {"subject": True}
 
 
-class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, SharedEncoder):
+class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, FittedEncoder):
     """Map EEG or MEG epochs into the space of image embeddings.
 
     A network is trained so that the embedding of an epoch lies near that of the picture that was shown:
@@ -29,7 +29,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     Parameters
     ----------
     net : str | type
-        Name of a network (see :func:`skeegclip.nets.list_nets`), name of a braindecode model, or an
+        Name of a network (see :func:`skeegclip.nets.list_nets`), name or class of a braindecode model, or an
         ``nn.Module`` class with braindecode's signature.
     net_params : dict | None
         Further arguments of the network.
@@ -52,8 +52,15 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Text vectors of the stimuli, for a second CLIP term.
     text_weight : float
         Weight of the text term in [0, 1]; the paper's retrieval models use 0.01.
+    subject_layer : {"token", "linear", "none"}
+        What is learned about each subject: the token of networks that have one, a linear map of the channels in
+        front of any network, or nothing.
+    projector : int | None
+        Width of a linear map of the targets, learned with the network: embeddings then lie in the space it maps
+        to, and :meth:`project` brings other targets there. Needs ``loss_weight=1``. None compares with the targets
+        themselves.
     unknown_subject : {"shared", "mean"}
-        What stands for a subject not seen in fit: the shared token, or the mean of the known ones.
+        What stands for a subject not seen in fit: the shared token or map, or the mean of the known ones.
     optimizer : {"adamw", "adam", "sgd"} | type
         Optimizer, or a torch optimizer class.
     optimizer_params : dict | None
@@ -66,11 +73,18 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Epochs in a batch, at least 2; batches are of even size.
     max_epochs : int
         Passes over the training data.
-    validation : float
+    augment : None | Transform | list of Transform
+        Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other. They
+        are copied, and the copies draw their numbers from `random_state`.
+    validation : float | "last-batch"
         Fraction in [0, 1) of the *stimuli* held out to choose the best pass. Nothing is held out if that makes
-        fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes.
+        fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes. "last-batch" holds out the
+        last `batch_size` epochs, as [1]_ did, whether or not their stimuli are trained on.
     patience : int | None
         Stop after so many passes without a lower validation loss.
+    ema : float | None
+        Decay in (0, 1) of an exponential moving average of the weights over the steps, such as 0.999: the average is
+        what is validated and kept. None keeps the weights themselves.
     precision : {"auto", "float32", "bfloat16"}
         Precision of the matrix products; "auto" is bfloat16 on a GPU that has it.
     device : str
@@ -95,7 +109,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     history_ : list of dict
         Per pass: epoch, train_loss, valid_loss, valid_top1, dur (seconds), and whether its weights were chosen.
     selection_ : dict
-        How the weights were chosen: ``rule`` ("validation" or "last"), ``epoch``, ``n_stimuli_held_out``.
+        How the weights were chosen: ``rule`` ("validation", "last-batch", or "last" where nothing was held out),
+        ``epoch``, ``n_stimuli_held_out`` (those that were not trained on).
     temperature_ : float
         Temperature of the CLIP loss after training.
     subjects_ : ndarray of str
@@ -154,6 +169,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         same_stimulus="positive",
         text_targets=None,
         text_weight=0.0,
+        subject_layer="token",
+        projector=None,
         unknown_subject="shared",
         optimizer="adamw",
         optimizer_params=None,
@@ -161,8 +178,10 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         lr_scheduler=None,
         batch_size=1024,
         max_epochs=40,
+        augment=None,
         validation=0.05,
         patience=None,
+        ema=None,
         precision="auto",
         device="auto",
         callbacks=None,
@@ -181,6 +200,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.same_stimulus = same_stimulus
         self.text_targets = text_targets
         self.text_weight = text_weight
+        self.subject_layer = subject_layer
+        self.projector = projector
         self.unknown_subject = unknown_subject
         self.optimizer = optimizer
         self.optimizer_params = optimizer_params
@@ -188,8 +209,10 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.lr_scheduler = lr_scheduler
         self.batch_size = batch_size
         self.max_epochs = max_epochs
+        self.augment = augment
         self.validation = validation
         self.patience = patience
+        self.ema = ema
         self.precision = precision
         self.device = device
         self.callbacks = callbacks
@@ -236,6 +259,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         check_option("normalize", self.normalize, ["none", "eeg", "image", "both"])
         check_option("temperature_mode", self.temperature_mode, ["learnable", "fixed", "raw"])
         check_option("same_stimulus", self.same_stimulus, ["positive", "mask", "negative"])
+        check_option("subject_layer", self.subject_layer, ["token", "linear", "none"])
         check_option("unknown_subject", self.unknown_subject, ["shared", "mean"])
         check_number("loss_weight", self.loss_weight, low=0, high=1)
         check_number("text_weight", self.text_weight, low=0, high=1)
@@ -243,7 +267,12 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         check_number("lr", self.lr, low=0, open_low=True)
         check_number("batch_size", self.batch_size, low=2, integer=True)
         check_number("max_epochs", self.max_epochs, low=1, integer=True)
-        check_number("validation", self.validation, low=0, high=np.nextafter(1, 0))
+        if isinstance(self.validation, str):
+            check_option("validation", self.validation, ["last-batch"])
+        else:
+            check_number("validation", self.validation, low=0, high=np.nextafter(1, 0))
+        check_number("projector", self.projector, low=1, integer=True, none=True)
+        check_number("ema", self.ema, low=0, high=np.nextafter(1, 0), open_low=True, none=True)
         check_number("patience", self.patience, low=1, integer=True, none=True)
         if self.text_weight > 0 and self.text_targets is None:
             raise ValueError(
@@ -347,19 +376,13 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
         z = self.transform(X, subject=subject)
         truth = read_targets(y, len(z), table=self.targets, owner=type(self).__name__)
-        rank = ranks(cosine_similarity(z, truth.vectors), truth.stimulus)
+        rank = ranks(cosine_similarity(z, self.project(truth.vectors)), truth.stimulus)
         return float(np.average(rank == 1, weights=sample_weight))
 
     @property
     def temperature_(self) -> float:  # numpydoc ignore=GL08
         check_is_fitted(self, "net_")
         return 1 / float(self.net_.criterion_.clip.scale.detach())
-
-    def _subject_codes(self, subject: np.ndarray | None, n_rows: int) -> np.ndarray:
-        if subject is None or len(self.subjects_) == 0:
-            return np.full(n_rows, -1, dtype=np.int64)
-        code = np.searchsorted(self.subjects_, subject).clip(max=len(self.subjects_) - 1)
-        return np.where(self.subjects_[code] == subject, code, -1).astype(np.int64)
 
     # -- scikit-learn -------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._composite import EmbeddingComposite, check_width
 from ._utils.params import check_number, check_option
+from ._utils.validation import unchanged_on_error
+from ._utils.whitening import moments, power
 from .embeddings import EmbeddingTable
 from .embeddings._ids import as_ids, positions
 from .embeddings.table import check_table
-from .metrics import ranks
+from .metrics import cosine_similarity, csls, inverted_softmax, ranks
 from .metrics.ranking import n_way_probability
 
 _BLOCK = 2**24  # similarities held at once (64 MB)
+_HUBNESS = {"csls": csls, "inverted_softmax": inverted_softmax}
+_Block = tuple[slice, np.ndarray]  # rows, and their similarity to the whole gallery
 
 
 class ImageRetriever(EmbeddingComposite):
@@ -36,6 +40,15 @@ class ImageRetriever(EmbeddingComposite):
         Images that :meth:`retrieve` gives by default; a smaller gallery is given whole.
     index : {"auto", "exact"}
         How to search; exact search compares with every image, in blocks of bounded memory.
+    whiten : float
+        Strength in [0, 1] of a whitening of the gallery by the mean and covariance of the *training* images, so that
+        what all images have in common counts less; embeddings are then taken from the mean of the training epochs'.
+        1 whitens wholly, which magnifies directions of little variance; 0 leaves all as it is.
+    hubness : None | {"csls", "inverted_softmax"} | callable
+        Correction of the similarities for images that are near to every epoch: :func:`~skeegclip.metrics.csls`,
+        :func:`~skeegclip.metrics.inverted_softmax`, or a function from similarity matrix to similarity matrix, such as
+        ``functools.partial(csls, k=5)``. *Transductive*: the result for an epoch depends on the others that are
+        searched for with it. Needs the whole matrix in memory.
 
     Attributes
     ----------
@@ -72,12 +85,24 @@ class ImageRetriever(EmbeddingComposite):
     0.6666666666666666
     """
 
-    def __init__(self, encoder, *, targets=None, gallery=None, n_retrieved=5, index="auto"):
+    def __init__(
+        self,
+        encoder,
+        *,
+        targets=None,
+        gallery=None,
+        n_retrieved=5,
+        index="auto",
+        whiten=0.0,
+        hubness=None,
+    ):
         self.encoder = encoder
         self.targets = targets
         self.gallery = gallery
         self.n_retrieved = n_retrieved
         self.index = index
+        self.whiten = whiten
+        self.hubness = hubness
 
     def fit(self, X: Any, y: Any = None, subject: Any = None) -> ImageRetriever:
         """Fit the encoder, unless it is frozen or "passthrough".
@@ -106,10 +131,15 @@ class ImageRetriever(EmbeddingComposite):
         """
         check_option("index", self.index, ["auto", "exact"])
         check_number("n_retrieved", self.n_retrieved, low=1, integer=True)
+        if not callable(self.hubness):
+            check_option("hubness", self.hubness, [None, *_HUBNESS])
+        check_number("whiten", self.whiten, low=0, high=1)
         if self.gallery is not None:
             check_table("gallery", self.gallery)
-        self._fit_encoder(X, y, subject)
-        self.added_: list[EmbeddingTable] = []
+        with unchanged_on_error(self):
+            self._fit_encoder(X, y, subject)
+            self.added_: list[EmbeddingTable] = []
+            self._whitening = self._fit_whitening(X, subject) if self.whiten else None
         return self
 
     def add(self, table: EmbeddingTable) -> ImageRetriever:
@@ -161,14 +191,30 @@ class ImageRetriever(EmbeddingComposite):
         similarity : ndarray, shape (n_epochs, k)
             Their cosines, falling; equal ones in the order of the gallery.
         """
-        z = self.embed(X, subject=subject)
-        ids, vectors = self._gallery()
-        check_width(z, vectors, "gallery vectors")
+        z, ids, blocks = self._search(X, subject)
         if k is None:
             k = min(self.n_retrieved, len(ids))
         check_number("k", k, low=1, high=len(ids), integer=True)
-        column, similarity = _nearest(z, vectors, k)
+        column, similarity = _nearest(blocks, len(z), k)
         return ids[column], similarity
+
+    def similarity(self, X: Any, subject: Any = None) -> np.ndarray:
+        """Compare each epoch with each image.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times)
+            Epochs, in any form that fit takes.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
+
+        Returns
+        -------
+        ndarray, shape (n_epochs, n_gallery)
+            Cosines, whitened and corrected as asked for; columns in the order of the gallery.
+        """
+        _, _, blocks = self._search(X, subject)
+        return np.concatenate([similarity for _, similarity in blocks])
 
     def predict(self, X: Any, subject: Any = None) -> np.ndarray:
         """Give the id of the most similar image.
@@ -233,17 +279,54 @@ class ImageRetriever(EmbeddingComposite):
 
     def _similarity_blocks(self, X: Any, y: Any, subject: Any):
         """Similarities and true columns, a bounded block of epochs at a time."""
-        z = self.embed(X, subject=subject)
-        ids, vectors = self._gallery()
-        check_width(z, vectors, "gallery vectors")
+        z, ids, blocks = self._search(X, subject)
         wanted = np.asarray(y) if ids.dtype.kind not in "UT" else as_ids(y, name="y")
         if wanted.shape != (len(z),):
             raise ValueError(f"y must hold one id per epoch, shape ({len(z)},), got {wanted.shape}.")
         text = [str(label) for label in wanted.tolist()]
         position = {str(label): row for row, label in enumerate(ids.tolist())}
         target = positions(position, text, name="y", what="gallery")
-        for rows, similarity in _cosines(z, vectors):
+        for rows, similarity in blocks:
             yield similarity, target[rows]
+
+    def _search(self, X: Any, subject: Any) -> tuple[np.ndarray, np.ndarray, Iterable[_Block]]:
+        """Embeddings, ids of the gallery, and their similarities in blocks of rows."""
+        z = self.embed(X, subject=subject)
+        ids, vectors = self._gallery()
+        vectors = self.project(vectors)
+        check_width(z, vectors, "gallery vectors")
+        if self._whitening is not None:
+            centre, mean, matrix = self._whitening
+            z, vectors = normalize(z) - centre, (normalize(vectors) - mean) @ matrix
+        if self.hubness is None:
+            return z, ids, _cosines(z, vectors)
+        correct = self.hubness if callable(self.hubness) else _HUBNESS[self.hubness]
+        return z, ids, [(slice(0, len(z)), correct(cosine_similarity(z, vectors)))]
+
+    def _fit_whitening(self, X: Any, subject: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean training embedding; mean and whitening matrix of the training images; all of unit vectors."""
+        if self.targets_ is None or self.seen_ is None or self.targets_.meta.get("class_codes"):
+            raise ValueError(
+                f"whiten={self.whiten:g} needs the vectors of the training images: pass targets=EmbeddingTable(...), and"
+                " their ids as y."
+            )
+        mean, covariance = moments(self.project(self.targets_.lookup(self.seen_)))
+        centre = normalize(self.embed(X, subject=subject)).mean(axis=0)
+        matrix = power(covariance, -self.whiten / 2)
+        return centre, mean.astype(np.float32), matrix.astype(np.float32)
+
+    @property
+    def _corrects(self) -> bool:
+        """Whether images are compared otherwise than by cosine."""
+        return self.whiten > 0 or self.hubness is not None
+
+    @property
+    def _transductive(self) -> str | None:
+        """What looks at the test epochs together, for reports."""
+        if self.hubness is None:
+            return None
+        name = self.hubness if isinstance(self.hubness, str) else "hubness correction"
+        return f"{name}: similarities are corrected by those of all test epochs"
 
     def _gallery(self) -> tuple[np.ndarray, np.ndarray]:
         """Ids (or labels) and vectors of all images searched."""
@@ -266,7 +349,7 @@ class ImageRetriever(EmbeddingComposite):
         return self.gallery is not None
 
 
-def _cosines(z: np.ndarray, vectors: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def _cosines(z: np.ndarray, vectors: np.ndarray) -> Iterator[_Block]:
     """Cosines with all vectors, for a bounded block of rows at a time; the gallery is normalised once."""
     dtype = np.result_type(z, vectors)
     z, vectors = (normalize(part.astype(dtype, copy=False)) for part in (z, vectors))
@@ -276,11 +359,11 @@ def _cosines(z: np.ndarray, vectors: np.ndarray) -> Iterator[tuple[slice, np.nda
         yield rows, z[rows] @ vectors.T
 
 
-def _nearest(z: np.ndarray, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and cosines of the k nearest vectors of each row, best first."""
-    columns = np.empty((len(z), k), dtype=np.intp)
-    cosines = np.empty((len(z), k), dtype=np.float32)
-    for rows, similarity in _cosines(z, vectors):
+def _nearest(blocks: Iterable[_Block], n_rows: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and similarities of the k most similar images of each row, best first."""
+    columns = np.empty((n_rows, k), dtype=np.intp)
+    cosines = np.empty((n_rows, k), dtype=np.float32)
+    for rows, similarity in blocks:
         if k < similarity.shape[1]:
             # Sorted columns, so that the stable sort below breaks ties by place in the gallery.
             part = np.sort(np.argpartition(-similarity, k - 1, axis=1)[:, :k], axis=1)

@@ -253,7 +253,7 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
     def _similarity(self, X: Any, subject: Any) -> np.ndarray:
         check_is_fitted(self, "encoder_")
         _, vectors = self._classes()
-        z = self.embed(X, subject=subject)
+        z, vectors = self.embed(X, subject=subject), self.project(vectors)
         check_width(z, vectors, "candidates")
         return cosine_similarity(z, vectors)
 

@@ -14,7 +14,8 @@ from .._utils.inputs import Epoched
 from .._utils.params import check_option
 from ..losses import MixedLoss
 from ..nets.registry import get_net
-from .callbacks import BestWeights
+from .augment import Augment
+from .callbacks import AveragedWeights, BestWeights
 from .loader import BatchLoader, EpochsDataset
 from .net import EncoderNet
 
@@ -22,23 +23,34 @@ _OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torc
 
 
 def net_spec(
-    net: Any, net_params: dict | None, read: Epoched, n_outputs: int, n_subjects: int, unknown_subject: str
+    net: Any,
+    net_params: dict | None,
+    read: Epoched,
+    n_outputs: int,
+    *,
+    n_subjects: int,
+    subject_layer: str,
+    unknown_subject: str,
 ) -> tuple[type, dict]:
-    """The network class and all its constructor arguments for these epochs."""
-    cls, defaults = get_net(net)
-    accepted = inspect.signature(cls).parameters
+    """The network class and all its arguments for these epochs, as `skeegclip.nets.build.build_net` takes them."""
     _, n_chans, n_times = read.X.shape
+    cls, defaults = get_net(net, n_times)
+    accepted = inspect.signature(cls).parameters
     known = {
         "n_outputs": n_outputs,
         "n_chans": n_chans,
         "n_times": n_times,
         "sfreq": read.sfreq,
         "chs_info": read.chs_info,
-        "n_subjects": n_subjects,
+        "n_subjects": n_subjects if subject_layer == "token" else 0,
         "unknown_subject": unknown_subject,
     }
     params = {name: value for name, value in known.items() if name in accepted and value is not None}
     given = dict(net_params or {})
+    if subject_layer == "linear":
+        dropout = {"dropout": given.pop("subject_dropout")} if "subject_dropout" in given else {}
+        layer = {"n_subjects": n_subjects, "n_chans": n_chans, "unknown": unknown_subject}
+        params["subject_linear"] = {**layer, **dropout}
     unknown = sorted(set(given) - set(accepted))
     if unknown:
         own = sorted(set(accepted) - set(known) - {"self"})
@@ -61,6 +73,7 @@ def make_net(
     max_epochs: int = 40,
     valid: EpochsDataset | None = None,
     callbacks: list | None = None,
+    augment: Augment | None = None,
     seed: int = 0,
 ) -> EncoderNet:
     """An initialised skorch net."""
@@ -79,6 +92,7 @@ def make_net(
         iterator_train=BatchLoader,
         iterator_train__shuffle=True,
         iterator_train__seed=seed,
+        iterator_train__augment=augment,
         iterator_valid=BatchLoader,
         train_split=None if valid is None else predefined_split(valid),
         callbacks=callbacks or [],
@@ -99,12 +113,20 @@ def _optimizer(optimizer: Any) -> type:
 
 
 def make_callbacks(
-    *, validated: bool, patience: int | None, lr_scheduler: Any, max_epochs: int, user: Any
+    *,
+    validated: bool,
+    patience: int | None,
+    lr_scheduler: Any,
+    max_epochs: int,
+    ema: float | None,
+    user: Any,
 ) -> list[tuple[str, Callback]]:
     """Callbacks in the order in which they must run; the caller adds progress and checkpoint."""
     callbacks: list[tuple[str, Callback]] = []
     if lr_scheduler is not None:
         callbacks.append(("lr_scheduler", _scheduler(lr_scheduler, max_epochs)))
+    if ema is not None:
+        callbacks.append(("averaged_weights", AveragedWeights(ema)))
     if validated:
         callbacks.append(("best_weights", BestWeights()))
     callbacks.extend(_user_callbacks(user))

@@ -1,9 +1,13 @@
-"""Callbacks of training: best weights, progress bar."""
+"""Callbacks of training: best weights, averaged weights, weights of every pass, progress bar."""
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
+import torch
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
@@ -19,17 +23,106 @@ class BestWeights(Callback):
         loss = net.history[-1, "valid_loss"]
         if loss < self.loss_:
             self.loss_, self.pass_ = loss, len(net.history)
-            self.weights_ = {
-                part: {key: value.detach().clone() for key, value in getattr(net, part).state_dict().items()}
-                for part in ("module_", "criterion_")
-            }
+            self.weights_ = get_weights(net)
 
     def on_train_end(self, net, **kwargs) -> None:
         if self.weights_ is None:
             return
-        for part, weights in self.weights_.items():
-            getattr(net, part).load_state_dict(weights)
+        set_weights(net, self.weights_)
         self.weights_ = None
+
+
+class AveragedWeights(Callback):
+    """Exponential moving average of the weights: what is validated, and what is kept at the end.
+
+    Training goes on with the weights themselves. From the first validation batch of a pass (or its end) until the
+    next training batch the network holds the average, so that whoever looks at it then sees what would be kept.
+
+    Parameters
+    ----------
+    decay : float
+        Weight of the past at each step. It starts lower, as ``(1 + step) / (10 + step)``, so that the random
+        weights of the start are soon forgotten.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    def on_train_begin(self, net, **kwargs) -> None:
+        self.step_ = 0
+        self.average_: dict | None = None
+        self.own_: dict | None = (
+            None  # the weights that training goes on with, while the net holds the average
+        )
+
+    def on_batch_begin(self, net, training: bool, **kwargs) -> None:
+        if not training:
+            self._hold_average(net)
+        elif self.own_ is not None:
+            set_weights(net, self.own_)
+            self.own_ = None
+
+    def on_batch_end(self, net, training: bool, **kwargs) -> None:
+        if not training:
+            return
+        if self.average_ is None:
+            self.average_ = get_weights(net)
+        self.step_ += 1
+        share = 1 - min(self.decay, (1 + self.step_) / (10 + self.step_))
+        for part, average in self.average_.items():
+            for key, value in getattr(net, part).state_dict().items():
+                if value.is_floating_point():
+                    average[key].lerp_(value, share)
+                else:  # a counter
+                    average[key].copy_(value)
+
+    def on_epoch_end(self, net, **kwargs) -> None:
+        self._hold_average(net)
+
+    def on_train_end(self, net, **kwargs) -> None:
+        self.average_ = self.own_ = None
+
+    def _hold_average(self, net) -> None:
+        if self.own_ is None and self.average_ is not None:
+            self.own_ = get_weights(net)
+            set_weights(net, self.average_)
+
+
+class KeepPasses(Callback):
+    """Write the weights of every pass to a folder, so that a finished run can be looked at pass by pass.
+
+    Parameters
+    ----------
+    folder : path-like
+        Each run makes a folder of its own in it, ``folder_``.
+    """
+
+    def __init__(self, folder: str | os.PathLike) -> None:
+        self.folder = str(folder)
+
+    def on_train_begin(self, net, **kwargs) -> None:
+        self.folder_ = tempfile.mkdtemp(dir=self.folder)
+
+    def on_epoch_end(self, net, **kwargs) -> None:
+        torch.save(get_weights(net), Path(self.folder_) / f"{len(net.history):06d}.pt")
+
+    def passes(self) -> list[Path]:
+        """Files of the passes, in order."""
+        return sorted(Path(self.folder_).glob("*.pt"))
+
+
+def get_weights(net: Any) -> dict[str, dict[str, torch.Tensor]]:
+    """A copy of the weights of network and loss."""
+    return {
+        part: {key: value.detach().clone() for key, value in getattr(net, part).state_dict().items()}
+        for part in ("module_", "criterion_")
+    }
+
+
+def set_weights(net: Any, weights: dict[str, dict[str, torch.Tensor]]) -> None:
+    """Load what `get_weights` gave."""
+    for part, values in weights.items():
+        getattr(net, part).load_state_dict(values)
 
 
 class Progress(Callback):

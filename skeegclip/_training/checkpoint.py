@@ -119,6 +119,8 @@ def run_path(folder: str | os.PathLike, *, params: dict, arrays: list, seed: int
     for array in arrays:
         if array is None:
             digest.update(b"none")
+        elif is_view(array) and (key := array.content_key()) is not None:
+            digest.update(key)
         elif is_view(array):
             # Block by block: a view may be larger than memory.
             for start in range(0, len(array), 1024):

@@ -10,15 +10,17 @@ import numpy as np
 from .._utils.device import resolve_device, resolve_precision
 from .._utils.inputs import Epoched
 from .._utils.seeding import draw_seed, seeded_torch
+from .augment import Augment
 from .build import make_callbacks, make_net, net_spec
 from .callbacks import Progress
 from .checkpoint import RunCheckpoint, run_path
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
-from .targets import Targets, hold_out_stimuli, read_targets
+from .targets import Targets, hold_out, read_targets
 
 # Parameters that do not change the weights a run ends with.
 _OUTCOME_NEUTRAL = {"verbose", "checkpoint_dir", "callbacks", "targets", "text_targets", "random_state"}
+_OUTCOME_NEUTRAL |= {"augment"}  # of which the settings count, not the object
 
 
 def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
@@ -34,20 +36,21 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     seed = draw_seed(encoder.random_state)
     device = resolve_device(encoder.device)
     encoder.subjects_ = np.unique(read.subject) if read.subject is not None else np.array([], dtype=str)
-    encoder.n_outputs_ = targets.vectors.shape[1]
+    encoder.n_outputs_ = targets.vectors.shape[1] if encoder.projector is None else encoder.projector
     encoder._spec = (
         net_spec(
             encoder.net,
             encoder.net_params,
             read,
             encoder.n_outputs_,
-            len(encoder.subjects_),
-            encoder.unknown_subject,
+            n_subjects=len(encoder.subjects_),
+            subject_layer=encoder.subject_layer,
+            unknown_subject=encoder.unknown_subject,
         ),
         _criterion_params(encoder, targets),
     )
     codes = encoder._subject_codes(read.subject, n_epochs)
-    train_rows, valid_rows = hold_out_stimuli(targets, encoder.validation, seed)
+    train_rows, valid_rows = hold_out(targets, encoder.validation, encoder.batch_size, seed)
     X = on_device(read.X, device)
     train = EpochsDataset(X, codes, targets, train_rows, device)
     valid = None if valid_rows is None else EpochsDataset(X, codes, targets, valid_rows, device)
@@ -56,12 +59,15 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
         patience=encoder.patience,
         lr_scheduler=encoder.lr_scheduler,
         max_epochs=encoder.max_epochs,
+        ema=encoder.ema,
         user=copy.deepcopy(encoder.callbacks),
     )
+    augment = None if encoder.augment is None else Augment(encoder.augment, seed)
     with Progress(encoder.verbose, encoder.max_epochs) as progress, seeded_torch(seed, device):
         callbacks.append(("progress", progress))
         if encoder.checkpoint_dir is not None:
             params = {k: v for k, v in encoder.get_params(deep=False).items() if k not in _OUTCOME_NEUTRAL}
+            params["augment"] = None if augment is None else augment.settings()
             arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes]
             path = run_path(encoder.checkpoint_dir, params=params, arrays=arrays, seed=seed)
             callbacks.append(("checkpoint", RunCheckpoint(path)))
@@ -76,13 +82,14 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
             max_epochs=encoder.max_epochs,
             valid=valid,
             callbacks=callbacks,
+            augment=augment,
             seed=seed,
         )
         if encoder.warm_start and hasattr(encoder, "net_"):
             _take_over(encoder.net_, net)
         net.fit_passes(train)
     encoder.net_ = net
-    encoder.history_, encoder.selection_ = _report(net, targets, valid)
+    encoder.history_, encoder.selection_ = _report(net, targets, train, valid, encoder.validation)
     _let_go(net)
 
 
@@ -95,6 +102,7 @@ def _criterion_params(encoder: Any, targets: Targets) -> dict:
         "temperature": encoder.temperature,
         "temperature_mode": encoder.temperature_mode,
         "same_stimulus": encoder.same_stimulus,
+        "projector": None if encoder.projector is None else (targets.vectors.shape[1], encoder.projector),
     }
 
 
@@ -118,15 +126,16 @@ def _let_go(net: EncoderNet) -> None:
     net.module_.eval()
 
 
-def _report(net: EncoderNet, targets: Targets, valid: EpochsDataset | None) -> tuple[list[dict], dict]:
+def _report(
+    net: EncoderNet, targets: Targets, train: EpochsDataset, valid: EpochsDataset | None, validation: Any
+) -> tuple[list[dict], dict]:
     history = [{key: value for key, value in row.items() if key != "batches"} for row in net.history]
     best = dict(net.callbacks_).get("best_weights")
     chosen = best.pass_ if best is not None else len(history)
     for row in history:
         row["chosen"] = row["epoch"] == chosen
-    held = 0 if valid is None else len(np.unique(targets.stimulus[valid.rows]))
-    return history, {
-        "rule": "last" if valid is None else "validation",
-        "epoch": chosen,
-        "n_stimuli_held_out": held,
-    }
+    rule, held = "last", 0
+    if valid is not None:
+        rule = validation if isinstance(validation, str) else "validation"
+        held = len(np.setdiff1d(targets.stimulus[valid.rows], targets.stimulus[train.rows]))
+    return history, {"rule": rule, "epoch": chosen, "n_stimuli_held_out": held}

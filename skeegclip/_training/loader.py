@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from torch.utils.data import Dataset
 
 from .._utils.inputs import is_view
 from .._utils.validation import check_finite
+from .augment import Augment
 from .targets import Targets
 
 
@@ -36,32 +40,33 @@ class EpochsDataset(Dataset):
         self.targets = targets
         self.subject = torch.from_numpy(subject).to(device)
         self.stimulus = torch.from_numpy(targets.stimulus).to(device)
-        self.vectors = torch.from_numpy(_writeable(targets.vectors)).to(device)
-        self.text = None if targets.text is None else torch.from_numpy(_writeable(targets.text)).to(device)
+        self.vectors = torch.from_numpy(writeable(targets.vectors)).to(device)
+        self.text = None if targets.text is None else torch.from_numpy(writeable(targets.text)).to(device)
         self.first_pass = 0  # a resumed run goes on with the order of its next pass
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batch(self, rows: np.ndarray) -> tuple[dict, dict]:
-        """Inputs and targets of some rows, on the device."""
+    def read(self, rows: np.ndarray) -> torch.Tensor:
+        """Epochs of some rows."""
         if is_view(self.X):
-            block = self.X.read(rows)
-            check_finite(block)
-            x = torch.from_numpy(block).to(self.device)
-        elif isinstance(self.X, torch.Tensor):
-            x = self.X[torch.from_numpy(rows).to(self.X.device)].to(self.device)
-        else:
-            x = torch.from_numpy(self.X[rows]).to(self.device)
+            return torch.from_numpy(read_view(self.X, rows))
+        if isinstance(self.X, torch.Tensor):
+            return self.X[torch.from_numpy(rows).to(self.X.device)]
+        return torch.from_numpy(self.X[rows])
+
+    def batch(self, rows: np.ndarray, x: torch.Tensor) -> tuple[dict, dict]:
+        """Inputs and targets of some rows, on the device."""
         index = torch.from_numpy(rows).to(self.device)
         stimulus = self.stimulus[index]
         target = {"target": self.vectors[stimulus], "stimulus": stimulus}
         if self.text is not None:
             target["text"] = self.text[stimulus]
-        return {"x": x, "subject": self.subject[index]}, target
+        return {"x": x.to(self.device), "subject": self.subject[index]}, target
 
     def __getitem__(self, item: int) -> tuple[dict, dict]:
-        return self.batch(self.rows[[item]])
+        rows = self.rows[[item]]
+        return self.batch(rows, self.read(rows))
 
 
 class BatchLoader:
@@ -80,10 +85,20 @@ class BatchLoader:
         New order in every pass.
     seed : int
         Seed of the orders: pass k has the same order whether or not the run was resumed before it.
+    augment : Augment | None
+        What is done to each batch.
     """
 
-    def __init__(self, dataset: EpochsDataset, batch_size: int, shuffle: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self,
+        dataset: EpochsDataset,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        augment: Augment | None = None,
+    ) -> None:
         self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
+        self.augment = augment
         self.passes = dataset.first_pass
 
     def __len__(self) -> int:
@@ -93,21 +108,61 @@ class BatchLoader:
         rows = self.dataset.rows
         if self.shuffle:
             rows = np.random.default_rng([self.seed, 2, self.passes]).permutation(rows)
-            self.passes += 1
-        for part in np.array_split(rows, len(self)):
-            # Within a batch the order does not matter to the loss, and a sorted read is faster from disk.
-            yield self.dataset.batch(np.sort(part) if self.shuffle else part)
+        if self.augment is not None:
+            self.augment.start_pass(self.passes)
+        self.passes += 1
+        # Within a batch the order does not matter to the loss, and a sorted read is faster from disk.
+        parts = [np.sort(part) if self.shuffle else part for part in np.array_split(rows, len(self))]
+        ahead = read_ahead if is_view(self.dataset.X) else map
+        for part, x in zip(parts, ahead(self.dataset.read, parts), strict=True):
+            inputs, target = self.dataset.batch(part, x)
+            if self.augment is not None:
+                inputs["x"] = self.augment(inputs["x"])
+            yield inputs, target
+
+
+def read_view(view: Any, rows: Any) -> np.ndarray:
+    """Epochs of a view; NaN and inf are told of by their row in it."""
+    block = view.read(rows)
+    check_finite(block, ch_names=view.ch_names, rows=rows)
+    return block
+
+
+def read_ahead(read: Callable, parts: Sequence) -> Iterator[Any]:
+    """``map(read, parts)``, with the next part read from disk while the last is worked on.
+
+    What the reading raises comes up where its part is due. However the loop ends, the thread has ended after it.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="skeegclip-read") as pool:
+        due = pool.submit(read, parts[0])
+        for part in parts[1:]:
+            block = due.result()
+            due = pool.submit(read, part)
+            yield block
+        yield due.result()
 
 
 def on_device(X: Any, device: str) -> Any:
-    """Put an array on a GPU whole if it takes at most half of the memory that is free there."""
-    if device.startswith("cuda") and isinstance(X, np.ndarray):
+    """Put an array or a view on a GPU whole if it takes at most half of the memory that is free there."""
+    if device.startswith("cuda"):
         free, _ = torch.cuda.mem_get_info(device)
-        if X.nbytes <= free // 2:
-            return torch.from_numpy(_writeable(X)).to(device)
+        if 4 * math.prod(X.shape) <= free // 2:
+            return whole(X, device)
     return X
 
 
-def _writeable(array: np.ndarray) -> np.ndarray:
+def whole(X: Any, device: str) -> torch.Tensor:
+    """All of an array or of a view as a tensor; a view is read a part at a time."""
+    if not is_view(X):
+        return torch.from_numpy(writeable(X)).to(device)
+    tensor = torch.empty(X.shape, dtype=torch.float32, device=device)
+    parts = [range(start, min(start + 1024, len(X))) for start in range(0, len(X), 1024)]
+    for part, block in zip(parts, read_ahead(partial(read_view, X), parts), strict=True):
+        tensor[part.start : part.stop] = torch.from_numpy(block)
+    return tensor
+
+
+def writeable(array: np.ndarray) -> np.ndarray:
+    """The array, or a copy of one that must not be written."""
     # torch warns of arrays that must not be written, such as the memory maps of joblib's workers.
     return array if array.flags.writeable else array.copy()

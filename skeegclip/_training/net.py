@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -11,8 +14,8 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
 
 from .._utils.inputs import is_view
-from .._utils.validation import check_finite
-from .loader import EpochsDataset
+from ..nets.build import build_net
+from .loader import EpochsDataset, read_ahead, read_view, writeable
 
 
 class EncoderNet(NeuralNet):
@@ -38,7 +41,7 @@ class EncoderNet(NeuralNet):
         return [("epoch_timer", EpochTimer())]
 
     def initialize_module(self) -> EncoderNet:
-        super().initialize_module()
+        self.module_ = build_net(self.module, self.get_params_for("module"))
         self.takes_subject_ = "subject" in inspect.signature(self.module_.forward).parameters
         return self
 
@@ -74,7 +77,9 @@ class EncoderNet(NeuralNet):
             )
         self.history.record(f"{prefix}_loss", loss)
         if not training:
-            self.history.record("valid_top1", top1(torch.cat(embeddings), iterator.dataset))
+            self.history.record(
+                "valid_top1", top1(torch.cat(embeddings), iterator.dataset, self.criterion_.project)
+            )
 
     def fit_passes(self, dataset: EpochsDataset) -> None:
         """Train for what is left of `max_epochs`; early stopping ends it, Ctrl-C goes through."""
@@ -94,28 +99,37 @@ def _ran_out_of_patience(callback: Any) -> bool:
     return patience is not None and getattr(callback, "misses_", None) == patience
 
 
-def top1(z: torch.Tensor, dataset: EpochsDataset) -> float:
+def top1(z: torch.Tensor, dataset: EpochsDataset, project: Callable) -> float:
     """Share of rows whose own stimulus is the nearest of the set's stimuli, by cosine."""
     index = torch.from_numpy(dataset.rows).to(z.device)
     gallery, truth = dataset.stimulus[index].unique(return_inverse=True)
-    vectors = torch.nn.functional.normalize(dataset.vectors[gallery], dim=1)
+    with torch.no_grad():
+        vectors = torch.nn.functional.normalize(project(dataset.vectors[gallery]), dim=1)
     # Row lengths do not change which is nearest, so only the gallery is normalised.
     return float(((z @ vectors.T).argmax(dim=1) == truth).float().mean())
 
 
 def embed(net: EncoderNet, X: Any, subject: Any, batch_size: int = 512) -> torch.Tensor:
     """Embeddings of all epochs, in order, on the CPU."""
+    with evaluating(net):
+        return torch.cat([net.infer(inputs).cpu() for inputs in batches(net, X, subject, batch_size)])
+
+
+@contextlib.contextmanager
+def evaluating(net: EncoderNet) -> Iterator[None]:
+    """A block in which the network is used, not trained."""
     net.module_.eval()
-    parts = []
     with torch.inference_mode():
-        for start in range(0, len(X), batch_size):
-            stop = min(start + batch_size, len(X))
-            if is_view(X):
-                block = X.read(range(start, stop))
-                check_finite(block, first_row=start)
-            else:
-                block = X[start:stop]
-                block = block if block.flags.writeable else block.copy()
-            codes = torch.from_numpy(subject[start:stop]).to(net.device)
-            parts.append(net.infer({"x": torch.from_numpy(block).to(net.device), "subject": codes}).cpu())
-    return torch.cat(parts)
+        yield
+
+
+def batches(net: EncoderNet, X: Any, subject: Any, batch_size: int) -> Iterator[dict]:
+    """All epochs in order, with their subjects' codes, as `EncoderNet.infer` takes them."""
+    rows = [range(start, min(start + batch_size, len(X))) for start in range(0, len(X), batch_size)]
+    if is_view(X):
+        blocks = read_ahead(functools.partial(read_view, X), rows)
+    else:
+        blocks = (writeable(X[part.start : part.stop]) for part in rows)
+    for part, block in zip(rows, blocks, strict=True):
+        codes = torch.from_numpy(subject[part.start : part.stop]).to(net.device)
+        yield {"x": torch.from_numpy(block).to(net.device), "subject": codes}

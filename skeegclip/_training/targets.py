@@ -138,3 +138,19 @@ def hold_out_stimuli(targets: Targets, fraction: float, seed: int) -> tuple[np.n
     chosen[np.random.default_rng([seed, 1]).permutation(n_stimuli)[:held]] = True
     out = chosen[targets.stimulus]
     return rows[~out], rows[out]
+
+
+def hold_out(
+    targets: Targets, validation: float | str, batch_size: int, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows to train on and to validate on: a share of the stimuli, or ("last-batch") the last rows, whatever they show."""
+    if not isinstance(validation, str):
+        return hold_out_stimuli(targets, validation, seed)
+    n_rows = len(targets.stimulus)
+    if n_rows - batch_size < 2:
+        raise ValueError(
+            f'validation="last-batch" holds out the last batch_size={batch_size} of {n_rows} epochs, which leaves too few'
+            " to train on. Lower batch_size, or hold out a fraction of the stimuli (validation=0.05)."
+        )
+    rows = np.arange(n_rows)
+    return rows[:-batch_size], rows[-batch_size:]

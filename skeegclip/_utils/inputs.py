@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+
+from .loaded import loaded
+from .subjects import as_subject as as_subject
+from .windows import read_windows
 
 # MNE's display units: microvolts for EEG, fT for magnetometers, fT/cm for gradiometers, millivolts for sEEG, ...
 DISPLAY_UNITS = {"eeg": "uV", "mag": "fT", "grad": "fT/cm", "seeg": "mV", "dbs": "uV", "ecog": "uV"}
@@ -46,10 +49,10 @@ def read_epochs(X: Any, subject: Any = None) -> Epoched:
     """Read X in any accepted form; merge the subject it carries with the one given."""
     if is_view(X):
         read = Epoched(X, X.subject, X.ch_names, X.chs_info, X.sfreq)
-    elif (epochs := _as_mne_list(X)) is not None:
+    elif (epochs := as_mne_list(X)) is not None:
         read = _read_mne(epochs)
-    elif _is_braindecode(X):
-        read = _read_braindecode(X)
+    elif (windows := read_windows(X)) is not None:
+        read = Epoched(*windows)
     else:
         read = Epoched(_read_array(X))
     if subject is None:
@@ -64,39 +67,27 @@ def read_epochs(X: Any, subject: Any = None) -> Epoched:
     return replace(read, subject=given)
 
 
-def as_subject(subject: Any, n_rows: int) -> np.ndarray:
-    """One subject id per row, as strings; a single id serves all rows."""
-    if isinstance(subject, str):
-        return np.full(n_rows, subject)
-    array = np.asarray(subject)
-    if array.ndim == 0:
-        return np.full(n_rows, str(subject))
-    if array.shape != (n_rows,):
-        raise ValueError(
-            f"subject must hold one id per epoch, shape ({n_rows},), got {array.shape}."
-            " Pass the column of ids that belongs to these rows."
-        )
-    missing = [row for row, value in enumerate(array.tolist()) if value is None or value != value]
-    if missing:
-        raise ValueError(
-            f"subject is missing (None or NaN) in {len(missing)} rows (first: row {missing[0]})."
-            " Name every row's subject, or pass no subject at all."
-        )
-    return array.astype(str)
+def carried_subject(X: Any) -> np.ndarray | None:
+    """The subject of each row that X carries, without reading the epochs where that can be avoided."""
+    if is_view(X):
+        return X.subject
+    epochs = as_mne_list(X)
+    if epochs is not None:
+        tables = [part.metadata for part in epochs]
+        if any(table is None or "subject" not in table for table in tables):
+            return None
+        values = np.concatenate([table["subject"].to_numpy() for table in tables])
+        return as_subject(values, len(values))
+    windows = read_windows(X)
+    return None if windows is None else windows[1]
 
 
 def _length(X: Any) -> int:
     return X.shape[0] if hasattr(X, "shape") and len(X.shape) else len(X)
 
 
-def _loaded(module: str, name: str) -> Any:
-    """A class of a module, if that module is imported already: else X cannot be an instance of it."""
-    loaded = sys.modules.get(module)
-    return getattr(loaded, name, None) if loaded is not None else None
-
-
 def _read_array(X: Any) -> Any:
-    tensor = _loaded("torch", "Tensor")
+    tensor = loaded("torch", "Tensor")
     if tensor is not None and isinstance(X, tensor):
         # numpy has no bfloat16: half-precision tensors go through float32.
         X = X.detach().cpu()
@@ -106,8 +97,9 @@ def _read_array(X: Any) -> Any:
     return X
 
 
-def _as_mne_list(X: Any) -> list | None:
-    base = _loaded("mne", "BaseEpochs")
+def as_mne_list(X: Any) -> list | None:
+    """Epochs, or a list of them, as a list; None if X is something else."""
+    base = loaded("mne", "BaseEpochs")
     if base is None:
         return None
     if isinstance(X, base):
@@ -117,18 +109,26 @@ def _as_mne_list(X: Any) -> list | None:
     return None
 
 
-def _read_mne(parts: list) -> Epoched:
+def data_picks(info: Any) -> np.ndarray:
+    """Positions of the channels that are read; refuse an info without any."""
     import mne
 
-    first = parts[0]
     picks = mne.pick_types(
-        first.info, meg=True, eeg=True, seeg=True, ecog=True, dbs=True, fnirs=True, ref_meg=False, exclude=()
+        info, meg=True, eeg=True, seeg=True, ecog=True, dbs=True, fnirs=True, ref_meg=False, exclude=()
     )
     if len(picks) == 0:
         raise ValueError(
             "X: these Epochs have no data channel (EEG, MEG, sEEG, ECoG, DBS, fNIRS),"
-            f" only {sorted(set(first.get_channel_types()))}. Set the types with epochs.set_channel_types()."
+            f" only {sorted(set(info.get_channel_types()))}. Set the types with epochs.set_channel_types()."
         )
+    return picks
+
+
+def _read_mne(parts: list) -> Epoched:
+    import mne
+
+    first = parts[0]
+    picks = data_picks(first.info)
     info = mne.pick_info(first.info, picks)
     kinds = set(info.get_channel_types())
     units = {kind: unit for kind, unit in DISPLAY_UNITS.items() if kind in kinds}
@@ -162,30 +162,3 @@ def _first_difference(a: list, b: list) -> str:
         if x != y:
             return f"{x!r} against {y!r}"
     return f"{len(a)} against {len(b)} channels"
-
-
-def _is_braindecode(X: Any) -> bool:
-    base = _loaded("braindecode.datasets", "BaseConcatDataset")
-    return base is not None and isinstance(X, base)
-
-
-def _read_braindecode(X: Any) -> Epoched:
-    if len(X) == 0:
-        raise ValueError("X: this braindecode dataset holds no window. Create windows before decoding.")
-    windows = [np.asarray(X[i][0]) for i in range(len(X))]
-    if windows[0].ndim != 2 or len({w.shape for w in windows}) > 1:
-        raise ValueError(
-            "X: the items of this braindecode dataset are not windows of one shape"
-            f" (found {sorted({w.shape for w in windows})[:3]}). Cut windows with create_windows_from_events()."
-        )
-    # Without descriptions braindecode's get_metadata fails, and there is no subject to find.
-    described = all(part.description is not None for part in X.datasets)
-    metadata = X.get_metadata() if described else {}
-    part = X.datasets[0]
-    info = getattr(getattr(part, "windows", None) or getattr(part, "raw", None), "info", None)
-    subject = as_subject(np.asarray(metadata["subject"]), len(windows)) if "subject" in metadata else None
-    if info is None or len(info["ch_names"]) != len(windows[0]):
-        return Epoched(np.stack(windows), subject)
-    return Epoched(
-        np.stack(windows), subject, tuple(info["ch_names"]), list(info["chs"]), float(info["sfreq"])
-    )

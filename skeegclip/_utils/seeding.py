@@ -43,6 +43,15 @@ def draw_seed(random_state: Any) -> int:
     )
 
 
+def set_seeds(estimator: Any, rng: np.random.Generator) -> bool:
+    """Draw every `random_state` in an estimator, in the order of their names; False where there is none."""
+    names = sorted(
+        name for name in estimator.get_params() if name == "random_state" or name.endswith("__random_state")
+    )
+    estimator.set_params(**{name: int(rng.integers(2**31)) for name in names})
+    return bool(names)
+
+
 @contextlib.contextmanager
 def seeded_torch(seed: int, device: Any) -> Iterator[None]:
     """Seed torch's default generator, and that of the one device in use, for the length of the block."""

@@ -1,3 +1,13 @@
+from .fetch import fetch_things_eeg2 as fetch_things_eeg2
+from .fetch import fetch_things_meg as fetch_things_meg
 from .simulate import make_things_like as make_things_like
+from .things_eeg2 import load_things_eeg2 as load_things_eeg2
+from .things_meg import load_things_meg as load_things_meg
 
-__all__ = ["make_things_like"]
+__all__ = [
+    "fetch_things_eeg2",
+    "fetch_things_meg",
+    "load_things_eeg2",
+    "load_things_meg",
+    "make_things_like",
+]

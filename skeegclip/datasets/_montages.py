@@ -6,40 +6,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..epochs._positions import eeg_montage
+from ..epochs._sites import words
+
 if TYPE_CHECKING:
     import mne
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-# The 63 channels of THINGS-EEG2 by region (Fz was the reference), and in the order of its arrays.
-THINGS_EEG_REGIONS: dict[str, tuple[str, ...]] = {
-    "frontal": _words("Fp1 Fp2 AF7 AF3 AFz AF4 AF8 F7 F5 F3 F1 F2 F4 F6 F8"),
-    "central": _words("FC3 FC1 FCz FC2 FC4 C3 C1 Cz C2 C4"),
-    "temporal": _words("FT9 FT7 FC5 FC6 FT8 FT10 T7 C5 C6 T8 TP9 TP7 TP8 TP10"),
-    "parietal": _words("CP5 CP3 CP1 CPz CP2 CP4 CP6 P7 P5 P3 P1 Pz P2 P4 P6 P8"),
-    "occipital": _words("PO7 PO3 POz PO4 PO8 O1 Oz O2"),
-}
-THINGS_EEG_CHANNELS: tuple[str, ...] = _words(
+# The 63 channels of THINGS-EEG2 (Fz was the reference) in the order of its arrays.
+THINGS_EEG_CHANNELS: tuple[str, ...] = words(
     """Fp1 Fp2 AF7 AF3 AFz AF4 AF8 F7 F5 F3 F1 F2 F4 F6 F8 FT9 FT7 FC5 FC3 FC1 FCz FC2 FC4 FC6 FT8 FT10
     T7 C5 C3 C1 Cz C2 C4 C6 T8 TP9 TP7 CP5 CP3 CP1 CPz CP2 CP4 CP6 TP8 TP10
     P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO3 POz PO4 PO8 O1 Oz O2"""
 )
-# CTF sensors carry their region in the third letter: MLO11 is left occipital.
-_CTF_REGIONS = {"F": "frontal", "C": "central", "T": "temporal", "P": "parietal", "O": "occipital"}
 # Of the 275 sensors of the CTF system three were dead when THINGS-MEG was recorded, and its authors drop MRO11.
 _CTF_ABSENT = {"MLF25", "MRF43", "MRO13", "MRO11"}
 _CTF_SUFFIX = "-1609"
-
-
-def eeg_montage() -> mne.channels.DigMontage:
-    """Return the 10-05 positions, under the name that the installed MNE gives them."""
-    import mne
-
-    name = "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005"
-    return mne.channels.make_standard_montage(name)
 
 
 def eeg_info(sfreq: float) -> mne.Info:
@@ -67,15 +49,6 @@ def meg_info(sfreq: float, head_center: np.ndarray) -> mne.Info:
         shift[:3, 3] = head_center - _sphere_center(np.array([ch["loc"][:3] for ch in info["chs"]]))
         info["dev_head_t"] = mne.transforms.Transform("meg", "head", shift)
     return info
-
-
-def sensor_regions(ch_names: list[str]) -> dict[str, list[str]]:
-    """Return region -> channel names for the channels of :func:`eeg_info` or :func:`meg_info`."""
-    region_of = {name: region for region, names in THINGS_EEG_REGIONS.items() for name in names}
-    regions: dict[str, list[str]] = {region: [] for region in THINGS_EEG_REGIONS}
-    for name in ch_names:
-        regions[region_of[name] if name in region_of else _CTF_REGIONS[name[2]]].append(name)
-    return regions
 
 
 def _mirrored(channel: dict) -> dict:

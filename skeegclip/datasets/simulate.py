@@ -10,10 +10,10 @@ from threadpoolctl import threadpool_limits
 from .._utils.params import check_number, check_option
 from .._utils.seeding import draw_seed
 from ..embeddings import EmbeddingTable, ImageTable
+from ..epochs import regions
 from ._concepts import FACTORS, MAX_CONCEPTS
 from ._features import EmbeddingMap
 from ._forward import AREAS, WINDOWS
-from ._montages import sensor_regions
 from ._recording import make_cortex, record
 from ._stimuli import N_LOW, Stimuli, make_stimuli
 
@@ -173,7 +173,7 @@ def make_things_like(
         truth=Bunch(
             windows=dict(WINDOWS),
             sources={kind: tuple(areas) for kind, areas in AREAS.items()},
-            regions=sensor_regions(cortex.head.info["ch_names"]),
+            regions=regions(cortex.head.info),
             features=stimuli.features,
             feature_kinds=np.repeat(["low_level", "high_level"], [N_LOW, len(FACTORS)]),
             patterns=np.stack([subject.patterns for subject in subjects]),

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._utils.inputs import as_subject
 from .._utils.validation import check_finite
+from ._deriving import Deriving
+from ._rows import as_frame
 
 if TYPE_CHECKING:
     import mne
     import pandas as pd
 
 
-class EpochsView:
+class EpochsView(Deriving):
     """Array-like epochs that carry subject, stimulus, channel names and times.
 
-    A view holds the rows it shows as positions in its data, so that slicing copies nothing, and what
-    scikit-learn cuts from it (folds, permutations) still knows which subject saw which stimulus. Make one
-    with :meth:`from_arrays`.
+    A view reads nothing until it is asked to: slices, choices, averages and functions applied to it are only noted.
+    What scikit-learn cuts from it (folds, permutations) still knows which subject saw which stimulus, and estimators
+    train from it a batch at a time. Get one from an :class:`EpochsStore` on disk, or make one of arrays in memory with
+    :meth:`from_arrays`. A view of a store is pickled as path, rows, and the size and time of the files, so that it
+    costs little to send to another process; there, files that have changed meanwhile are an error.
 
     Attributes
     ----------
@@ -32,6 +35,8 @@ class EpochsView:
         What is known of each epoch: subject, stimulus, and any further columns.
     subject, stimulus : ndarray of str, shape (n_epochs,) | None
         These columns, None where absent.
+    info : mne.Info | None
+        The channels.
     ch_names : tuple of str | None
         Channel names.
     chs_info : list of dict | None
@@ -40,10 +45,12 @@ class EpochsView:
         Sampling rate in Hz.
     times : ndarray, shape (n_times,)
         Seconds from stimulus onset (sample numbers where the sampling rate is not known).
+    tmin : float
+        The first of them.
 
     See Also
     --------
-    EpochsView.from_arrays : Make a view of arrays in memory.
+    EpochsStore : Epochs on disk.
 
     Examples
     --------
@@ -57,18 +64,10 @@ class EpochsView:
     (2, 2, 10)
     """
 
-    _is_epochs_view = True  # how _utils knows a view without importing this module
-
-    _data: np.ndarray
-    _index: np.ndarray
-    _chans: np.ndarray
-    _times: slice
-    _frame: pd.DataFrame
-    _info: mne.Info | None
-    _tmin: float
-
     def __init__(self) -> None:
-        raise TypeError("EpochsView is made with EpochsView.from_arrays(X, subject=..., stimulus=...).")
+        raise TypeError(
+            "EpochsView is made with EpochsView.from_arrays(X, subject=..., stimulus=...) or EpochsStore.open(path).view()."
+        )
 
     @classmethod
     def from_arrays(
@@ -94,7 +93,8 @@ class EpochsView:
         tmin : float
             Time of the first sample in seconds from stimulus onset.
         rows : DataFrame, length n_epochs | None
-            Further columns (concept, session, repetition, split, ...).
+            Further columns (concept, session, repetition, split, ...). Ids are kept as text; so is all that is no
+            number.
 
         Returns
         -------
@@ -105,9 +105,9 @@ class EpochsView:
         ------
         ValueError
             If X is not three-dimensional and finite, or a column or `info` does not fit it.
+        TypeError
+            If a column holds neither text nor numbers.
         """
-        import pandas as pd
-
         data = np.asarray(X)
         if data.ndim != 3 or data.dtype.kind not in "fiu":
             raise ValueError(
@@ -121,246 +121,8 @@ class EpochsView:
                 f"info describes {len(info['ch_names'])} channels, but X has {data.shape[1]}."
                 " Pick the same channels in both."
             )
-        frame = pd.DataFrame(index=pd.RangeIndex(len(data))) if rows is None else rows.reset_index(drop=True)
-        if len(frame) != len(data):
-            raise ValueError(f"rows must have one line per epoch ({len(data)}), got {len(frame)}.")
+        columns = {} if rows is None else dict(rows)
         for name, column in (("subject", subject), ("stimulus", stimulus)):
             if column is not None:
-                frame = frame.assign(**{name: _column(column, len(data), name)})
-        return cls._make(
-            data, np.arange(len(data)), np.arange(data.shape[1]), slice(0, data.shape[2]), frame, info, tmin
-        )
-
-    @classmethod
-    def _make(cls, data, index, chans, times, frame, info, tmin) -> EpochsView:
-        view = object.__new__(cls)
-        view._data, view._index, view._chans, view._times = data, index, chans, times
-        view._frame, view._info, view._tmin = frame, info, tmin
-        return view
-
-    def _replace(self, **changes: Any) -> EpochsView:
-        state = {
-            name: getattr(self, f"_{name}")
-            for name in ("data", "index", "chans", "times", "frame", "info", "tmin")
-        }
-        return self._make(**{**state, **changes})
-
-    # -- what it is ---------------------------------------------------------------------------------
-
-    @property
-    def shape(self) -> tuple[int, int, int]:  # numpydoc ignore=GL08
-        return len(self._index), len(self._chans), self._times.stop - self._times.start
-
-    @property
-    def ndim(self) -> int:  # numpydoc ignore=GL08
-        return 3
-
-    @property
-    def dtype(self) -> np.dtype:  # numpydoc ignore=GL08
-        return np.dtype(np.float32)
-
-    @property
-    def rows(self) -> pd.DataFrame:  # numpydoc ignore=GL08
-        return self._frame.iloc[self._index].reset_index(drop=True)
-
-    @property
-    def subject(self) -> np.ndarray | None:  # numpydoc ignore=GL08
-        return self._strings("subject")
-
-    @property
-    def stimulus(self) -> np.ndarray | None:  # numpydoc ignore=GL08
-        return self._strings("stimulus")
-
-    @property
-    def sfreq(self) -> float | None:  # numpydoc ignore=GL08
-        return float(self._info["sfreq"]) if self._info is not None else None
-
-    @property
-    def ch_names(self) -> tuple[str, ...] | None:  # numpydoc ignore=GL08
-        return tuple(self._info["ch_names"][c] for c in self._chans) if self._info is not None else None
-
-    @property
-    def chs_info(self) -> list | None:  # numpydoc ignore=GL08
-        return [self._info["chs"][c] for c in self._chans] if self._info is not None else None
-
-    @property
-    def times(self) -> np.ndarray:  # numpydoc ignore=GL08
-        samples = np.arange(self._times.start, self._times.stop)
-        return samples if self.sfreq is None else self._tmin + samples / self.sfreq
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def __repr__(self) -> str:
-        known = f", columns={list(self._frame.columns)}" if len(self._frame.columns) else ""
-        return f"EpochsView(shape={self.shape}{known})"
-
-    # -- choosing -----------------------------------------------------------------------------------
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, tuple):
-            if any(rest is not Ellipsis and rest != slice(None) for rest in key[1:]):
-                raise IndexError(
-                    "an EpochsView is indexed by rows only (view[rows] or view[rows, ...]);"
-                    " use view.pick(channels) and view.crop(tmin, tmax) for the other axes."
-                )
-            key = key[0]
-        if isinstance(key, (int, np.integer)):
-            return self.read([key])[0]
-        key = key if isinstance(key, slice) else np.asarray(key)
-        if isinstance(key, np.ndarray) and key.size == 0:
-            key = key.astype(np.intp)
-        return self._replace(index=self._index[key])
-
-    def read(self, positions: Any) -> np.ndarray:
-        """Read some epochs into memory.
-
-        Parameters
-        ----------
-        positions : sequence of int
-            Rows of this view.
-
-        Returns
-        -------
-        ndarray of float32, shape (k, n_chans, n_times)
-            A new array.
-        """
-        rows = self._index[np.asarray(positions, dtype=np.intp)]
-        if len(self._chans) == self._data.shape[1] and (np.diff(self._chans) == 1).all():
-            block = self._data[rows, :, self._times]
-        else:
-            block = self._data[rows[:, None], self._chans, self._times]
-        return np.ascontiguousarray(block, dtype=np.float32)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        if copy is False:
-            raise ValueError(
-                "np.asarray of an EpochsView reads it, which makes a copy; copy=False is not possible."
-            )
-        return self.read(np.arange(len(self))).astype(dtype or np.float32, copy=False)
-
-    def with_data(self, X: np.ndarray, positions: Any) -> EpochsView:
-        """Make a view of new data in memory, with the channels and times of this one.
-
-        Parameters
-        ----------
-        X : ndarray, shape (k, n_chans, n_times)
-            The new data.
-        positions : sequence of int, shape (k,)
-            Rows of this view whose columns the new rows take over.
-
-        Returns
-        -------
-        EpochsView
-            The new view.
-        """
-        import mne
-
-        rows = self.rows.iloc[positions]
-        info = None if self._info is None else mne.pick_info(self._info, self._chans)
-        tmin = float(self.times[0]) if info is not None else 0.0
-        return self.from_arrays(X, info=info, tmin=tmin, rows=rows)
-
-    def select(self, **columns: Any) -> EpochsView:
-        """Keep the rows whose columns have the given values.
-
-        Parameters
-        ----------
-        **columns : str | sequence of str
-            Column name = value, or values, to keep; several columns must all match.
-
-        Returns
-        -------
-        EpochsView
-            The rows chosen, in their order.
-
-        Raises
-        ------
-        KeyError
-            If there is no such column.
-        """
-        keep = np.ones(len(self), dtype=bool)
-        for name, wanted in columns.items():
-            if name not in self._frame:
-                raise KeyError(f"no column {name!r} in this view; it has {list(self._frame.columns)}.")
-            values = (
-                [wanted]
-                if isinstance(wanted, str) or not isinstance(wanted, (Sequence, np.ndarray, set))
-                else wanted
-            )
-            keep &= self._frame[name].iloc[self._index].isin(list(values)).to_numpy()
-        return self[keep]
-
-    def pick(self, channels: Sequence[str] | Sequence[int]) -> EpochsView:
-        """Keep some channels.
-
-        Parameters
-        ----------
-        channels : sequence of str | sequence of int
-            Names or positions, in the order wanted.
-
-        Returns
-        -------
-        EpochsView
-            The same rows with these channels.
-
-        Raises
-        ------
-        KeyError
-            If a name is not among the channels.
-        """
-        names = self.ch_names
-        chosen: list[int] = []
-        for channel in channels:
-            if not isinstance(channel, str):
-                chosen.append(int(channel))
-            elif names is None or channel not in names:
-                raise KeyError(f"channels: {channel!r} is not among this view's channels ({names}).")
-            else:
-                chosen.append(names.index(channel))
-        return self._replace(chans=self._chans[chosen])
-
-    def crop(self, tmin: float | None = None, tmax: float | None = None) -> EpochsView:
-        """Keep the times from `tmin` to `tmax`, both included.
-
-        Parameters
-        ----------
-        tmin, tmax : float | None
-            Seconds from stimulus onset; None is the first or last time.
-
-        Returns
-        -------
-        EpochsView
-            The same rows with these times.
-
-        Raises
-        ------
-        ValueError
-            If no time remains.
-        """
-        times = self.times
-        slack = 1e-9 if self.sfreq is None else 1e-3 / self.sfreq
-        inside = np.ones(len(times), dtype=bool)
-        if tmin is not None:
-            inside &= times >= tmin - slack
-        if tmax is not None:
-            inside &= times <= tmax + slack
-        kept = np.flatnonzero(inside)
-        if len(kept) == 0:
-            raise ValueError(
-                f"crop: no time lies in [{tmin}, {tmax}]; this view spans {times[0]:g} to {times[-1]:g}."
-            )
-        start = self._times.start + int(kept[0])
-        return self._replace(times=slice(start, start + len(kept)))
-
-    def _strings(self, name: str) -> np.ndarray | None:
-        if name not in self._frame:
-            return None
-        return self._frame[name].to_numpy()[self._index].astype(str)
-
-
-def _column(values: Any, n_rows: int, name: str) -> np.ndarray:
-    try:
-        return as_subject(values, n_rows).astype(object)
-    except ValueError as error:
-        raise ValueError(str(error).replace("subject", name, 1)) from None
+                columns[name] = as_subject(column, len(data), name=name)
+        return cls._of(data, as_frame(columns, len(data)), info, tmin if info is not None else 0.0)

@@ -32,6 +32,10 @@ class MixedLoss(nn.Module):
         What becomes of the temperature, see `ClipLoss`.
     same_stimulus : {"positive", "mask", "negative"}, default="positive"
         What other rows of the same stimulus are to a row, see `ClipLoss`.
+    projector : tuple of int, default=None
+        Width of the targets, and the width d that a learned linear map without bias brings them (and the
+        texts) to before they are compared with the embeddings. Needs ``loss_weight=1``: the squared error
+        would be least for a map onto zero.
 
     Raises
     ------
@@ -41,7 +45,7 @@ class MixedLoss(nn.Module):
     References
     ----------
     Li et al., "Visual Decoding and Reconstruction via EEG Embeddings with Guided Diffusion", NeurIPS 2024,
-    arXiv:2403.07721.
+    arXiv:2403.07721. The projector: "NeuroBridge", arXiv:2511.06836.
 
     Examples
     --------
@@ -63,6 +67,7 @@ class MixedLoss(nn.Module):
         temperature: float = 0.07,
         temperature_mode: str = "learnable",
         same_stimulus: str = "positive",
+        projector: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         for name, weight in (("loss_weight", loss_weight), ("text_weight", text_weight)):
@@ -76,6 +81,11 @@ class MixedLoss(nn.Module):
             same_stimulus=same_stimulus,
         )
         self.mse = ScaledMSELoss(target_variance)
+        if projector is not None and loss_weight < 1:
+            raise ValueError(
+                f"projector needs loss_weight=1, got {loss_weight:g}: the squared error would be least for a map onto zero."
+            )
+        self.project = nn.Identity() if projector is None else nn.Linear(*projector, bias=False)
 
     def forward(self, z: Tensor, target: Tensor | Mapping[str, Tensor]) -> Tensor:
         """Compute the loss of a batch.
@@ -101,6 +111,7 @@ class MixedLoss(nn.Module):
         parts = target if isinstance(target, Mapping) else {"target": target}
         if "target" not in parts:
             raise ValueError(f"A target given as a dict needs the key 'target'; got {sorted(parts)}.")
+        parts = {k: v if k == "stimulus" or v is None else self.project(v) for k, v in parts.items()}
         if self.loss_weight == 0:
             return self.mse(z, parts["target"])
         loss = self._contrastive(z, parts)

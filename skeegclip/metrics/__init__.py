@@ -1,4 +1,4 @@
-"""Metrics of retrieval and zero-shot classification, and scorers for scikit-learn."""
+"""Metrics of retrieval, zero-shot classification and reconstruction, and scorers for scikit-learn."""
 
 import lazy_loader
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .similarity import cosine_similarity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -13,15 +16,10 @@ if TYPE_CHECKING:
 
 def embed(estimator: Any, X: Any, params: Mapping[str, Any]) -> NDArray[np.floating]:
     """Return the embeddings (n, n_dims) of X; `params` go to the steps that ask for them."""
-    estimator = _unwrap(estimator)
+    # Not Pipeline.predict: the last step may predict labels and have `embed` beside it.
+    estimator, X = last_step(estimator, X, params)
     if hasattr(estimator, "embed"):
         embeddings = estimator.embed(X, **_wanted(estimator, "predict", params))
-    elif _is_pipeline(estimator):
-        # Not Pipeline.predict: the last step may predict labels and have `embed` beside it.
-        for _, step in estimator.steps[:-1]:
-            if step is not None and step != "passthrough":
-                X = step.transform(X, **_wanted(step, "transform", params))
-        return embed(estimator.steps[-1][1], X, params)
     else:
         method = "predict" if hasattr(estimator, "predict") else "transform"
         if not hasattr(estimator, method):
@@ -36,11 +34,51 @@ def embed(estimator: Any, X: Any, params: Mapping[str, Any]) -> NDArray[np.float
     return embeddings
 
 
+def image_similarity(
+    estimator: Any, X: Any, table: Any, ids: NDArray[Any], params: Mapping[str, Any]
+) -> NDArray[np.floating]:
+    """Return the similarity (n, n_ids) of X to images of a table, as the estimator itself compares them.
+
+    An ImageRetriever may whiten and correct for hubs; everything else is compared by cosine.
+    """
+    last, X = last_step(estimator, X, params)
+    params = _wanted(last, "predict", params)
+    if hasattr(last, "similarity"):
+        # A shallow copy: the estimator is the user's own, and keeps its gallery.
+        return copy.copy(last).set_params(gallery=table.subset(ids)).similarity(X, **params)
+    return cosine_similarity(embed(last, X, params), project(last, table.lookup(ids)))
+
+
+def last_step(estimator: Any, X: Any, params: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the last step of (nested) pipelines, and X as it reaches it."""
+    estimator = _unwrap(estimator)
+    while _is_pipeline(estimator):
+        for _, step in estimator.steps[:-1]:
+            if step is not None and step != "passthrough":
+                X = step.transform(X, **_wanted(step, "transform", params))
+        estimator = _unwrap(estimator.steps[-1][1])
+    return estimator, X
+
+
+def inner_most(estimator: Any) -> Any:
+    """Return the last step of (nested) pipelines and searches."""
+    estimator = _unwrap(estimator)
+    return inner_most(estimator.steps[-1][1]) if _is_pipeline(estimator) else estimator
+
+
+def project(estimator: Any, vectors: NDArray[Any]) -> NDArray[Any]:
+    """Bring target vectors into the space of the embeddings, where the estimator has a map for that."""
+    estimator = inner_most(estimator)
+    return estimator.project(vectors) if hasattr(estimator, "project") else vectors
+
+
 def find_table(estimator: Any) -> Any:
     """Return the table that the estimator looks its targets up in, the outermost one first, or None."""
     estimator = _unwrap(estimator)
     if not hasattr(estimator, "get_params"):
         return None
+    if hasattr(estimator, "_find_table"):  # an ensemble, whose members may have one each
+        return estimator._find_table()
     params = estimator.get_params(deep=False)
     if hasattr(params.get("targets"), "lookup"):
         return params["targets"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._utils.params import check_number
 from ._checks import check_n_way
-from ._fitted import embed, find_table
+from ._fitted import embed, find_table, image_similarity, inner_most, project
 from .ranking import n_way_probability
 from .similarity import cosine_similarity
 
@@ -56,7 +56,7 @@ class RetrievalScorer:
         accuracy : float
             In [0, 1].
         """
-        gallery, target = self._gallery(estimator, y)
+        gallery, target, names = self._gallery(estimator, y)
         n_gallery = len(gallery)
         n_way = n_gallery if self.n_way is None else self.n_way
         if n_gallery < n_way or n_gallery <= self.k:
@@ -64,7 +64,12 @@ class RetrievalScorer:
                 f"y names a gallery of {n_gallery} different stimuli, too few for a top-{self.k} score"
                 f"{'' if self.n_way is None else f' among {n_way}'}. Put more stimuli into each test set."
             )
-        queries = embed(estimator, X, {} if subject is None else {"subject": subject})
+        params = {} if subject is None else {"subject": subject}
+        if names is not None and getattr(inner_most(estimator), "_corrects", False):
+            similarity = image_similarity(estimator, X, self._table(estimator), names, params)
+            return float(n_way_probability(similarity, target, n_way, self.k).mean())
+        queries = embed(estimator, X, params)
+        gallery = project(estimator, gallery)
         if queries.shape != (len(target), gallery.shape[1]):
             raise ValueError(
                 f"estimator gave embeddings of shape {queries.shape} where the targets ask for "
@@ -78,28 +83,33 @@ class RetrievalScorer:
             hits += n_way_probability(similarity, target[rows], n_way, self.k).sum()
         return float(hits / len(queries))
 
-    def _gallery(self, estimator: Any, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp]]:
-        """Return the vectors of the different stimuli of `y`, and each row's place among them."""
+    def _gallery(
+        self, estimator: Any, y: ArrayLike
+    ) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[Any] | None]:
+        """Return the vectors of the different stimuli of `y`, each row's place among them, and their ids if known."""
         y = np.asarray(y)
         if y.ndim == 2:
             if y.dtype.kind != "f" or not np.isfinite(y).all():
                 raise ValueError(f"y of shape {y.shape} must hold finite embeddings, got dtype {y.dtype}.")
             gallery, target = np.unique(y, axis=0, return_inverse=True)
-            return gallery, target.reshape(-1)
+            return gallery, target.reshape(-1), None
         if y.ndim != 1 or not (y.dtype.kind in "UT" or all(isinstance(name, str) for name in y)):
             raise TypeError(
                 "y must hold stimulus ids as strings, or be an embedding matrix (n_epochs, n_dims), got "
                 f"dtype {y.dtype} and shape {y.shape}. Integers are refused: re-encoded labels would fetch "
                 "the wrong vectors in silence."
             )
+        names, target = np.unique(y.astype(str), return_inverse=True)
+        return np.asarray(self._table(estimator).lookup(names)), target, names
+
+    def _table(self, estimator: Any) -> Any:
         table = find_table(estimator) if self.targets is None else self.targets
         if table is None:
             raise ValueError(
                 "targets is missing: the estimator has no table of its own to look the ids of y up in. "
                 "Use make_retrieval_scorer(targets=table), or give the embedding matrix as y."
             )
-        names, target = np.unique(y.astype(str), return_inverse=True)
-        return np.asarray(table.lookup(names)), target
+        return table
 
     def get_metadata_routing(self) -> Any:
         """Return the request for `subject`, so that it reaches the scorer where routing is enabled.

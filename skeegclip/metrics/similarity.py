@@ -1,3 +1,111 @@
-"""Cosine similarity: scikit-learn's, which keeps float32 and was as fast as a function of our own."""
+"""Similarities of queries to a gallery, plain and corrected for hubs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import logsumexp
 from sklearn.metrics.pairwise import cosine_similarity as cosine_similarity
+
+from .._utils.params import check_number
+from ._checks import check_similarity
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+def csls(similarity: ArrayLike, k: int = 10) -> NDArray[np.floating]:
+    r"""Cross-domain similarity local scaling: takes from each similarity what both sides have for everybody.
+
+    In many dimensions a few gallery items, the hubs, are near to most queries. With :math:`r_i` the mean similarity of
+    query i to its k nearest gallery items, and :math:`r_j` that of gallery item j to its k nearest queries,
+
+    .. math:: \mathrm{CSLS}_{ij} = 2 s_{ij} - r_i - r_j.
+
+    It is *transductive*: :math:`r_j` looks at all test queries together, so that a query alone is ranked otherwise
+    than in company. :func:`~skeegclip.model_selection.evaluate` flags it.
+
+    Parameters
+    ----------
+    similarity : array-like of shape (n_queries, n_gallery)
+        Cosines of each query with each gallery item.
+    k : int, default=10
+        Number of neighbours, on both sides; at most as many as there are.
+
+    Returns
+    -------
+    corrected : ndarray of shape (n_queries, n_gallery)
+        Corrected similarities, of the same type as `similarity` if that is floating.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `similarity` is not a matrix of numbers, or `k` not a positive int.
+
+    References
+    ----------
+    A. Conneau et al., "Word Translation Without Parallel Data", ICLR 2018, arXiv:1710.04087, section 2.3.
+
+    Examples
+    --------
+    The first gallery item is a hub: nearest to every query.
+
+    >>> import numpy as np
+    >>> from skeegclip.metrics import csls
+    >>> similarity = np.array([[0.9, 0.1, 0.1], [0.8, 0.7, 0.1], [0.8, 0.1, 0.7]])
+    >>> similarity.argmax(axis=1), csls(similarity, k=2).argmax(axis=1)
+    (array([0, 0, 0]), array([0, 1, 2]))
+    """
+    similarity = check_similarity(similarity)
+    check_number("k", k, low=1, integer=True)
+    return 2 * similarity - _mean_of_best(similarity, k, axis=1) - _mean_of_best(similarity, k, axis=0)
+
+
+def inverted_softmax(similarity: ArrayLike, temperature: float = 0.1) -> NDArray[np.floating]:
+    r"""Log of a softmax over the *queries* instead of the gallery: an item near to every query counts little.
+
+    .. math:: \log \frac{\exp(s_{ij} / T)}{\sum_{i'} \exp(s_{i'j} / T)}
+
+    It is *transductive*, as :func:`csls` is.
+
+    Parameters
+    ----------
+    similarity : array-like of shape (n_queries, n_gallery)
+        Cosines of each query with each gallery item.
+    temperature : float, default=0.1
+        T, positive.
+
+    Returns
+    -------
+    corrected : ndarray of shape (n_queries, n_gallery)
+        Logarithms, at most zero.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `similarity` is not a matrix of numbers, or `temperature` not a positive number.
+
+    References
+    ----------
+    S. L. Smith et al., "Offline bilingual word vectors, orthogonal transformations and the inverted softmax",
+    ICLR 2017, arXiv:1702.03859, section 2.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skeegclip.metrics import inverted_softmax
+    >>> similarity = np.array([[0.9, 0.1, 0.1], [0.8, 0.7, 0.1], [0.8, 0.1, 0.7]])
+    >>> inverted_softmax(similarity).argmax(axis=1)
+    array([0, 1, 2])
+    """
+    similarity = check_similarity(similarity)
+    check_number("temperature", temperature, low=0, open_low=True)
+    scaled = similarity / temperature
+    return scaled - logsumexp(scaled, axis=0, keepdims=True)
+
+
+def _mean_of_best(similarity: NDArray, k: int, axis: int) -> NDArray:
+    k = min(k, similarity.shape[axis])
+    best = np.partition(similarity, -k, axis=axis)
+    return best.take(range(-k, 0), axis=axis).mean(axis=axis, keepdims=True)

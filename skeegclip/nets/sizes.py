@@ -86,12 +86,14 @@ def shrink_kernels(n_times: int, kernel_length: int, pool_length: int) -> tuple[
     return kernel_length, min(pool_length, n_times - kernel_length + 1)
 
 
-def warn_shrunk(n_times: int, wanted: dict[str, int], used: dict[str, int]) -> None:
+def warn_shrunk(
+    n_times: int, wanted: dict[str, Any], used: dict[str, Any], what: str = "Epochs of n_times"
+) -> None:
     """Say in one UserWarning which lengths had to give way to a short epoch; silent where none had to."""
     changed = [f"{name} {wanted[name]} -> {used[name]}" for name in wanted if wanted[name] != used[name]]
     if changed:
         warnings.warn(
-            f"Epochs of n_times={n_times} are too short for the network's lengths in samples; "
+            f"{what}={n_times} are too short for the network's lengths in samples; "
             f"changed {', '.join(changed)}.",
             UserWarning,
             stacklevel=3,

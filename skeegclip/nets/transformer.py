@@ -48,6 +48,29 @@ class SelfAttention(nn.Module):
             heads = F.scaled_dot_product_attention(q, k, v, dropout_p=p)
         return self.out(heads.transpose(1, 2).flatten(2))
 
+    def weights(self, x: Tensor) -> Tensor:
+        """How much each token looks at each other, (batch, n_heads, n_tokens, n_tokens); rows sum to one."""
+        q, k, _ = self.qkv(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        return torch.softmax((q * q.shape[-1] ** -0.5) @ k.mT, dim=-1)
+
+
+class AcrossTokens(nn.Module):
+    """Apply a network to the tokens' axis instead of the features'.
+
+    Parameters
+    ----------
+    net : Module
+        Maps the last axis, of length n_tokens, to the same length.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (batch, n_tokens, d_model) to tokens of the same shape."""
+        return self.net(x.mT).mT
+
 
 class EncoderLayer(nn.Module):
     """Post-norm transformer layer: attention, then a GELU network on each token.
@@ -62,6 +85,10 @@ class EncoderLayer(nn.Module):
         Width of the hidden layer of the feed-forward part.
     dropout : float
         Dropout of the attention weights and of every branch.
+    feed_forward : {"temporal", "spatial", "none"}, default="temporal"
+        What the GELU network mixes: each token's features, the tokens (feature by feature), or nothing.
+    n_tokens : int, optional
+        Number of tokens; "spatial" needs it.
 
     Examples
     --------
@@ -70,17 +97,30 @@ class EncoderLayer(nn.Module):
     torch.Size([2, 5, 10])
     """
 
-    def __init__(self, d_model: int, n_heads: int, d_ff: int, dropout: float) -> None:
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        d_ff: int,
+        dropout: float,
+        feed_forward: str = "temporal",
+        n_tokens: int | None = None,
+    ) -> None:
         super().__init__()
         self.attention = SelfAttention(d_model, n_heads, dropout)
         self.attention_norm = layer_norm(d_model)
-        self.feed_forward = nn.Sequential(
-            Linear(d_model, d_ff), nn.GELU(), Dropout(dropout), Linear(d_ff, d_model)
-        )
-        self.feed_forward_norm = layer_norm(d_model)
+        self.feed_forward: nn.Module | None = None
+        if feed_forward != "none":
+            width = d_model if feed_forward == "temporal" else n_tokens
+            assert width is not None
+            net = nn.Sequential(Linear(width, d_ff), nn.GELU(), Dropout(dropout), Linear(d_ff, width))
+            self.feed_forward = net if feed_forward == "temporal" else AcrossTokens(net)
+            self.feed_forward_norm = layer_norm(d_model)
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (batch, n_tokens, d_model) to tokens of the same shape."""
         x = self.attention_norm(x + self.dropout(self.attention(x)))
+        if self.feed_forward is None:
+            return x
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))

@@ -30,6 +30,8 @@ class TSConv(nn.Module):
         Temporal kernel, averaging window and step between windows, in samples.
     dropout : float
         Dropout before the 1x1 projection.
+    as_signal : bool
+        Return (batch, n_filters, n_windows), to be used as a signal again, rather than flat features.
 
     References
     ----------
@@ -51,8 +53,10 @@ class TSConv(nn.Module):
         pool_length: int = 51,
         pool_stride: int = 5,
         dropout: float = 0.5,
+        as_signal: bool = False,
     ) -> None:
         super().__init__()
+        self.as_signal = as_signal
         self.pool_length, self.pool_stride = pool_length, pool_stride
         self.temporal = nn.Conv2d(1, n_filters, (1, kernel_length))
         self.temporal_norm = nn.BatchNorm1d(n_filters)
@@ -63,14 +67,15 @@ class TSConv(nn.Module):
         self.n_outputs = n_filters * ((n_times - kernel_length - pool_length + 1) // pool_stride + 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map signals (batch, n_chans, n_times) to features (batch, n_windows * n_filters)."""
+        """Map signals (batch, n_chans, n_times) to features (batch, n_windows * n_filters), or to signals."""
         n_filters = self.spatial.out_channels
         # (filter out, filter in, channel) -> rows (channel, filter in) of one matrix.
         spatial = self.spatial.weight.squeeze(-1).permute(2, 1, 0).reshape(-1, n_filters)
         x = self._filter_on_cpu(x, spatial) if _on_cpu(x) else self._filter(x, spatial)
         x = self.spatial_norm((x + self.spatial.bias).flatten(0, 1)).view_as(x)
         x = self.dropout(F.elu(x))
-        return F.linear(x, self.projection.weight.flatten(1), self.projection.bias).flatten(1)
+        x = F.linear(x, self.projection.weight.flatten(1), self.projection.bias)
+        return x.mT if self.as_signal else x.flatten(1)
 
     def _filter(self, x: Tensor, spatial: Tensor) -> Tensor:
         kernel = self.temporal.weight.flatten(1)

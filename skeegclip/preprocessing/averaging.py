@@ -8,11 +8,17 @@ import numpy as np
 
 from .._utils.inputs import as_subject, is_view, read_epochs
 from .._utils.params import check_number
-from .._utils.seeding import draw_seed
+from ..epochs._groups import draw_rows, group_rows
 
 
 def average_repetitions(
-    X: Any, y: Any, subject: Any = None, n: int | None = None, random_state: Any = None
+    X: Any,
+    y: Any,
+    subject: Any = None,
+    n: int | None = None,
+    random_state: Any = None,
+    *,
+    n_draws: int = 1,
 ) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Average the epochs that show one stimulus to one subject.
 
@@ -31,16 +37,18 @@ def average_repetitions(
         Average only `n` repetitions of each stimulus, drawn without replacement. None averages all.
     random_state : int | RandomState | Generator | None
         Seed of the draw; used only with `n`.
+    n_draws : int
+        Averages of `n` repetitions made of each pair of subject and stimulus, all different.
 
     Returns
     -------
-    X : ndarray, shape (n_groups, ...) | EpochsView | EpochsArray
-        Means, one for each pair of subject and stimulus, in the order in which the pairs first appear. Floating types
+    X : ndarray, shape (n_groups * n_draws, ...) | EpochsView | EpochsArray
+        Means, `n_draws` for each pair of subject and stimulus, in the order in which the pairs first appear. Floating types
         are kept, others become float64. A view stays a view and Epochs stay Epochs, with the columns (metadata) of
         each pair's first epoch.
-    y : ndarray, shape (n_groups,)
+    y : ndarray, shape (n_groups * n_draws,)
         Stimulus of each mean.
-    subject : ndarray of str, shape (n_groups,) | None
+    subject : ndarray of str, shape (n_groups * n_draws,) | None
         Subject of each mean; None where none is known.
 
     Raises
@@ -48,7 +56,7 @@ def average_repetitions(
     TypeError
         If X is not an array, or `n` not an int.
     ValueError
-        If lengths disagree, or a stimulus has fewer than `n` repetitions.
+        If lengths disagree, or a stimulus has fewer than `n` repetitions, or too few for `n_draws` different averages.
 
     Examples
     --------
@@ -68,22 +76,20 @@ def average_repetitions(
         raise ValueError(
             f"y must hold one stimulus per epoch, shape {values.shape[:1]}, got {y.shape}. Pass the ids of these epochs."
         )
-    check_number("n", n, low=1, integer=True, none=True)
     if subject is not None:
         subject = as_subject(subject, len(y))
-    groups = _groups(y, subject)
-    if n is not None:
-        groups = _drawn(groups, n, y, np.random.default_rng(draw_seed(random_state)))
+    groups = group_rows([y] if subject is None else [y, subject])
+    check_number("n_draws", n_draws, low=1, integer=True)
+    firsts = [rows[0] for rows in groups for _ in range(n_draws)]
+    y_mean, subject_mean = y[firsts], None if subject is None else subject[firsts]
+    if is_view(X):
+        return X._averaged(groups, n, n_draws, random_state, y), y_mean, subject_mean
+    groups = draw_rows(groups, n, n_draws, random_state, labels=y)
     dtype = values.dtype if np.issubdtype(values.dtype, np.floating) else np.float64
     means = np.empty((len(groups), *values.shape[1:]), dtype=dtype)
     for mean, rows in zip(means, groups, strict=True):
-        # A group at a time: a view may be larger than memory.
-        np.mean(np.asarray(values[rows]), axis=0, out=mean)
-    firsts = [rows[0] for rows in groups]
-    y, subject = y[firsts], None if subject is None else subject[firsts]
-    if is_view(X):
-        return X.with_data(means, firsts), y, subject
-    return (_as_epochs(means, X, firsts) if is_epochs else means), y, subject
+        np.mean(values[rows], axis=0, out=mean)
+    return (_as_epochs(means, X, firsts) if is_epochs else means), y_mean, subject_mean
 
 
 def _as_epochs(means: np.ndarray, epochs: Any, firsts: list[int]) -> Any:
@@ -101,24 +107,3 @@ def _as_array(X: Any) -> np.ndarray:
             f" {array.shape}. Pass an array of epochs, such as epochs.get_data(units='uV')."
         )
     return array
-
-
-def _groups(y: np.ndarray, subject: np.ndarray | None) -> list[np.ndarray]:
-    """Return the rows of each pair of subject and stimulus, in order of first appearance."""
-    _, codes = np.unique(y, return_inverse=True)
-    if subject is not None:
-        _, of_subject = np.unique(subject, return_inverse=True)
-        codes = codes + of_subject * (codes.max(initial=0) + 1)
-    _, first, codes, counts = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
-    rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
-    return [rows[group] for group in np.argsort(first)]
-
-
-def _drawn(groups: list[np.ndarray], n: int, y: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    short = [rows for rows in groups if len(rows) < n]
-    if short:
-        raise ValueError(
-            f"n={n}, but {len(short)} of {len(groups)} stimuli have fewer repetitions"
-            f" (first: {y[short[0][0]]!s} has {len(short[0])}). Choose a smaller n, or leave those stimuli out."
-        )
-    return [np.sort(rng.choice(rows, n, replace=False)) for rows in groups]

@@ -1,9 +1,13 @@
+import contextlib
+import gc
+import threading
+
 import numpy as np
 import pytest
 import torch
 
 from skeegclip import EpochsView
-from skeegclip._training.loader import BatchLoader, EpochsDataset
+from skeegclip._training.loader import BatchLoader, EpochsDataset, read_ahead, whole
 from skeegclip._training.targets import Targets
 
 
@@ -59,6 +63,58 @@ def test_views_give_the_batches_of_their_array(X):
     assert rows_of(a) == rows_of(b)
 
 
+def test_a_view_is_put_on_a_device_a_part_at_a_time(X):
+    X = np.repeat(X, 100, axis=0)
+    tensor = whole(EpochsView.from_arrays(X)[::-1], "cpu")
+    np.testing.assert_array_equal(tensor.numpy(), X[::-1])
+    assert torch.equal(whole(X, "cpu"), torch.from_numpy(X))
+
+
 def test_read_only_arrays_do_not_warn(X):
     X.flags.writeable = False
     assert len(rows_of(BatchLoader(dataset(X), 8))) == 3
+
+
+def test_reading_ahead_keeps_the_order_and_reads_one_part_ahead():
+    started = []
+
+    def read(part):
+        started.append(part)
+        return 10 * part
+
+    loop = read_ahead(read, range(5))
+    assert next(loop) == 0
+    assert list(loop) == [10, 20, 30, 40]
+    assert started == [0, 1, 2, 3, 4]
+
+
+def test_the_next_part_is_read_while_the_last_is_worked_on():
+    second = threading.Event()
+    loop = read_ahead(lambda part: second.set() if part else None, [0, 1])
+    next(loop)
+    assert second.wait(10)
+
+
+def test_errors_of_reading_come_up_where_the_part_is_due():
+    def read(part):
+        if part == 2:
+            raise OSError("disk gone")
+        return part
+
+    got = []
+    with pytest.raises(OSError, match="disk gone"):
+        got.extend(iter(read_ahead(read, range(5))))
+    loop = read_ahead(read, range(5))
+    assert [next(loop), next(loop)] == [0, 1]
+    with pytest.raises(OSError, match="disk gone"):
+        next(loop)
+
+
+def test_no_thread_outlives_a_loop_that_was_left():
+    loader = BatchLoader(dataset(EpochsView.from_arrays(np.zeros((22, 2, 3)))), 4)
+    for _ in loader:
+        with contextlib.suppress(KeyboardInterrupt):
+            raise KeyboardInterrupt
+        break
+    gc.collect()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("skeegclip-read")]

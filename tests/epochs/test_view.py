@@ -132,6 +132,28 @@ def test_what_does_not_fit_is_refused(X, change, match):
         EpochsView.from_arrays(**{"X": X, **change})
 
 
+def test_views_lack_what_sends_scikit_learn_astray(view):
+    for name in ("iloc", "fit", "take", "__array_namespace__"):
+        assert not hasattr(view, name)
+
+
+def test_ids_are_text_and_numbers_are_numbers(X):
+    rows = pd.DataFrame({"run": [1, 2, 3, 4, 5], "trial": range(5), "concept": "null"})
+    view = EpochsView.from_arrays(X, rows=rows)
+    assert view.rows["run"].tolist() == list("12345")
+    assert view.rows["trial"].tolist() == [0, 1, 2, 3, 4]
+    assert view.select(run=3).rows["concept"].tolist() == ["null"]
+    np.testing.assert_array_equal(np.asarray(view.select(trial=[1, 4])), X[[1, 4]])
+
+
+def test_repr_tells_shape_times_and_columns(X, view):
+    assert (
+        repr(view)
+        == "EpochsView(shape=(5, 3, 20), -0.05 to 0.14 s, columns=['split', 'subject', 'stimulus'])"
+    )
+    assert repr(EpochsView.from_arrays(X)) == "EpochsView(shape=(5, 3, 20))"
+
+
 def test_views_are_made_by_from_arrays_only():
     with pytest.raises(TypeError, match="from_arrays"):
         EpochsView()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mne
 import numpy as np
 import pytest
 import torch
@@ -19,9 +20,29 @@ OPTIONS = {
 }
 
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:`drop_last_window`:DeprecationWarning", "ignore:The inplace keyword in DataFrame.reset_index"
+)
+
+
 @pytest.fixture
 def epochs():
     return np.random.default_rng(0).normal(size=(16, 4, 80)).astype("float32")
+
+
+@pytest.fixture
+def mne_epochs(epochs):
+    info = mne.create_info(["O1", "Oz", "O2", "Pz"], 100.0, "eeg")
+    return mne.EpochsArray(1e-6 * epochs, info, verbose=False)
+
+
+@pytest.fixture
+def dataset(epochs):
+    from braindecode.datasets import create_from_X_y
+
+    return create_from_X_y(
+        epochs, np.arange(16) % 3, drop_last_window=False, sfreq=100.0, ch_names=["O1", "Oz", "O2", "Pz"]
+    )
 
 
 @pytest.mark.parametrize("cls", NETS)
@@ -45,3 +66,87 @@ def test_in_regressor_with_our_loss(cls, epochs):
     assert np.isfinite(reg.history[-1, "train_loss"])
     temperature = reg.criterion_.clip.log_scale.item()
     assert temperature != pytest.approx(np.log(1 / 0.07), abs=1e-9)  # it learns with the network
+
+
+def sizes_of(estimator):
+    """Number of channels, times and outputs that braindecode inferred."""
+    params = estimator.get_params()
+    n_chans = params.get("module__n_chans") or len(params["module__chs_info"])
+    return n_chans, params["module__n_times"], params["module__n_outputs"]
+
+
+@pytest.mark.parametrize("cls", NETS)
+def test_in_classifier_on_epochs_of_mne(cls, epochs, mne_epochs):
+    from braindecode import EEGClassifier
+
+    y = np.arange(16) % 3
+    torch.manual_seed(0)
+    clf = EEGClassifier(cls, criterion=torch.nn.CrossEntropyLoss, **OPTIONS).fit(mne_epochs, y)
+    assert sizes_of(clf) == (4, 80, 3)
+    # The same as on the array in microvolts: braindecode converts, and tells the network of the channels.
+    torch.manual_seed(0)
+    same = EEGClassifier(cls, criterion=torch.nn.CrossEntropyLoss, **OPTIONS).fit(epochs, y)
+    np.testing.assert_allclose(clf.predict_proba(mne_epochs), same.predict_proba(epochs), atol=1e-4)
+
+
+@pytest.mark.parametrize("cls", NETS)
+def test_in_classifier_on_a_windows_dataset(cls, epochs, dataset):
+    from braindecode import EEGClassifier
+
+    options = {**OPTIONS, "criterion": torch.nn.CrossEntropyLoss}
+    clf = EEGClassifier(cls, classes=[0, 1, 2], **options).fit(dataset, None)
+    assert sizes_of(clf) == (4, 80, 3)
+    np.testing.assert_allclose(clf.predict_proba(dataset), clf.predict_proba(epochs), atol=1e-5)
+
+
+def test_in_regressor_on_epochs_and_on_a_dataset_of_targets(mne_epochs, dataset):
+    from braindecode import EEGRegressor
+    from braindecode.datasets import BaseConcatDataset
+
+    vectors = np.random.default_rng(1).normal(size=(3, 6)).astype("float32")
+    y = np.arange(16) % 3
+    reg = EEGRegressor(ATM, criterion=MixedLoss, **OPTIONS)
+    reg.fit(mne_epochs, vectors[y])  # braindecode's fit returns None
+    assert sizes_of(reg) == (4, 80, 6)
+    assert reg.predict(mne_epochs).shape == (16, 6)
+    # In a data set the label is looked up by its target transform, which braindecode does not see: the number of
+    # outputs has to be given.
+    targets = BaseConcatDataset(dataset.datasets, target_transform=lambda label: vectors[label])
+    reg = EEGRegressor(ATM, criterion=MixedLoss, module__n_outputs=6, **OPTIONS)
+    reg.fit(targets, None)
+    assert sizes_of(reg) == (4, 80, 6)
+    assert reg.predict(targets).shape == (16, 6)
+    assert np.isfinite(reg.history[-1, "train_loss"])
+
+
+def test_the_mixed_loss_learns_the_embeddings(epochs):
+    from braindecode import EEGRegressor
+
+    targets = np.random.default_rng(1).normal(size=(16, 6)).astype("float32")
+    options = {**OPTIONS, "max_epochs": 60, "optimizer": torch.optim.AdamW, "lr": 3e-3}
+    torch.manual_seed(0)
+    reg = EEGRegressor(EEGProject, criterion=MixedLoss, criterion__loss_weight=0.5, **options)
+    reg.fit(epochs, targets)
+    cosine = torch.cosine_similarity(torch.tensor(reg.predict(epochs)), torch.tensor(targets))
+    assert cosine.mean() > 0.8
+
+
+@pytest.mark.slow
+def test_atm_in_classifier_decodes_real_erps_of_new_people(real_data):
+    """Evoked responses of 46 people to five categories; ten of them are left out of training."""
+    from braindecode import EEGClassifier
+
+    path = real_data / "things_eeg1_category_erps" / "erps.npz"
+    if not path.exists():
+        pytest.skip("real data has no file things_eeg1_category_erps/erps.npz")
+    file = np.load(path)
+    n_people, n_categories, n_chans, n_times = file["X"].shape
+    info = mne.create_info(list(file["ch_names"]), 250.0, "eeg")
+    X = file["X"].reshape(-1, n_chans, n_times)
+    epochs = mne.EpochsArray(1e-6 * X, info, tmin=-0.1, verbose=False)
+    y, new = np.tile(np.arange(n_categories), n_people), np.repeat(np.arange(n_people) < 10, n_categories)
+    options = {**OPTIONS, "max_epochs": 12, "batch_size": 64, "optimizer": torch.optim.AdamW, "lr": 1e-3}
+    torch.manual_seed(0)
+    clf = EEGClassifier(ATM, criterion=torch.nn.CrossEntropyLoss, **options)
+    clf.fit(epochs[~new], y[~new])
+    assert (clf.predict(epochs[new]) == y[new]).mean() > 0.4  # chance is 0.2

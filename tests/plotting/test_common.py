@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import matplotlib as mpl
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from matplotlib.text import Text
 from skeegclip.metrics import n_way_table
 from skeegclip.plotting import (
     plot_accuracy_bars,
+    plot_attention,
     plot_n_way,
     plot_retrieval_grid,
     plot_similarity_matrix,
@@ -35,6 +37,9 @@ BARS = pd.DataFrame(
     {"accuracy": [0.3, 0.1], "low": [0.2, 0.05], "high": [0.4, 0.15], "chance": 0.005},
     index=["ATM-S", "Ridge on flattened epochs"],
 )
+HEAD = mne.create_info(["Fz", "C3", "Cz", "C4", "Pz", "O1", "Oz", "O2"], 250.0, "eeg").set_montage(
+    "colin27_1005"
+)
 PICTURES = RNG.random((3, 6, 16, 16, 3))
 
 ON_AXES = {
@@ -47,6 +52,7 @@ ON_AXES = {
     "similarity with labels": lambda **k: plot_similarity_matrix(
         SIMILARITY[:25, :25], labels=[f"a concept {i}" for i in range(25)], **k
     ),
+    "attention": lambda **k: plot_attention(RNG.dirichlet(np.ones(8), size=8), HEAD, **k),
     "bars": lambda **k: plot_accuracy_bars(BARS, points={"ATM-S": [0.1, 0.5]}, label="Top-1 accuracy", **k),
 }
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.patches import Rectangle
+from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from skeegclip.metrics import n_way_table
 from skeegclip.plotting import (
     plot_accuracy_bars,
+    plot_attention,
     plot_n_way,
     plot_retrieval_grid,
     plot_similarity_matrix,
@@ -232,3 +234,64 @@ def test_bad_input_is_refused(history, table):
         plot_retrieval_grid(pictures[:, 0], pictures[:, 1:], hits=[True, False])
     with pytest.raises(ValueError, match=r"titles must have shape \(2,\)"):
         plot_retrieval_grid(pictures[:, 0], pictures[:, 1:], titles=["a"])
+
+
+@pytest.fixture
+def head():
+    return mne.create_info(["Fz", "Cz", "Pz", "O1", "Oz", "O2"], 250.0, "eeg").set_montage("colin27_1005")
+
+
+def arrows_of(ax):
+    return [patch for patch in ax.patches if isinstance(patch, FancyArrowPatch)]
+
+
+def test_attention(head):
+    # Everybody looks at Oz, O1 most of all; each channel looks most at itself, which is not drawn.
+    shares = np.full((6, 6), 0.02) + 0.5 * np.eye(6)
+    shares[:, 4] += 0.2
+    shares[3, 4] += 0.1
+    ax = plot_attention(np.stack([shares, shares])[:, None], head, n_links=2)
+    places = next(line.get_xydata() for line in ax.lines if line.get_marker() == ".")
+    assert len(places) == 6
+    assert places[0, 1] > places[1, 1] > places[4, 1]  # the nose is up
+    weak, strong = arrows_of(ax)
+    np.testing.assert_allclose(strong._posA_posB, places[[3, 4]])
+    np.testing.assert_allclose(weak._posA_posB[1], places[4])
+    assert strong.get_linewidth() > weak.get_linewidth()
+    assert ax.get_xlabel() == "2 strongest links: 22 to 32 %"
+    assert ax.images[0].get_clim() == pytest.approx((2, 24))  # of Oz the mean of 22, 22, 22, 32, 22
+    assert ax.figure.axes[-1].get_ylabel() == "Attention received (%)"
+
+
+def test_attention_without_links(head):
+    ax = plot_attention(np.full((6, 6), 1 / 6), head, n_links=0)
+    assert not arrows_of(ax)
+    assert ax.get_xlabel() == ""
+
+
+def test_attention_of_meg():
+    from skeegclip.datasets import make_things_like
+
+    info = make_things_like(modality="meg", n_train_concepts=4, n_test_concepts=4, random_state=0).info
+    n = len(info["ch_names"])
+    ax = plot_attention(np.random.default_rng(0).dirichlet(np.ones(n), size=n), info)
+    assert len(arrows_of(ax)) == 15
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"attention": np.ones((5, 5))}, r"attention must have shape \(..., 6, 6\), .* got \(5, 5\)"),
+        ({"attention": np.ones(6)}, r"attention must have shape"),
+        ({"attention": np.ones((0, 6, 6))}, r"attention must have shape"),
+        ({"attention": np.full((6, 6), np.nan)}, "attention holds NaN or inf"),
+        ({"n_links": -1}, r"n_links must lie in \[0, 30\], got -1"),
+        (
+            {"info": mne.create_info(6, 250.0, "eeg")},
+            "info has no place for 6 channels .first: '0'.. Set a montage",
+        ),
+    ],
+)
+def test_attention_that_cannot_be_drawn(head, change, match):
+    with pytest.raises(ValueError, match=match):
+        plot_attention(**{"attention": np.ones((6, 6)) / 6, "info": head, **change})

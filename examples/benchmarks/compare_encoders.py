@@ -1,0 +1,193 @@
+"""Every encoder on the same folds: within one person, a new person, and real evoked responses of a new person.
+
+Simulated recordings (``make_things_like``): retrieval of a test picture among all test pictures, from the mean of its
+repetitions; test concepts are never in training. Real recordings, where given: THINGS-EEG1 category ERPs of 46 people
+(OpenNeuro ds003825, ``erps.npz``), five superordinate categories, people held out. All networks get the same passes,
+learning rate and batch; nothing was tuned for any of them on these folds, which favours none and flatters none.
+
+Run: ``python examples/benchmarks/compare_encoders.py [--erps path/to/erps.npz] [--quick]``
+"""
+
+import argparse
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # a fit has one core; two run side by side
+
+import time
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
+from tqdm.auto import tqdm
+
+from skeegclip import EEGEncoder, EpochsView, ImageRetriever, ZeroShotClassifier
+from skeegclip.datasets import make_things_like
+from skeegclip.metrics import bootstrap_interval
+from skeegclip.nets import list_nets
+
+RIDGE = "ridge (baseline)"
+
+
+def encoder(name, passes, targets=None):
+    """One encoder, with the settings that all share; the baseline's penalty is fixed."""
+    if name == RIDGE:
+        return Ridge(1e5 if targets is not None else 1e4)
+    return EEGEncoder(
+        name,
+        targets=targets,
+        lr=1e-3,
+        batch_size=128,
+        max_epochs=passes,
+        validation=0.0,
+        random_state=0,
+        device="cpu",
+    )
+
+
+def costs(fitted):
+    """Number of parameters, and seconds a pass over the training data took."""
+    if not hasattr(fitted, "net_"):
+        return np.nan, np.nan
+    n_parameters = sum(p.numel() for p in fitted.net_.module_.parameters())
+    return n_parameters, float(np.median([row["dur"] for row in fitted.history_]))
+
+
+def simulated(n_subjects, n_concepts, n_tested):
+    """A view of several people's epochs, and the table of targets."""
+    data = make_things_like(
+        n_subjects=n_subjects,
+        n_train_concepts=n_concepts,
+        n_images_per_concept=2,
+        n_test_concepts=n_tested,
+        sfreq=125,
+        duration=0.8,
+        snr=3,
+        random_state=11,
+    )
+    rows = pd.DataFrame({"split": data.split, "subject": data.subject, "stimulus": data.y})
+    return EpochsView.from_arrays(data.X, info=data.info, rows=rows), data.image_embeddings
+
+
+def retrieve(name, protocol, person, view, table, passes):
+    """Hits of one person's test pictures, one value a picture."""
+    known = view.subject == person if protocol == "within" else view.subject != person
+    split = view.rows["split"].to_numpy()
+    train = view[known & (split == "train")]
+    test = view[(view.subject == person) & (split == "test")]
+    stimuli = np.unique(test.stimulus)
+    X = np.stack([np.asarray(test.select(stimulus=one)).mean(axis=0) for one in stimuli])
+    test = EpochsView.from_arrays(X, subject=person, info=view.info)
+    decoder = ImageRetriever(encoder(name, passes, table), targets=table, gallery=table.subset(stimuli))
+    decoder.fit(train, train.stimulus)
+    return {
+        "net": name,
+        "protocol": protocol,
+        "person": person,
+        "hits": (decoder.predict(test) == stimuli).astype(float),
+        "group": stimuli,
+        "costs": costs(decoder.encoder_),
+    }
+
+
+def load_erps(path):
+    """Evoked responses after onset, every second sample of a moving mean of two, and their categories."""
+    file = np.load(path)
+    n_subjects, n_categories, n_chans, _ = file["X"].shape
+    X = file["X"][..., file["times"] >= 0].reshape(n_subjects * n_categories, n_chans, -1)
+    X = X[..., : X.shape[-1] // 2 * 2].reshape(*X.shape[:2], -1, 2).mean(axis=3)
+    return X, np.repeat(file["subjects"], n_categories), np.tile(file["cats"], n_subjects)
+
+
+def name_category(name, train, test, X, subject, y, passes):
+    """Hits of the people held out, one value an evoked response."""
+    view = EpochsView.from_arrays(X, subject=subject)
+    decoder = ZeroShotClassifier(encoder(name, passes)).fit(view[train], y[train])
+    return {
+        "net": name,
+        "protocol": "real",
+        "person": subject[test][0],
+        "hits": (decoder.predict(view[test]) == y[test]).astype(float),
+        "group": subject[test],
+        "costs": costs(decoder.encoder_),
+    }
+
+
+def cells(args):
+    """All fits to be made."""
+    names = [*(args.nets or list_nets()["name"]), RIDGE]
+    view, table = simulated(args.subjects, args.concepts, args.tested)
+    people = np.unique(view.subject)
+    for name in names:
+        for protocol in ("within", "loso"):
+            for person in people:
+                yield joblib.delayed(retrieve)(name, protocol, person, view, table, args.passes)
+    if args.erps:
+        X, subject, y = load_erps(args.erps)
+        cv = GroupKFold(args.folds) if args.folds else LeaveOneGroupOut()
+        for name in names:
+            for train, test in cv.split(X, y, subject):
+                yield joblib.delayed(name_category)(name, train, test, X, subject, y, args.passes)
+
+
+def table_of(results):
+    """One line a network: accuracy with interval for each protocol, size, seconds a pass."""
+    lines = {}
+    for result in results:
+        lines.setdefault(result["net"], {}).setdefault(result["protocol"], []).append(result)
+    rows = []
+    for name, by_protocol in lines.items():
+        row = {"net": name}
+        for protocol, parts in by_protocol.items():
+            hits = np.concatenate([part["hits"] for part in parts])
+            low, high = bootstrap_interval(
+                hits, groups=np.concatenate([part["group"] for part in parts]), random_state=0
+            )
+            row[protocol] = f"{hits.mean():.1%} [{low:.1%}, {high:.1%}]"
+        parts = by_protocol["loso"]
+        if not np.isnan(parts[0]["costs"][0]):
+            row["parameters"] = f"{int(parts[0]['costs'][0]):,}"
+            row["s/pass"] = f"{np.median([part['costs'][1] for part in parts]):.2f}"
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("").to_string(index=False)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--erps", help="erps.npz; without it only simulated data are decoded")
+    parser.add_argument("--nets", nargs="+", help="names; default all of list_nets()")
+    parser.add_argument("--passes", type=int, default=20)
+    parser.add_argument("--subjects", type=int, default=3)
+    parser.add_argument(
+        "--concepts", type=int, default=250, help="training concepts, two pictures each, shown twice"
+    )
+    parser.add_argument(
+        "--tested", type=int, default=100, help="test concepts, one picture each, shown 8 times"
+    )
+    parser.add_argument(
+        "--folds", type=int, default=0, help="folds over people for the ERPs; 0 leaves out one person"
+    )
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument(
+        "--quick", action="store_true", help="a minute: see that it runs, not what it measures"
+    )
+    args = parser.parse_args()
+    if args.quick:
+        args.passes, args.subjects, args.concepts, args.tested, args.folds = 2, 2, 20, 10, 2
+    warnings.filterwarnings("ignore", message="Epochs of n_times")
+    start = time.perf_counter()
+    work = list(cells(args))
+    parallel = joblib.Parallel(n_jobs=args.jobs, return_as="generator")
+    results = list(tqdm(parallel(work), total=len(work), desc="fits"))
+    print(table_of(results))
+    print(
+        f"\nTop-1 with 95 % bootstrap interval over pictures (real: over people). within, loso: simulated,"
+        f" {args.subjects} people, {args.tested} pictures, chance {1 / args.tested:.1%}; real: 5 categories, chance 20%."
+        f"\n{args.passes} passes, one thread a fit; {time.perf_counter() - start:.0f} s in all."
+    )
+
+
+if __name__ == "__main__":
+    main()

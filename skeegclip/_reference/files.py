@@ -1,0 +1,123 @@
+"""From a file, or what somebody saved in it, to a plain state dict."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# What a training script, torch.nn.DataParallel and torch.compile put before every key.
+_PREFIXES = ("module.", "_orig_mod.", "model.", "eeg_model.", "net.")
+# Where training scripts keep the weights of the network among other things, most likely first.
+_ENTRIES = ("state_dict", "model_state_dict", "model", "eeg_model", "net", "module")
+
+
+def read_state_dict(source: Any) -> dict[str, Any]:
+    """Return the state dict that a path, or a mapping in memory, holds, freed of wrappers and prefixes.
+
+    Parameters
+    ----------
+    source : path-like | mapping of str to Tensor or ndarray
+        A file written by ``torch.save`` or safetensors, or what such a file holds.
+
+    Returns
+    -------
+    dict of str to Tensor
+        On the CPU; floating-point values as float32.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    TypeError
+        If `source` is neither a path nor a mapping.
+    ValueError
+        If the file cannot be read without running code from it, or holds no weights.
+    """
+    import torch
+
+    if isinstance(source, torch.nn.Module):
+        raise TypeError(
+            f"path_or_state_dict is the network itself ({type(source).__name__}); pass its state_dict()."
+        )
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        if not path.is_file():
+            raise FileNotFoundError(f"path_or_state_dict: there is no file {path}.")
+        state = _unwrapped(_read_file(path), str(path))
+    elif isinstance(source, Mapping):
+        state = _unwrapped(source, "path_or_state_dict")
+    else:
+        raise TypeError(f"path_or_state_dict must be a path or a state dict, got {type(source).__name__}.")
+    return {key: _plain(value) for key, value in _without_prefix(state).items()}
+
+
+def _read_file(path: Path) -> Any:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is not a whole safetensors file ({error}).") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of foreign pickles, which it refuses all the same
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} holds more than weights, or is no torch file; it was not opened, because that could run"
+            " code from it. Load it where it was written and save only model.state_dict()."
+        ) from error
+    except Exception as error:  # a file of any content: torch's reader fails in many ways
+        raise ValueError(
+            f"{path} is not a whole torch file ({type(error).__name__}). Download it again."
+        ) from error
+
+
+def _are_weights(value: Any) -> bool:
+    import numpy as np
+    import torch
+
+    return (
+        isinstance(value, Mapping)
+        and len(value) > 0
+        and all(isinstance(k, str) and isinstance(v, (torch.Tensor, np.ndarray)) for k, v in value.items())
+    )
+
+
+def _unwrapped(content: Any, name: str) -> Mapping:
+    if _are_weights(content):
+        return content
+    if isinstance(content, Mapping):
+        inside = {key: value for key, value in content.items() if _are_weights(value)}
+        for entry in _ENTRIES:
+            if entry in inside:
+                return inside[entry]
+        if len(inside) == 1:
+            return next(iter(inside.values()))
+        holds = f"a dict with the entries {', '.join(map(repr, list(content)[:5]))}"
+    else:
+        holds = f"a {type(content).__name__}"
+    raise ValueError(
+        f"{name} holds {holds}, not one state dict (names and tensors). Pass the state dict that is in it."
+    )
+
+
+def _without_prefix(state: Mapping) -> dict[str, Any]:
+    keys = list(state)
+    while prefix := next((p for p in _PREFIXES if all(key.startswith(p) for key in keys)), None):
+        keys = [key.removeprefix(prefix) for key in keys]
+    return dict(zip(keys, state.values(), strict=True))
+
+
+def _plain(value: Any) -> Any:
+    import torch
+
+    tensor = torch.as_tensor(value).detach().cpu()
+    return tensor.float() if tensor.is_floating_point() else tensor

@@ -1,0 +1,184 @@
+"""A new subject for an encoder that is fitted: its own token or layer, and nothing else."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from tqdm.auto import tqdm
+
+from .._utils.inputs import Epoched
+from .._utils.seeding import draw_seed
+from ..nets.per_subject import PerSubject, SubjectLinear
+from .loader import BatchLoader, EpochsDataset
+from .net import EncoderNet
+from .sharing import rebuild_net, weights_of
+from .targets import Targets, read_targets
+
+_N_FOLDS = 5
+_PATIENCE = 10
+
+
+def calibrate_encoder(encoder: Any, read: Epoched, y: Any, *, max_epochs: int, lr: float | None) -> None:
+    """Give `encoder` one more subject and fit what is that subject's own; sets its fitted attributes."""
+    name, part = _subject_part(encoder)
+    subject = _new_subject(encoder.subjects_, read.subject)
+    targets = _read_targets(encoder, y, len(read.X))
+    place = int(np.searchsorted(encoder.subjects_, subject))
+    net, spec = _with_one_more(encoder, name, part, place)
+    if lr is None:
+        lr = 3e-3 if isinstance(part, SubjectLinear) else 3e-2
+    codes = np.full(len(read.X), place)
+    seed = draw_seed(encoder.random_state)
+
+    def row(fit: np.ndarray, held_out: np.ndarray) -> _OwnRow:
+        parts = [EpochsDataset(read.X, codes, targets, rows, str(net.device)) for rows in (fit, held_out)]
+        return _OwnRow(net, name, place, lr, BatchLoader(parts[0], encoder.batch_size, True, seed), parts[1])
+
+    folds = [row(*fold) for fold in _folds(targets, seed)]
+    everything = row(np.arange(len(codes)), np.arange(0))
+    n_passes = _best_number_of_passes(folds, max_epochs, encoder.verbose)
+    for _ in range(n_passes):
+        everything.fit_pass()
+    everything.keep()
+    encoder._spec, encoder.net_ = spec, net
+    encoder.subjects_ = np.array([*encoder.subjects_[:place], subject, *encoder.subjects_[place:]], dtype=str)
+    chosen = {"epoch": n_passes, "n_epochs": len(codes), "n_stimuli": len(targets.vectors)}
+    calibrated = {**encoder.selection_.get("calibrated", {}), subject: chosen}
+    encoder.selection_ = {**encoder.selection_, "calibrated": calibrated}
+
+
+def _subject_part(encoder: Any) -> tuple[str, PerSubject]:
+    """Where the network keeps what it knows of subjects, by name; the linear layer goes before a token behind it."""
+    for name, module in encoder.net_.module_.named_modules():
+        if isinstance(module, PerSubject) and encoder.subject_layer != "none":
+            return name, module
+    net = encoder.net if isinstance(encoder.net, str) else encoder._spec[0][0].__name__
+    raise ValueError(
+        f"net={net!r} with subject_layer={encoder.subject_layer!r} holds nothing of a subject's own that could be"
+        " calibrated. Fit with subject_layer='linear', which goes before any network."
+    )
+
+
+def _new_subject(known: np.ndarray, given: np.ndarray | None) -> str:
+    if given is None:
+        raise ValueError(
+            "subject is None and X carries none: calibrate needs a name for the new subject, such as 'sub-11'."
+        )
+    subjects = np.unique(given)
+    if len(subjects) > 1:
+        raise ValueError(
+            f"subject names {len(subjects)} subjects ({', '.join(subjects[:3])}, ...), but calibrate takes one at a"
+            " time. Call it once for each."
+        )
+    subject = str(subjects[0])
+    if subject in known:
+        raise ValueError(
+            f"subject={subject!r} is known already, and what was learned of a known subject is left as it is. Give"
+            " this recording a name of its own, or fit again with its epochs."
+        )
+    return subject
+
+
+def _read_targets(encoder: Any, y: Any, n_epochs: int) -> Targets:
+    targets = read_targets(
+        y, n_epochs, table=encoder.targets, text_table=encoder.text_targets, owner=type(encoder).__name__
+    )
+    if targets.vectors.shape[1] != encoder.n_outputs_:
+        raise ValueError(
+            f"y holds vectors of {targets.vectors.shape[1]} dimensions, but the encoder gives {encoder.n_outputs_}."
+            " Calibrate with embeddings of the model that it was fitted to."
+        )
+    return targets
+
+
+def _with_one_more(encoder: Any, name: str, part: PerSubject, place: int) -> tuple[EncoderNet, tuple]:
+    """A copy of the net that knows one subject more, who so far has the parameters of an unknown one."""
+    (cls, params), criterion_params = encoder._spec
+    params = copy.copy(params)
+    if "subject_linear" in params:
+        layer = params["subject_linear"]
+        params["subject_linear"] = {**layer, "n_subjects": layer["n_subjects"] + 1}
+    else:
+        params["n_subjects"] = params.get("n_subjects", 0) + 1
+    spec = (cls, params), criterion_params
+    weights = weights_of(encoder.net_)
+    key = f"module_.{name}.known"
+    new = part.of_unknown().detach().cpu().numpy()
+    weights[key] = np.insert(weights[key], place, new, axis=0) if key in weights else new
+    net = rebuild_net(spec, weights, device=str(encoder.net_.device), precision=encoder.net_.precision)
+    return net, spec
+
+
+def _folds(targets: Targets, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows to fit and to hold out in turn: other stimuli, or other rows where the targets stand for classes."""
+    rows = np.arange(len(targets.stimulus))
+    unit = rows if targets.are_codes else targets.stimulus
+    n_units, n_stimuli = unit.max() + 1, len(targets.vectors)
+    if n_units < 4 or n_stimuli < 2:
+        raise ValueError(
+            f"Too few epochs to calibrate: got {len(rows)} of {n_stimuli} stimuli, and it takes 4 stimuli (for"
+            " targets that stand for classes, 4 epochs of 2 classes) to learn from some and try it on others."
+        )
+    n_folds = min(_N_FOLDS, n_units // 2)
+    fold = np.random.default_rng([seed, 3]).permutation(n_units) % n_folds
+    return [(rows[fold[unit] != k], rows[fold[unit] == k]) for k in range(n_folds)]
+
+
+def _best_number_of_passes(folds: list[_OwnRow], max_epochs: int, verbose: Any) -> int:
+    """Fit all folds side by side; return after which pass the loss on what they hold out was lowest."""
+    passes = range(1, max_epochs + 1)
+    best, lowest = 0, sum(fold.held_out_loss() for fold in folds)
+    # Not a disabled bar where nothing is to be shown: it too starts a thread.
+    for number in tqdm(passes, desc="calibrating", unit="pass") if verbose else passes:
+        for fold in folds:
+            fold.fit_pass()
+        loss = sum(fold.held_out_loss() for fold in folds)
+        if loss < lowest:
+            best, lowest = number, loss
+        elif number - best == _PATIENCE:
+            break
+    return best
+
+
+class _OwnRow:
+    """One subject's row of a table of parameters, fitted while all else stays as it is.
+
+    The network is in evaluation mode (no dropout, no statistics that move) and its own parameters are never
+    written: the row is put into the table on the way.
+    """
+
+    def __init__(
+        self, net: EncoderNet, name: str, place: int, lr: float, loader: BatchLoader, held_out: EpochsDataset
+    ) -> None:
+        self.module, self.criterion, self.key = net.module_, net.criterion_, f"{name}.known"
+        self.loader, self.held_out = loader, held_out
+        self.known, self.place = net.module_.get_parameter(self.key), place
+        self.row = self.known[place : place + 1].detach().clone().requires_grad_()
+        self.optimizer = torch.optim.Adam([self.row], lr)
+
+    def fit_pass(self) -> None:
+        for batch in self.loader:
+            (self.row.grad,) = torch.autograd.grad(self._loss(batch), [self.row])
+            self.optimizer.step()
+
+    def held_out_loss(self) -> float:
+        rows = self.held_out.rows
+        with torch.no_grad():
+            return float(self._loss(self.held_out.batch(rows, self.held_out.read(rows))))
+
+    def keep(self) -> None:
+        """Write the row into the network."""
+        with torch.no_grad():
+            self.known[self.place] = self.row[0]
+
+    def _loss(self, batch: tuple[dict, dict]) -> Tensor:
+        known = self.known.detach()
+        table = torch.cat([known[: self.place], self.row, known[self.place + 1 :]])
+        inputs, target = batch
+        z = functional_call(self.module, {self.key: table}, (inputs["x"], inputs["subject"]))
+        return self.criterion(z, target)

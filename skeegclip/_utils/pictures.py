@@ -1,0 +1,123 @@
+"""Pictures as people hold them (arrays, PIL images, files) and as the code wants them: floats, square, one size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+_TOLERANCE = 1e-3  # what rounding may leave outside 0..1
+
+
+def as_list(pictures: Any, name: str) -> Sequence[Any]:
+    """Return a sequence of single pictures, unread; refuse what is none."""
+    if isinstance(pictures, Mapping):
+        raise TypeError(
+            f"{name} must hold pictures in the order of the rows, got a {type(pictures).__name__}."
+            " Pass table.lookup(ids)."
+        )
+    if isinstance(pictures, (str, os.PathLike)) or not hasattr(pictures, "__len__"):
+        raise TypeError(f"{name} must be an array or list of pictures, got {type(pictures).__name__}.")
+    if len(pictures) == 0:
+        raise ValueError(f"{name} holds no picture.")
+    return pictures
+
+
+def as_samples(pictures: Any, name: str) -> list[Sequence[Any]]:
+    """Return, for each row, its pictures: one, or several where each row holds a stack or list of them."""
+    return [entry if _is_stack(entry) else [entry] for entry in as_list(pictures, name)]
+
+
+def _is_stack(entry: Any) -> bool:
+    if isinstance(entry, (list, tuple)):
+        return True
+    return getattr(entry, "ndim", 0) == 4
+
+
+def read_picture(picture: Any, name: str) -> np.ndarray:
+    """Return a picture as float32 RGB in 0..1, shape (height, width, 3).
+
+    Parameters
+    ----------
+    picture : ndarray | PIL image | path-like
+        uint8, or float in 0..1; (height, width), or three or four channels last (the fourth, alpha, is dropped).
+    name : str
+        What messages call it.
+
+    Returns
+    -------
+    ndarray of float32, shape (height, width, 3)
+        A new array.
+    """
+    if isinstance(picture, (str, os.PathLike)):
+        picture = open_picture(picture)
+    elif hasattr(picture, "convert"):  # PIL, not imported for the question
+        picture = picture.convert("RGB")
+    array = np.asarray(picture)
+    if array.ndim == 2:
+        array = np.repeat(array[:, :, None], 3, axis=2)
+    if array.ndim != 3 or array.shape[2] not in (3, 4) or 0 in array.shape:
+        hint = " Put the channels last." if array.ndim == 3 and array.shape[0] in (3, 4) else ""
+        raise ValueError(f"{name} must have shape (height, width, 3), got {array.shape}.{hint}")
+    array = array[:, :, :3]
+    if array.dtype == np.uint8:
+        return array.astype(np.float32) / 255
+    if array.dtype.kind != "f":
+        raise TypeError(
+            f"{name} must be uint8 in 0..255 or float in 0..1, got {array.dtype}. Convert it with astype('uint8')."
+        )
+    low, high = float(array.min()), float(array.max())
+    if not (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
+        raise ValueError(
+            f"{name} is float, so it must lie in 0..1, got {low:g}..{high:g}. Divide by 255, or pass uint8."
+        )
+    return np.clip(array, 0, 1, dtype=np.float32)
+
+
+def open_picture(path: str | os.PathLike) -> np.ndarray:
+    """Read a file as uint8 RGB."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def square(picture: np.ndarray, size: int) -> np.ndarray:
+    """Cut the centre square out and bring it to `size` pixels: bilinear, smoothed where it shrinks.
+
+    Parameters
+    ----------
+    picture : ndarray of float32, shape (height, width, 3)
+        From `read_picture`.
+    size : int
+        Pixels.
+
+    Returns
+    -------
+    ndarray of float32, shape (size, size, 3)
+        The picture.
+    """
+    from PIL import Image
+
+    height, width, _ = picture.shape
+    if height != width:
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        picture = picture[top : top + side, left : left + side]
+    if len(picture) == size:
+        return picture
+    # One channel at a time: PIL resizes floats in its single-channel mode only.
+    channels = [
+        Image.fromarray(np.ascontiguousarray(picture[:, :, c])).resize(
+            (size, size), Image.Resampling.BILINEAR
+        )
+        for c in range(3)
+    ]
+    return np.stack([np.asarray(channel) for channel in channels], axis=2)
+
+
+def to_uint8(pictures: np.ndarray) -> np.ndarray:
+    """Round pictures in 0..1 to uint8; what lies outside is clipped."""
+    return np.round(np.clip(pictures, 0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,229 @@
+"""Downloads: resumed where they stopped, checked, and named only when whole; archives that stay in their folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import hashlib
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+_CHUNK = 1 << 16  # what is lost at most when a connection ends
+_TIMEOUT = 60  # seconds without a byte
+_RETRIES = 3
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file to download.
+
+    Attributes
+    ----------
+    name : str
+        Path below the folder of downloads.
+    url : str
+        Address.
+    size : int | None
+        Bytes.
+    hash : str | None
+        "sha256:..." or "md5:...".
+    etag : str | None
+        The server's mark of this version.
+    """
+
+    name: str
+    url: str
+    size: int | None = None
+    hash: str | None = None
+    etag: str | None = None
+
+
+def download(files: Sequence[Remote], folder: Path, *, progress: bool) -> None:
+    """Download what is not there yet.
+
+    A file that is there with the size expected is left as it is.
+
+    Parameters
+    ----------
+    files : sequence of Remote
+        What to download.
+    folder : Path
+        Where to put it.
+    progress : bool
+        Whether to show progress bars.
+
+    Raises
+    ------
+    ConnectionError
+        If a download fails; what came in time stays, and the next call goes on from there.
+    ValueError
+        If a file is not what its publisher says.
+    """
+    for file in files:
+        target = inside(folder, file.name)
+        if not (target.is_file() and file.size in (None, target.stat().st_size)):
+            _download_one(file, target, folder / ".downloads", progress)
+
+
+def _download_one(file: Remote, target: Path, parts: Path, progress: bool) -> None:
+    import pooch
+    import requests
+    from filelock import FileLock, Timeout
+
+    parts.mkdir(parents=True, exist_ok=True)
+    name = file.name.replace("/", "--")
+    source = pooch.create(
+        parts, base_url="", registry={name: file.hash}, urls={name: file.url}, retry_if_failed=_RETRIES
+    )
+    try:
+        with FileLock(parts / f"{name}.lock", timeout=0), _quiet(pooch.get_logger()):
+            whole = source.fetch(name, downloader=_Resumed(file, _part(file, parts, name), progress))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Path(whole).replace(target)
+    except Timeout:
+        raise BlockingIOError(f"{file.name} is being downloaded by another process. Wait for it.") from None
+    except ValueError as error:
+        raise ValueError(f"{file.name} from {file.url} is not what its publisher says: {error}") from error
+    except requests.RequestException as error:
+        raise ConnectionError(
+            f"{file.name} could not be downloaded from {file.url} ({error}). Run this again: it goes on where it stopped."
+        ) from error
+
+
+def _part(file: Remote, parts: Path, name: str) -> Path:
+    """Where a download stands: a name for each version of the file, so that no two versions are joined."""
+    version = hashlib.blake2s(f"{file.hash} {file.etag} {file.size}".encode(), digest_size=4).hexdigest()
+    part = parts / f"{name}.{version}.part"
+    for old in parts.glob(f"{glob.escape(name)}.*.part"):
+        if old != part:
+            old.unlink()
+    return part
+
+
+@contextlib.contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Keep pooch from announcing each file: the progress bar does."""
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+class _Resumed:
+    """Downloader for pooch: goes on with the part that an earlier call left."""
+
+    def __init__(self, file: Remote, part: Path, progress: bool) -> None:
+        self.file, self.part, self.progress = file, part, progress
+
+    def __call__(self, url: str, output_file: Any, pooch: Any) -> None:
+        """Download to the part, then hand it over to be checked."""
+        import requests
+        from tqdm import tqdm
+
+        start = self.part.stat().st_size if self.part.exists() else 0
+        if self.file.size is None or start < self.file.size:
+            headers = {"Accept-Encoding": "identity"}
+            if start:
+                headers["Range"] = f"bytes={start}-"
+            with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+                response.raise_for_status()
+                if response.status_code != 206:
+                    start = 0  # the whole file is sent: it has changed, or the server cannot resume
+                bar = tqdm(
+                    desc=PurePosixPath(self.file.name).name,
+                    total=self.file.size,
+                    initial=start,
+                    unit="B",
+                    unit_scale=True,
+                    disable=not self.progress,
+                )
+                with bar, open(self.part, "ab" if start else "wb") as out:
+                    for chunk in response.iter_content(_CHUNK):
+                        out.write(chunk)
+                        bar.update(len(chunk))
+        size = self.part.stat().st_size
+        if self.file.size is not None and size != self.file.size:
+            if size < self.file.size:
+                raise requests.ConnectionError(f"the connection ended after {size} of {self.file.size} bytes")
+            self.part.unlink()
+            raise ValueError(f"it has {size} bytes instead of {self.file.size}.")
+        # pooch checks the hash of what it is given, and throws it away if it is wrong.
+        self.part.replace(output_file)
+
+
+def unpack(archive: Path, target: Path, *, progress: bool) -> None:
+    """Unpack a zip archive into a new folder, all of it or nothing.
+
+    Parameters
+    ----------
+    archive : Path
+        The archive. A single folder at its top, of the name of `target`, is left out.
+    target : Path
+        Folder to make.
+    progress : bool
+        Whether to show a progress bar.
+
+    Raises
+    ------
+    ValueError
+        If the archive is damaged, or would write outside its folder.
+    """
+    import zipfile
+    import zlib
+
+    from tqdm import tqdm
+
+    fresh = target.with_name(f".{target.name}.unpacking")
+    shutil.rmtree(fresh, ignore_errors=True)
+    damaged = f"{archive} is damaged or not a zip archive ({{}}). Download it again."
+    try:
+        content = zipfile.ZipFile(archive)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ValueError(damaged.format(error)) from error
+    try:
+        with content:
+            members = [member for member in content.infolist() if not _is_debris(member.filename)]
+            for member in members:
+                inside(fresh, member.filename)
+            for member in tqdm(members, desc=f"Unpacking {target.name}", unit="file", disable=not progress):
+                content.extract(member, fresh)
+        tops = list(fresh.iterdir()) if fresh.is_dir() else []
+        top = tops[0] if len(tops) == 1 and tops[0].name == target.name and tops[0].is_dir() else fresh
+        top.rename(target)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(damaged.format(error)) from error
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # a table of contents that points before the file
+            raise ValueError(damaged.format(error)) from error
+        raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return the path of `name` below `folder`; refuse a name that leads elsewhere."""
+    path = PurePosixPath(name)
+    odd = (
+        not path.parts
+        or path.is_absolute()
+        or ".." in path.parts
+        or "\\" in name
+        or ":" in name
+        or "\0" in name
+    )
+    if odd:
+        raise ValueError(f"{name!r} is refused: it would be written outside of {str(folder)!r}.")
+    return folder.joinpath(*path.parts)
+
+
+def _is_debris(name: str) -> bool:
+    """Whether a member of an archive is what macOS adds to it."""
+    parts = PurePosixPath(name).parts
+    return "__MACOSX" in parts or (bool(parts) and parts[-1] == ".DS_Store")

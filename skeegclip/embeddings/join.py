@@ -1,0 +1,46 @@
+"""Several tables side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from .table import EmbeddingTable, check_table
+
+
+def join_tables(tables: Iterable[EmbeddingTable]) -> EmbeddingTable:
+    """Put the vectors that several tables have for one stimulus side by side.
+
+    Parameters
+    ----------
+    tables : iterable of EmbeddingTable
+        Tables of the same stimuli, such as two layers of a network.
+
+    Returns
+    -------
+    EmbeddingTable
+        The ids of the first table, each with the vectors of all tables one after the other.
+
+    Raises
+    ------
+    ValueError
+        If there is no table.
+    KeyError
+        If an id of the first table is missing in another.
+
+    Examples
+    --------
+    >>> from skeegclip import EmbeddingTable
+    >>> from skeegclip.embeddings import join_tables
+    >>> early, late = EmbeddingTable(["cat", "dog"], [[1], [2]]), EmbeddingTable(["dog", "cat"], [[3, 4], [5, 6]])
+    >>> join_tables([early, late]).lookup(["cat"])
+    array([[1., 5., 6.]], dtype=float32)
+    """
+    tables = list(tables)
+    if not tables:
+        raise ValueError("tables must hold at least one EmbeddingTable, got none.")
+    for table in tables:
+        check_table("tables", table)
+    ids = tables[0].ids
+    return EmbeddingTable(ids, np.hstack([table.lookup(ids) for table in tables]))

@@ -1,0 +1,123 @@
+"""Choosing rows, channels and times of a view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from ._rows import matches
+from ._view import ViewBase
+from .regions import find_channels
+
+if TYPE_CHECKING:
+    Self = TypeVar("Self", bound="Choosing")
+
+
+class Choosing(ViewBase):
+    """A view from which rows, channels and times are chosen."""
+
+    def select(self: Self, **columns: Any) -> Self:
+        """Keep the rows whose columns have the given values.
+
+        Parameters
+        ----------
+        **columns : str | int | float | sequence of these
+            Column name = value, or values, to keep; several columns must all match.
+
+        Returns
+        -------
+        EpochsView
+            The rows chosen, in their order.
+
+        Raises
+        ------
+        KeyError
+            If there is no such column.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skeegclip import EpochsView
+        >>> view = EpochsView.from_arrays(np.zeros((3, 2, 10)), subject=["ana", "ben", "ana"], stimulus=["a", "b", "b"])
+        >>> len(view.select(subject="ana", stimulus=["b", "c"]))
+        1
+        """
+        keep = np.ones(len(self), dtype=bool)
+        for name, wanted in columns.items():
+            if name not in self._frame:
+                raise KeyError(f"no column {name!r} in this view; it has {list(self._frame.columns)}.")
+            keep &= matches(self._frame[name], wanted)
+        return self[keep]
+
+    def pick(self: Self, channels: str | Sequence[str] | Sequence[int]) -> Self:
+        """Keep some channels.
+
+        Parameters
+        ----------
+        channels : str | sequence of str | sequence of int
+            Names of channels or of regions (see :func:`skeegclip.epochs.regions`), one or several, or positions, in
+            the order wanted. A region's channels keep the order they have.
+
+        Returns
+        -------
+        EpochsView
+            The same rows with these channels, each once.
+
+        Raises
+        ------
+        KeyError
+            If a name is no channel and no region, or a region has no channel here.
+        ValueError
+            If a region is named and channels can be assigned neither by name nor by position.
+
+        Examples
+        --------
+        >>> import mne, numpy as np
+        >>> from skeegclip import EpochsView
+        >>> info = mne.create_info(["Fp1", "Pz", "O1", "Oz"], 100.0, "eeg")
+        >>> view = EpochsView.from_arrays(np.zeros((3, 4, 10)), info=info)
+        >>> view.pick("occipital").ch_names
+        ('O1', 'Oz')
+        >>> view.pick(["Oz", "Pz"]).ch_names
+        ('Oz', 'Pz')
+        """
+        chosen: list[Any] = [channels] if isinstance(channels, str) else list(channels)
+        if any(isinstance(channel, str) for channel in chosen):
+            # Regions are those of the whole montage, so that they do not change when some channels are picked.
+            chosen = find_channels(chosen, self.ch_names, self._info)
+        return self._replace(chans=self._chans[list(dict.fromkeys(chosen))])
+
+    def crop(self: Self, tmin: float | None = None, tmax: float | None = None) -> Self:
+        """Keep the times from `tmin` to `tmax`, both included.
+
+        Parameters
+        ----------
+        tmin, tmax : float | None
+            Seconds from stimulus onset; None is the first or last time.
+
+        Returns
+        -------
+        EpochsView
+            The same rows with these times.
+
+        Raises
+        ------
+        ValueError
+            If no time remains.
+        """
+        times = self.times
+        slack = 1e-9 if self.sfreq is None else 1e-3 / self.sfreq
+        inside = np.ones(len(times), dtype=bool)
+        if tmin is not None:
+            inside &= times >= tmin - slack
+        if tmax is not None:
+            inside &= times <= tmax + slack
+        kept = np.flatnonzero(inside)
+        if len(kept) == 0:
+            raise ValueError(
+                f"crop: no time lies in [{tmin}, {tmax}]; this view spans {times[0]:g} to {times[-1]:g}."
+            )
+        start = self._times.start + int(kept[0])
+        return self._replace(times=slice(start, start + len(kept)))

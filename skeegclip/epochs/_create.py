@@ -1,0 +1,126 @@
+"""What happens when a store is made or added to: everything that is given is checked, then written."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._utils.params import check_number, check_option
+from .._utils.validation import warn_volts
+from ._adapters import Blocks, as_blocks
+from ._info import check_same_channels, from_json, to_json
+from ._manifest import Manifest, current, foreign_files, read_manifest
+from ._rows import as_frame, conform, kinds
+from ._writer import commit, only_writer
+
+if TYPE_CHECKING:
+    import mne
+    import pandas as pd
+
+_SHARD_BYTES = 2**30
+
+
+def create(
+    folder: Path,
+    X: Any,
+    rows: Any,
+    *,
+    info: mne.Info | None,
+    tmin: float | None,
+    dtype: str,
+    overwrite: bool,
+) -> None:
+    """Write a new store; after an error a folder that was not there is not there."""
+    check_option("dtype", dtype, ["float32", "float16"])
+    read = as_blocks(X)
+    frame = _frame(read, rows)
+    info = read.info if info is None else info
+    if info is None:
+        raise ValueError(
+            "info is None and X carries none. Pass info=mne.create_info(ch_names, sfreq, ch_types), say."
+        )
+    tmin = float(check_number("tmin", (read.tmin or 0.0) if tmin is None else tmin, low=-1e6, high=1e6))
+    first, blocks = _first(read, info)
+    warn_volts(first[:64], "EpochsStore", stacklevel=4)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"path: {str(folder)!r} is a file. Choose a folder.")
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder):
+        try:
+            start = Manifest(
+                n_chans=first.shape[1],
+                n_times=first.shape[2],
+                dtype=dtype,
+                epochs_per_shard=max(1, _SHARD_BYTES // (first[0].size * np.dtype(dtype).itemsize)),
+                columns=kinds(frame),
+                generation=_generation(folder, overwrite),
+            )
+            commit(folder, start, blocks, frame, to_json(info, tmin))
+        except BaseException:
+            if is_new and current(folder) is None:
+                with contextlib.suppress(OSError):  # Windows keeps the lock file while it is held
+                    (folder / ".lock").unlink()
+                    folder.rmdir()
+            raise
+
+
+def append(folder: Path, X: Any, rows: Any) -> None:
+    """Write after what a store holds."""
+    read = as_blocks(X)
+    frame = _frame(read, rows)
+    with only_writer(folder):
+        now = read_manifest(folder)
+        check_same_channels(read, *from_json(folder / now.info_name))
+        commit(folder, now, read.blocks, conform(frame, now.columns))
+
+
+def _generation(folder: Path, overwrite: bool) -> int:
+    """Return the generation of a new store in a folder that may hold an older one."""
+    if (now := current(folder)) is not None:
+        if overwrite:
+            return now.generation + 1
+        raise FileExistsError(
+            f"path: {str(folder)!r} holds an EpochsStore already. Pass overwrite=True to replace it, or add to it with"
+            " EpochsStore.open(path).append(X, rows)."
+        )
+    if foreign := foreign_files(folder):
+        raise FileExistsError(
+            f"path: {str(folder)!r} holds other files (first: {foreign[0]!r}). Choose a folder of its own."
+        )
+    return 0
+
+
+def _frame(read: Blocks, rows: Any) -> pd.DataFrame:
+    """Return the table of the epochs to be written."""
+    rows = read.rows if rows is None else rows
+    if rows is None or len(rows) == 0:
+        raise ValueError(
+            f"rows is {'None and X carries none' if rows is None else 'empty'}. Pass a DataFrame with a line per epoch,"
+            " and a column 'stimulus' at least."
+        )
+    n_rows = len(next(iter(rows.values()))) if isinstance(rows, Mapping) else len(rows)
+    return as_frame(rows, n_rows if read.n_epochs is None else read.n_epochs)
+
+
+def _first(read: Blocks, info: mne.Info) -> tuple:
+    """Return the first block, and all blocks."""
+    blocks = iter(read.blocks)
+    first = next(blocks, None)
+    if first is None or len(first) == 0:
+        raise ValueError("X holds no epoch.")
+    if first.ndim != 3 or first.dtype.kind not in "fiu":
+        raise ValueError(
+            f"X must hold real numbers of shape (n_epochs, n_chans, n_times), got {first.dtype} {first.shape}."
+        )
+    if first.shape[1] != len(info["ch_names"]):
+        raise ValueError(
+            f"info describes {len(info['ch_names'])} channels, but X has epochs of shape {first.shape[1:]}."
+            " Pick the same channels in both."
+        )
+    return first, itertools.chain([first], blocks)

@@ -1,0 +1,101 @@
+"""Where the numbers of a view come from: an array, the shards of a store, or another view, changed as it is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ._view import ViewBase
+
+_READ_AT_ONCE = 1024  # epochs; an average over more of them is summed in parts
+
+
+def gather(data: Any, rows: np.ndarray, chans: np.ndarray, times: slice) -> np.ndarray:
+    """Read some epochs, channels and times of a source into a new float32 array, in C order.
+
+    A source is an ndarray, or has ``shape``, ``content_key()`` and a method ``gather(rows, chans, times)`` that does
+    this.
+    """
+    if not isinstance(data, np.ndarray):
+        return np.ascontiguousarray(data.gather(rows, chans, times), dtype=np.float32)
+    return np.ascontiguousarray(take(data, rows, chans, times), dtype=np.float32)
+
+
+def take(data: np.ndarray, rows: np.ndarray, chans: np.ndarray, times: slice) -> np.ndarray:
+    """Index the three axes of an array."""
+    if len(chans) == data.shape[1] and (np.diff(chans) == 1).all():
+        return data[rows, :, times]
+    return data[rows[:, None], chans, times]
+
+
+class Mapped:
+    """Epochs of a view, each block passed through a function as it is read.
+
+    Parameters
+    ----------
+    view : EpochsView
+        What is read.
+    function : callable
+        ``function(X, positions)`` of a block (k, n_chans, n_times) and its rows in `view`, which returns an array of
+        the same shape.
+    """
+
+    def __init__(self, view: ViewBase, function: Callable) -> None:
+        self.view, self.function, self.shape = view, function, view.shape
+
+    def gather(self, rows: np.ndarray, chans: np.ndarray, times: slice) -> np.ndarray:
+        """Read, apply the function, then choose channels and times."""
+        block = self.view.read(rows)
+        made = np.asarray(self.function(block, rows))
+        if made.shape != block.shape:
+            raise ValueError(
+                f"function must keep the shape of its block, {block.shape}, got {made.shape} back."
+            )
+        return made[:, chans, times]
+
+    def content_key(self) -> None:
+        """Return None: what a function does is known only by calling it."""
+        return None
+
+
+class Averaged:
+    """Means of groups of epochs of a view, made as they are read.
+
+    Parameters
+    ----------
+    view : EpochsView
+        What is read.
+    groups : list of ndarray of int
+        Rows of `view` that each mean is made of.
+    """
+
+    def __init__(self, view: ViewBase, groups: list[np.ndarray]) -> None:
+        self.view = view
+        self.members = np.concatenate(groups)
+        self.ends = np.cumsum([len(group) for group in groups])
+        self.shape = (len(groups), *view.shape[1:])
+
+    def gather(self, rows: np.ndarray, chans: np.ndarray, times: slice) -> np.ndarray:
+        """Read the members of each group and average them."""
+        out = np.empty((len(rows), len(chans), times.stop - times.start), dtype=np.float32)
+        for mean, row in zip(out, rows, strict=True):
+            members = self.members[self.ends[row - 1] if row else 0 : self.ends[row]]
+            total = np.zeros(out.shape[1:])
+            for start in range(0, len(members), _READ_AT_ONCE):
+                block = self.view.read(members[start : start + _READ_AT_ONCE])
+                total += block[:, chans, times].sum(axis=0, dtype=np.float64)
+            mean[:] = total / len(members)
+        return out
+
+    def content_key(self) -> bytes | None:
+        """Return what stays the same while the view and the groups do."""
+        key = self.view.content_key()
+        return (
+            None
+            if key is None
+            else hashlib.blake2b(key + self.members.tobytes() + self.ends.tobytes()).digest()
+        )

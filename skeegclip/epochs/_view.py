@@ -1,0 +1,168 @@
+"""What a view is: rows, channels and times of a source, indexed without reading it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from ._rows import as_text, plain
+from ._sources import gather
+
+if TYPE_CHECKING:
+    import mne
+    import pandas as pd
+
+    Self = TypeVar("Self", bound="ViewBase")
+
+
+class ViewBase:
+    """Array-like epochs with a table of their rows.
+
+    Holds which rows, channels and times of its source (see ``_sources.gather``) it shows, so that slicing copies no
+    epoch. Deliberately without ``iloc``, ``fit``, ``take`` and ``__array_namespace__``: each of them sends scikit-learn
+    down a path that reads everything, or takes the view for something else.
+    """
+
+    _is_epochs_view = True  # how _utils knows a view without importing this module
+
+    _data: Any  # the source
+    _index: np.ndarray  # its rows
+    _chans: np.ndarray
+    _times: slice
+    _frame: pd.DataFrame  # one line for each row of the view
+    _info: mne.Info | None  # all channels of the source
+    _tmin: float  # time of the first sample of the source
+
+    @classmethod
+    def _of(cls: type[Self], data: Any, frame: pd.DataFrame, info: mne.Info | None, tmin: float) -> Self:
+        """Return the view of a whole source."""
+        view = object.__new__(cls)
+        view._data, view._frame, view._info, view._tmin = data, frame, info, tmin
+        view._index, view._chans = np.arange(data.shape[0]), np.arange(data.shape[1])
+        view._times = slice(0, data.shape[2])
+        return view
+
+    def _replace(self: Self, **changes: Any) -> Self:
+        view = object.__new__(type(self))
+        vars(view).update(vars(self), **{f"_{name}": value for name, value in changes.items()})
+        return view
+
+    # -- what it is ---------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int, int]:  # numpydoc ignore=GL08
+        return len(self._index), len(self._chans), self._times.stop - self._times.start
+
+    @property
+    def ndim(self) -> int:  # numpydoc ignore=GL08
+        return 3
+
+    @property
+    def dtype(self) -> np.dtype:  # numpydoc ignore=GL08
+        return np.dtype(np.float32)
+
+    @property
+    def rows(self) -> pd.DataFrame:  # numpydoc ignore=GL08
+        return plain(self._frame)
+
+    @property
+    def subject(self) -> np.ndarray | None:  # numpydoc ignore=GL08
+        return self._text("subject")
+
+    @property
+    def stimulus(self) -> np.ndarray | None:  # numpydoc ignore=GL08
+        return self._text("stimulus")
+
+    @property
+    def info(self) -> mne.Info | None:  # numpydoc ignore=GL08
+        import mne
+
+        return None if self._info is None else mne.pick_info(self._info, self._chans, verbose=False)
+
+    @property
+    def sfreq(self) -> float | None:  # numpydoc ignore=GL08
+        return float(self._info["sfreq"]) if self._info is not None else None
+
+    @property
+    def ch_names(self) -> tuple[str, ...] | None:  # numpydoc ignore=GL08
+        return tuple(self._info["ch_names"][c] for c in self._chans) if self._info is not None else None
+
+    @property
+    def chs_info(self) -> list | None:  # numpydoc ignore=GL08
+        return [self._info["chs"][c] for c in self._chans] if self._info is not None else None
+
+    @property
+    def times(self) -> np.ndarray:  # numpydoc ignore=GL08
+        return self._tmin + np.arange(self._times.start, self._times.stop) / (self.sfreq or 1.0)
+
+    @property
+    def tmin(self) -> float:  # numpydoc ignore=GL08
+        return float(self.times[0])
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __repr__(self) -> str:
+        unit = "" if self.sfreq is None else f", {self.times[0]:g} to {self.times[-1]:g} s"
+        columns = f", columns={list(self._frame)}" if len(self._frame.columns) else ""
+        return f"EpochsView(shape={self.shape}{unit}{columns})"
+
+    # -- rows ---------------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, tuple):
+            if any(rest is not Ellipsis and rest != slice(None) for rest in key[1:]):
+                raise IndexError(
+                    "an EpochsView is indexed by rows only (view[rows] or view[rows, ...]);"
+                    " use view.pick(channels) and view.crop(tmin, tmax) for the other axes."
+                )
+            key = key[0]
+        if isinstance(key, (int, np.integer)):
+            return self.read([key])[0]
+        key = key if isinstance(key, slice) else np.asarray(key)
+        if isinstance(key, np.ndarray) and key.size == 0:
+            key = key.astype(np.intp)
+        frame = self._frame.iloc[np.arange(len(self))[key]].reset_index(drop=True)
+        return self._replace(index=self._index[key], frame=frame)
+
+    def read(self, positions: Any) -> np.ndarray:
+        """Read some epochs into memory.
+
+        Parameters
+        ----------
+        positions : sequence of int
+            Rows of this view.
+
+        Returns
+        -------
+        ndarray of float32, shape (k, n_chans, n_times)
+            A new array.
+        """
+        rows = self._index[np.asarray(positions, dtype=np.intp)]
+        return gather(self._data, rows, self._chans, self._times)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError(
+                "np.asarray of an EpochsView reads it, which makes a copy; copy=False is not possible."
+            )
+        return self.read(np.arange(len(self))).astype(dtype or np.float32, copy=False)
+
+    def content_key(self) -> bytes | None:
+        """Return what stays the same while the epochs do, without reading them.
+
+        Returns
+        -------
+        bytes | None
+            A hash; None where the epochs must be read to tell.
+        """
+        key = None if isinstance(self._data, np.ndarray) else self._data.content_key()
+        if key is None:
+            return None
+        parts = (self._index.tobytes(), self._chans.tobytes(), repr(self._times).encode())
+        return hashlib.blake2b(b"|".join((key, *parts))).digest()
+
+    def _text(self, name: str) -> np.ndarray | None:
+        return as_text(self._frame[name]) if name in self._frame else None

@@ -1,0 +1,222 @@
+"""EpochsStore: epochs on disk, more than memory holds, safe against a kill at any moment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._create import append, create
+from ._info import from_json
+from ._manifest import read_manifest
+from ._rows import from_csv
+from ._shards import Shards
+from .view import EpochsView
+
+if TYPE_CHECKING:
+    import mne
+
+
+class EpochsStore:
+    """Epochs of any number of subjects in a folder, read through memory maps.
+
+    The folder holds the epochs in shards of at most 1 GiB, ``rows.csv`` with a line per epoch, ``info.json`` with the
+    channels, and a manifest that says how much of them counts and is replaced in one step. An append costs what it
+    adds; one that fails or is killed at any moment leaves the store as it was. One process writes at a time; any number
+    may read meanwhile.
+
+    Make one with :meth:`create`, open one with :meth:`open`, and read it through :meth:`view`.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    shape : tuple of int
+        (n_epochs, n_chans, n_times).
+    dtype : dtype
+        Type on disk.
+
+    See Also
+    --------
+    EpochsView : What a store is read through.
+
+    Notes
+    -----
+    A shard is plain numbers in C order, little-endian; ``numpy.memmap(path, "float32", "r").reshape(-1, n_chans, n_times)``
+    reads one. Bytes that the manifest does not count, and files named like a store's that it does not know, are
+    leftovers of a killed write; the next write removes them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import mne, numpy as np, pandas as pd
+    >>> from skeegclip import EpochsStore
+    >>> info = mne.create_info(["Pz", "Oz"], 100.0, "eeg")
+    >>> X = np.random.default_rng(0).normal(0, 10, (4, 2, 50))  # microvolts
+    >>> rows = pd.DataFrame({"subject": "sub-01", "stimulus": ["cat", "dog", "cat", "dog"]})
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = EpochsStore.create(folder.name, X, rows, info=info, tmin=-0.1)
+    >>> len(store.append(X, rows.assign(subject="sub-02")))
+    8
+    >>> view = EpochsStore.open(folder.name).view()
+    >>> view.select(subject="sub-02", stimulus="cat").crop(0, 0.2).shape
+    (2, 2, 21)
+    >>> folder.cleanup()
+    """
+
+    path: Path
+
+    def __init__(self) -> None:
+        raise TypeError(
+            "EpochsStore is made with EpochsStore.create(path, X, rows, info=...) or EpochsStore.open(path)."
+        )
+
+    @classmethod
+    def _at(cls, folder: Path) -> EpochsStore:
+        store = object.__new__(cls)
+        store.path = folder.resolve()
+        return store
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike,
+        X: Any,
+        rows: Any = None,
+        *,
+        info: mne.Info | None = None,
+        tmin: float | None = None,
+        dtype: str = "float32",
+        overwrite: bool = False,
+    ) -> EpochsStore:
+        """Write epochs into a new store.
+
+        Parameters
+        ----------
+        path : path-like
+            Folder, made where it is missing. It must hold nothing else.
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | list of Epochs | EpochsView | BaseConcatDataset | iterable of array-like
+            Epochs in microvolts (MEG: fT); Epochs of MNE are converted. An iterable gives blocks of epochs, each of
+            shape (k, n_chans, n_times), so that more than memory holds can be written. Finite numbers only.
+        rows : DataFrame | mapping of columns, length n_epochs | None
+            What is known of each epoch: stimulus, concept, subject, session, run, onset, repetition, split, or any other
+            column of text or numbers. The ids among these are kept as text, whatever they look like; missing text
+            becomes "". None takes the table that X carries: of a view its rows, of Epochs their metadata (or the names
+            of their events as stimulus), of a braindecode dataset its metadata.
+        info : mne.Info | None
+            Channels and sampling rate; None takes those that X carries.
+        tmin : float | None
+            Time of the first sample in seconds from stimulus onset; None takes that of X, else 0.
+        dtype : {"float32", "float16"}
+            Type on disk. float16 takes half the space and keeps three digits, of values up to 65504.
+        overwrite : bool
+            Whether a store that is there already may be replaced. Views of it that are open go on.
+
+        Returns
+        -------
+        EpochsStore
+            The new store.
+
+        Raises
+        ------
+        FileExistsError
+            If the folder holds a store (without `overwrite`) or other files.
+        BlockingIOError
+            If another process is writing to it.
+        ValueError, TypeError
+            If X holds NaN or inf or varies in shape, rows do not fit, or X carries no info and none is given.
+        """
+        folder = Path(path)
+        create(folder, X, rows, info=info, tmin=tmin, dtype=dtype, overwrite=overwrite)
+        return cls._at(folder)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> EpochsStore:
+        """Open a store.
+
+        Parameters
+        ----------
+        path : path-like
+            The folder.
+
+        Returns
+        -------
+        EpochsStore
+            The store; no epoch is read.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no store.
+        ValueError
+            If it is damaged, or of a later version.
+        """
+        folder = Path(path)
+        read_manifest(folder)
+        return cls._at(folder)
+
+    def append(self, X: Any, rows: Any = None) -> EpochsStore:
+        """Write epochs after those that are there.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | list of Epochs | EpochsView | BaseConcatDataset | iterable of array-like
+            Epochs in any form that :meth:`create` takes, with the channels and times of the store.
+        rows : DataFrame | mapping of columns, length n_epochs | None
+            Their table, with the columns of the store; None takes that of X.
+
+        Returns
+        -------
+        EpochsStore
+            This store. Views made before do not show the new epochs, and stay valid.
+
+        Raises
+        ------
+        BlockingIOError
+            If another process is writing to it.
+        ValueError, TypeError
+            If X holds NaN or inf, or X or rows do not fit the store; it is left as it was.
+        """
+        append(self.path, X, rows)
+        return self
+
+    def view(self) -> EpochsView:
+        """Return a view of all epochs that are there now.
+
+        Returns
+        -------
+        EpochsView
+            Rows, channels and times; no epoch is read.
+
+        Raises
+        ------
+        ValueError
+            If a file is missing or shorter than it must be.
+        """
+        now = read_manifest(self.path)
+        shards = Shards(self.path, now)
+        frame = from_csv(shards.rows_text(), now.columns)
+        info, tmin = from_json(self.path / now.info_name)
+        return EpochsView._of(shards, frame, info, tmin)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:  # numpydoc ignore=GL08
+        now = read_manifest(self.path)
+        return now.n_epochs, now.n_chans, now.n_times
+
+    @property
+    def dtype(self) -> np.dtype:  # numpydoc ignore=GL08
+        return np.dtype(read_manifest(self.path).dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        now = read_manifest(self.path)
+        size = now.n_epochs * now.epoch_bytes / 1e6
+        return (
+            f"EpochsStore({str(self.path)!r}, shape={self.shape}, dtype={now.dtype}, {size:,.1f} MB,"
+            f" columns={list(now.columns)})"
+        )

@@ -1,0 +1,5 @@
+"""From EEG embeddings to pictures: diffusion prior, low-level image, captions, generators."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+"""The networks of this package: pure torch, one a file. Private."""

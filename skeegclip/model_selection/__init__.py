@@ -1,0 +1,5 @@
+"""Splits that leave nothing on both sides, evaluation, and its report."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,19 @@
+from ._evaluate import evaluate as evaluate
+from .audit import SplitAudit as SplitAudit
+from .audit import audit_split as audit_split
+from .published import published_figures as published_figures
+from .report import EvaluationReport as EvaluationReport
+from .splitters import ConceptKFold as ConceptKFold
+from .splitters import LeaveOneSubjectOut as LeaveOneSubjectOut
+from .splitters import WithinSubject as WithinSubject
+
+__all__ = [
+    "ConceptKFold",
+    "EvaluationReport",
+    "LeaveOneSubjectOut",
+    "SplitAudit",
+    "WithinSubject",
+    "audit_split",
+    "evaluate",
+    "published_figures",
+]

@@ -1,0 +1,273 @@
+"""evaluate: estimators x folds x seeds, and a report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.model_selection import check_cv
+
+from .._utils.inputs import carried_subject, is_view, read_epochs
+from .._utils.params import check_number
+from .._utils.seeding import draw_seed
+from ..embeddings._ids import as_ids
+from ..embeddings.table import check_table
+from ._cells import Cell, cell_path, load_cell, save_cell
+from ._columns import per_row, stimuli_of
+from ._fingerprint import cell_digest, data_digest, estimator_digest
+from ._run import Task, run_cell
+from .audit import SplitAudit, audit_split
+from .report import EvaluationReport
+from .splitters import ConceptKFold
+
+
+def evaluate(
+    estimators: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    cv: Any,
+    subject: Any = None,
+    groups: Any = None,
+    concept: Any = None,
+    targets: Any = None,
+    candidates: Any = None,
+    average_test: bool = True,
+    n_seeds: int = 1,
+    oracle: bool = False,
+    folder: str | os.PathLike | None = None,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+    random_state: Any = 0,
+) -> EvaluationReport:
+    """Train and test estimators on every fold with every seed, and report what they gave.
+
+    Each cell (an estimator, a fold, a seed) trains a clone on the training rows and then looks at the test rows, once.
+    The pictures to choose from are the different stimuli of the fold's test rows.
+
+    Parameters
+    ----------
+    estimators : dict of str to estimator | estimator
+        What is compared, by name: :class:`~skeegclip.ImageRetriever`, :class:`~skeegclip.ZeroShotClassifier`, encoders
+        (:class:`~skeegclip.EEGEncoder`, or any regressor that predicts embeddings), classifiers of labels, and
+        pipelines that end in one of them.
+    X : array-like, shape (n_epochs, n_chans, n_times) | EpochsView | Epochs
+        All epochs. A view, or metadata, may carry subject, stimulus, concept and split.
+    y : array-like of str, shape (n_epochs,) | None
+        Stimulus ids; labels, for classifiers without targets. None takes the stimuli that X carries.
+    cv : splitter | iterable of (train, test)
+        Folds, such as :class:`LeaveOneSubjectOut` or :class:`WithinSubject`.
+    subject : array-like of str, shape (n_epochs,) | None
+        Person, where X does not carry it. None where X neither: all epochs count as one person's.
+    groups : array-like, shape (n_epochs,) | None
+        Groups for `cv`. None hands it the concepts if it is a :class:`ConceptKFold`, else the subjects.
+    concept : mapping | array-like of str, shape (n_epochs,) | str | None
+        Concept of each stimulus (a mapping) or epoch, or the name of a column of X. None takes the column "concept".
+    targets : EmbeddingTable | None
+        Vectors of the stimuli for estimators that have none of their own.
+    candidates : EmbeddingTable | None
+        Vectors of the concepts (names, say) for classification, which chooses among the concepts of the test rows.
+        None leaves it out.
+    average_test : bool
+        Whether the test epochs of one stimulus and person are averaged, as is usual with THINGS-EEG2. The report says
+        how many trials a query stands for.
+    n_seeds : int
+        Trainings of each estimator on each fold, with other seeds. Estimators without any `random_state` are
+        trained once.
+    oracle : bool
+        Whether to add, as "oracle" figures, those of the pass that is best *on the test set*: what older papers
+        report. The weights of every pass are kept on disk while a cell runs and looked at afterwards; the test set
+        does not enter training.
+    folder : path-like | None
+        Where finished cells are kept: an evaluation that was interrupted goes on from there. A cell is done again
+        if anything has changed that decides its outcome.
+    n_jobs : int | None
+        Cells at the same time, as in joblib.
+    verbose : int
+        1 shows a progress bar.
+    random_state : int | RandomState | Generator | None
+        All seeds of the estimators are drawn from it, in place of their own.
+
+    Returns
+    -------
+    EvaluationReport
+        Scores, intervals, tests, flags; ``report.save(folder)`` writes it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If X, y, a column or a parameter is not usable, or a fold has fewer than two stimuli to choose from.
+    KeyError
+        If stimuli are not in the targets.
+
+    See Also
+    --------
+    EvaluationReport : What can be read from the result.
+    audit_split : What training and test share.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from skeegclip import EmbeddingTable, evaluate
+    >>> from skeegclip.model_selection import WithinSubject
+    >>> rng = np.random.default_rng(0)
+    >>> table = EmbeddingTable([f"image_{i:02d}" for i in range(60)], rng.normal(size=(60, 5)))
+    >>> y = np.repeat(table.ids, 2)
+    >>> X = (table.lookup(y) @ rng.normal(size=(5, 40))).reshape(120, 4, 10) + rng.normal(size=(120, 4, 10))
+    >>> report = evaluate(
+    ...     {"weak": Ridge(1e4), "strong": Ridge(1)}, X, y, targets=table, cv=WithinSubject(test_stimuli=table.ids[:20])
+    ... )
+    >>> report.summary(["top-1", "2-way"])[["estimator", "metric", "mean", "chance"]].round(2)
+      estimator metric  mean  chance
+    0      weak  top-1  0.45    0.05
+    1      weak  2-way  0.93    0.50
+    2    strong  top-1  1.00    0.05
+    3    strong  2-way  1.00    0.50
+    """
+    check_number("n_seeds", n_seeds, low=1, integer=True)
+    named = _named(estimators)
+    task = _task(X, y, subject, concept, targets, candidates, average_test, oracle, draw_seed(random_state))
+    if groups is None:
+        groups = task.concept if isinstance(cv, ConceptKFold) else task.subject
+    splits = [
+        (np.asarray(train), np.asarray(test)) for train, test in check_cv(cv).split(task.X, task.y, groups)
+    ]
+    names = _fold_names(splits, task)
+    audits = _audits(splits, names, task)
+    jobs = [
+        (name, fold, train, test, seed)
+        for fold, (train, test) in zip(names, splits, strict=True)
+        for name, estimator in named.items()
+        for seed in range(n_seeds if _is_seeded(estimator) else 1)
+    ]
+    cells = list(_cells(task, named, jobs, folder, n_jobs, verbose))
+    settings = {
+        "cv": repr(cv) if hasattr(cv, "split") else f"{len(splits)} given splits",
+        "n_folds": len(splits),
+        "n_seeds": n_seeds,
+        "average_test": average_test,
+        "oracle": oracle,
+        "n_epochs": len(task.y),
+        "random_state": task.random_state,
+    }
+    described = {name: " ".join(repr(estimator).split()) for name, estimator in named.items()}
+    return EvaluationReport(cells, audits=audits, estimators=described, settings=settings)
+
+
+def _named(estimators: Any) -> dict[str, Any]:
+    if not isinstance(estimators, Mapping):
+        estimators = {type(estimators).__name__: estimators}
+    if not estimators:
+        raise ValueError("estimators must hold at least one estimator, got none.")
+    for name, estimator in estimators.items():
+        if not isinstance(name, str) or isinstance(estimator, type) or not hasattr(estimator, "get_params"):
+            raise TypeError(
+                f"estimators must map names to estimators, got {name!r}: {estimator!r}. Pass instances with get_params."
+            )
+    return dict(estimators)
+
+
+def _task(X, y, subject, concept, targets, candidates, average_test, oracle, random_state) -> Task:
+    for name, table in (("targets", targets), ("candidates", candidates)):
+        if table is not None:
+            check_table(name, table)
+    if not (is_view(X) or isinstance(X, np.ndarray) or hasattr(X, "get_data")):
+        read = read_epochs(X, subject)
+        X, subject = np.asarray(read.X), read.subject
+    n_rows = len(X)
+    stimulus = stimuli_of(X, y, n_rows) if y is None else as_ids(y, name="y")
+    if stimulus is None:
+        raise ValueError("y is None, and X carries no stimuli. Pass y, the stimulus id of each epoch.")
+    if len(stimulus) != n_rows:
+        raise ValueError(f"y must hold one id per epoch, shape ({n_rows},), got {stimulus.shape}.")
+    carried = carried_subject(X)
+    people = carried if subject is None else per_row("subject", subject, X, n_rows)
+    if carried is not None and (carried != people).any():
+        raise ValueError("subject disagrees with the one that X carries. Pass only one of them.")
+    kinds = per_row("concept", concept, X, n_rows, stimulus=stimulus)
+    if candidates is not None and kinds is None:
+        raise ValueError(
+            "candidates are vectors of concepts, but the concept of each epoch is not known. Pass concept=."
+        )
+    return Task(
+        X, stimulus, people, kinds, targets, candidates, bool(average_test), bool(oracle), random_state
+    )
+
+
+def _is_seeded(estimator: Any) -> bool:
+    return any(name.rpartition("__")[2] == "random_state" for name in estimator.get_params())
+
+
+def _fold_names(splits: list, task: Task) -> list[str]:
+    """Folds are called after the person tested, where that is one and no other fold tests the same."""
+    people = [set() if task.subject is None else set(task.subject[test].tolist()) for _, test in splits]
+    single = [next(iter(names)) if len(names) == 1 else "" for names in people]
+    if all(single) and len(set(single)) == len(single):
+        return single
+    return [f"fold-{number}" for number in range(1, len(splits) + 1)]
+
+
+def _audits(splits: list, names: list[str], task: Task) -> dict[str, SplitAudit]:
+    found = {}
+    for name, (train, test) in zip(names, splits, strict=True):
+        if len(np.unique(task.y[test])) < 2:
+            raise ValueError(
+                f"cv: fold {name!r} tests {len(np.unique(task.y[test]))} stimuli, so there is nothing to choose from."
+                " Test two or more at once."
+            )
+        found[name] = audit_split(train, test, task.X, y=task.y, subject=task.subject, concept=task.concept)
+    return found
+
+
+def _cells(
+    task: Task, named: dict[str, Any], jobs: list[tuple], folder: Any, n_jobs: int | None, verbose: int
+) -> Iterator[Cell]:
+    """Finished cells from the folder, then the others as they are done; in the order of the jobs."""
+    from tqdm.auto import tqdm
+
+    paths: list[Path | None] = [None] * len(jobs)
+    if folder is not None:
+        data = data_digest(task)
+        digests = {name: estimator_digest(name, estimator) for name, estimator in named.items()}
+        for place, (name, fold, train, test, seed) in enumerate(jobs):
+            digest = cell_digest(digests[name], data, train, test, seed)
+            paths[place] = cell_path(Path(folder), name, fold, seed, digest)
+    done = [None if path is None else load_cell(path) for path in paths]
+    todo = [place for place, cell in enumerate(done) if cell is None]
+    work = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+        delayed(_do)(place, paths[place], task, named[jobs[place][0]], jobs[place]) for place in todo
+    )
+    bar = (
+        tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="evaluating", unit="cell")
+        if verbose
+        else None
+    )
+    try:
+        for place, cell in work:
+            done[place] = cell
+            if bar is not None:
+                bar.update()
+    finally:
+        if bar is not None:
+            bar.close()
+    for cell, (name, *_) in zip(done, jobs, strict=True):
+        # Two equal estimators may share a file; each goes by its own name.
+        assert cell is not None
+        yield Cell(name, cell.fold, cell.seed, cell.tasks, cell.facts)
+
+
+def _do(place: int, path: Path | None, task: Task, estimator: Any, job: tuple) -> tuple[int, Cell]:
+    name, fold, train, test, seed = job
+    try:
+        cell = run_cell(task, name, estimator, fold, train, test, seed)
+    except Exception as error:
+        error.add_note(f"while evaluating estimator {name!r} on fold {fold!r} with seed {seed}")
+        raise
+    if path is not None:
+        save_cell(path, cell)
+    return place, cell

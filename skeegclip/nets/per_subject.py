@@ -1,0 +1,186 @@
+"""What a network learns about each person: a token, or a linear layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .sizes import check_counts
+
+
+class PerSubject(nn.Module):
+    """Parameters of each known subject, and shared ones for everybody else.
+
+    Parameters
+    ----------
+    shared : Tensor of shape (1, ...)
+        First values of the shared parameters.
+    known : Tensor of shape (n_subjects, ...)
+        First values of each known subject's.
+    dropout : float
+        In training, the probability with which the shared parameters stand in for a row's own; otherwise they
+        would never be trained.
+    unknown : {"shared", "mean"}
+        Parameters of an unknown subject: the shared ones, or the mean of the known ones (the shared ones where
+        none is known).
+    """
+
+    def __init__(self, shared: Tensor, known: Tensor, dropout: float, unknown: str) -> None:
+        super().__init__()
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"subject_dropout must be in [0, 1], got {dropout!r}.")
+        if unknown not in ("shared", "mean"):
+            raise ValueError(f"unknown_subject must be 'shared' or 'mean', got {unknown!r}.")
+        self.n_subjects, self.p, self.unknown = len(known), dropout, unknown
+        self.shared = nn.Parameter(shared)
+        if self.n_subjects:
+            self.known = nn.Parameter(known)
+
+    def of_unknown(self) -> Tensor:
+        """Return the parameters (1, ...) of an unknown subject."""
+        if self.n_subjects and self.unknown == "mean":
+            return self.known.mean(0, keepdim=True)
+        return self.shared
+
+    def rows(self, subject: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
+        """Return a table of parameters, and the row of it that each of the subjects (batch,) gets."""
+        self._check(subject, batch_size)
+        table = [self.of_unknown(), self.shared]
+        if self.n_subjects:
+            table.insert(0, self.known)
+        index = torch.where(subject < 0, self.n_subjects, subject)
+        if self.training and self.p > 0:
+            dropped = (torch.rand(batch_size, device=subject.device) < self.p) & (subject >= 0)
+            index = torch.where(dropped, self.n_subjects + 1, index)
+        return torch.cat(table), index
+
+    def _check(self, subject: Tensor, batch_size: int) -> None:
+        if subject.shape != (batch_size,) or subject.is_floating_point():
+            raise ValueError(
+                f"subject must be integers of shape ({batch_size},), one an epoch; got shape "
+                f"{tuple(subject.shape)}, {subject.dtype}."
+            )
+        # Only where it does not make the processor wait for a device.
+        if subject.device.type == "cpu" and not torch.compiler.is_compiling() and batch_size:
+            largest = int(subject.max())
+            if largest >= self.n_subjects:
+                raise ValueError(
+                    f"subject holds {largest}, but the network knows n_subjects={self.n_subjects}: 0 to "
+                    f"{self.n_subjects - 1}. Give -1 for an unknown subject, or build the network with more."
+                )
+
+
+class SubjectToken(PerSubject):
+    """One token for each known subject, and a shared one for everybody else.
+
+    Parameters
+    ----------
+    n_subjects : int
+        Number of known subjects; 0 leaves the shared token alone.
+    d_model : int
+        Width of a token.
+    dropout : float
+        In training, the probability with which a row's own token gives way to the shared one.
+    unknown : {"shared", "mean"}
+        Token of an unknown subject: the shared one, or the mean of the known ones.
+
+    References
+    ----------
+    Li et al., "Visual Decoding and Reconstruction via EEG Embeddings with Guided Diffusion",
+    arXiv:2403.07721.
+
+    Examples
+    --------
+    >>> import torch
+    >>> token = SubjectToken(n_subjects=2, d_model=4, dropout=0.0, unknown="mean")
+    >>> out = token(torch.tensor([0, 1, -1]), 3)
+    >>> bool(torch.allclose(out[2], out[:2].mean(0)))
+    True
+    """
+
+    def __init__(self, n_subjects: int, d_model: int, dropout: float, unknown: str) -> None:
+        check_counts(0, n_subjects=n_subjects)
+        super().__init__(torch.randn(1, d_model), torch.randn(n_subjects, d_model), dropout, unknown)
+
+    def forward(self, subject: Tensor | None, batch_size: int) -> Tensor:
+        """Return tokens (batch, d_model) for subjects (batch,), of which negative ones and None are unknown."""
+        if subject is None:
+            return self.of_unknown().expand(batch_size, -1)
+        table, index = self.rows(subject, batch_size)
+        return F.embedding(index, table)
+
+
+class SubjectLinear(PerSubject):
+    """One linear map over channels for each known subject, and a shared one for everybody else.
+
+    The map of a subject is the identity plus what is learned, which starts at zero: ``x + W_s x``.
+
+    Parameters
+    ----------
+    n_subjects : int
+        Number of known subjects; 0 leaves the shared map alone.
+    n_chans : int
+        Number of channels.
+    dropout : float, default=0.1
+        In training, the probability with which a row's own map gives way to the shared one.
+    unknown : {"shared", "mean"}, default="shared"
+        Map of an unknown subject: the shared one, or the mean of the known ones.
+
+    References
+    ----------
+    Défossez et al., "Decoding speech perception from non-invasive brain recordings", Nature Machine
+    Intelligence 5, 2023, arXiv:2208.12266: the subject layer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = SubjectLinear(n_subjects=2, n_chans=4)
+    >>> layer(torch.ones(3, 4, 10), torch.tensor([0, 1, -1])).shape
+    torch.Size([3, 4, 10])
+    """
+
+    def __init__(self, n_subjects: int, n_chans: int, dropout: float = 0.1, unknown: str = "shared") -> None:
+        check_counts(0, n_subjects=n_subjects)
+        shape = (n_chans, n_chans)
+        super().__init__(torch.zeros(1, *shape), torch.zeros(n_subjects, *shape), dropout, unknown)
+
+    def forward(self, x: Tensor, subject: Tensor | None = None) -> Tensor:
+        """Map epochs.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, n_chans, n_times)
+            Epochs.
+        subject : Tensor of shape (batch,), optional
+            Integers 0 to n_subjects - 1 for known subjects, -1 for an unknown one. None: all unknown.
+
+        Returns
+        -------
+        Tensor of shape (batch, n_chans, n_times)
+            Epochs in the channels that the network behind sees.
+        """
+        if subject is None:
+            return x + self.of_unknown() @ x
+        table, index = self.rows(subject, len(x))
+        return torch.baddbmm(x, table.index_select(0, index), x)
+
+
+class WithSubjectLinear(nn.Module):
+    """A network behind a linear layer of each subject.
+
+    Parameters
+    ----------
+    layer : SubjectLinear
+        The layer.
+    net : Module
+        Any network; it is not told the subject.
+    """
+
+    def __init__(self, layer: SubjectLinear, net: nn.Module) -> None:
+        super().__init__()
+        self.subject, self.net = layer, net
+
+    def forward(self, x: Tensor, subject: Tensor | None = None) -> Tensor:
+        """Embed epochs (batch, n_chans, n_times) of subjects (batch,)."""
+        return self.net(self.subject(x, subject))

@@ -1,0 +1,214 @@
+"""What MVNN and EpochScaler share: a linear map of the channels for each subject and session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.inputs import Epoched, is_view
+from .._utils.params import check_option
+from .._utils.validation import check_epochs, check_finite, unchanged_on_error
+from ._groups import Groups, read_column, read_session
+from ._outputs import like_input
+
+_BLOCK_BYTES = 1 << 25
+
+
+class ChannelMap:
+    """``weights @ (epoch - offset)`` of the group of each epoch: what a lazily transformed view holds.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (n_groups, n_chans, n_chans) | (n_groups, n_chans)
+        A matrix, or a factor for each channel.
+    offsets : ndarray, shape (n_groups, n_chans) | None
+        Subtracted first.
+    codes : ndarray of int, shape (n_epochs,)
+        Group of each epoch.
+    """
+
+    def __init__(self, weights: np.ndarray, offsets: np.ndarray | None, codes: np.ndarray) -> None:
+        used, codes = np.unique(codes, return_inverse=True)
+        self.weights = weights[used].astype(np.float32)
+        self.offsets = None if offsets is None else offsets[used].astype(np.float32)
+        self.codes = codes.astype(np.min_scalar_type(max(len(used) - 1, 0)))
+
+    def __call__(self, X: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Transform the epochs at some positions."""
+        codes = self.codes[positions]
+        if self.offsets is not None:
+            X = X - self.offsets[codes][:, :, None]
+        if self.weights.ndim == 2:
+            return X * self.weights[codes][:, :, None]
+        out = np.empty_like(X)
+        for code in np.unique(codes):
+            rows = codes == code
+            out[rows] = self.weights[code] @ X[rows]
+        return out
+
+
+class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+    """A transformer that learns one map of the channels for each subject and session.
+
+    Subclasses have a parameter `unknown` and two methods: ``_learn`` gives the parameters of each group, and ``_map``
+    the weights and offsets that follow from parameters, or from the mean of several groups' parameters.
+    """
+
+    __metadata_request__fit = {"subject": True, "session": True}
+    __metadata_request__transform = {"subject": True, "session": True}
+
+    unknown: str
+    _params: np.ndarray
+    groups_: Groups
+
+    def _check_params(self) -> None:
+        check_option("unknown", self.unknown, ["error", "pooled", "transductive"])
+
+    def _learn(self, X: Any, codes: np.ndarray, n_groups: int, conditions: np.ndarray) -> np.ndarray:
+        """Return the parameters of each group, shape (n_groups, ...)."""
+        raise NotImplementedError
+
+    def _map(self, params: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return weights and offsets of parameters (n_groups, ...)."""
+        raise NotImplementedError
+
+    def _groups(self, read: Epoched, session: np.ndarray | None) -> np.ndarray:
+        """Set ``groups_``; return the code of each row."""
+        self.groups_, codes = Groups.of(read.subject, session, len(read.X))
+        return codes
+
+    def fit(self, X: Any, y: Any = None, subject: Any = None, session: Any = None) -> Any:
+        """Learn from training epochs.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
+            Training epochs in microvolts (MEG: fT).
+        y : array-like, shape (n_epochs,) | array-like, shape (n_epochs, n_dims) | None
+            Condition of each epoch: its stimulus id, or the embedding of its stimulus. None takes the stimuli that X
+            carries; without any all epochs are one condition.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
+        session : array-like of str, shape (n_epochs,) | None
+            Session of each epoch; None takes the column ``session`` of a view or of Epochs' metadata.
+
+        Returns
+        -------
+        estimator
+            The fitted transformer. After an error it is as it was before.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X, y or a parameter is not usable.
+        """
+        with unchanged_on_error(self):
+            self._check_params()
+            read = check_epochs(self, X, subject=subject, reset=True)
+            codes = self._groups(read, read_session(X, session, len(read.X)))
+            self._params = self._learn(read.X, codes, len(self.groups_.keys), _conditions(X, y, len(read.X)))
+            # Where nobody was told apart in fit, nobody is unknown.
+            self.transductive_ = self.unknown == "transductive" and bool(self.groups_.names)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, subject: Any = None, session: Any = None) -> Any:
+        """Learn from training epochs, then transform them.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
+            Training epochs.
+        y : array-like, shape (n_epochs,) | array-like, shape (n_epochs, n_dims) | None
+            As in fit.
+        subject, session : array-like of str, shape (n_epochs,) | None
+            As in fit.
+
+        Returns
+        -------
+        ndarray of float32 | Epochs | EpochsView
+            As transform.
+        """
+        return self.fit(X, y, subject=subject, session=session).transform(X, subject=subject, session=session)
+
+    def transform(self, X: Any, subject: Any = None, session: Any = None) -> Any:
+        """Transform epochs.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
+            Epochs with the channels of fit.
+        subject, session : array-like of str, shape (n_epochs,) | None
+            As in fit. What to do with those not seen in fit is said by `unknown`.
+
+        Returns
+        -------
+        ndarray of float32 | Epochs | EpochsView
+            What X was: Epochs stay Epochs with their metadata, lists of Epochs lists, a view stays a view whose epochs
+            are transformed as they are read; a braindecode data set that tells its subjects becomes a view, anything
+            else an array.
+
+        Raises
+        ------
+        NotFittedError
+            If not fitted.
+        ValueError
+            If X does not fit, or holds a subject or session not seen in fit and ``unknown="error"``.
+        """
+        check_is_fitted(self, "_params")
+        read = check_epochs(self, X, subject=subject, reset=False)
+        codes, new = self.groups_.codes(read.subject, read_session(X, session, len(read.X)), len(read.X))
+        params = self._params
+        if new.keys:
+            params = np.concatenate([params, self._params_of_unknown(read.X, codes, new)])
+        weights, offsets = self._map(params)
+        carried = subject is None and read.subject is not None
+        return like_input(X, read, ChannelMap(weights, offsets, codes), carried=carried)
+
+    def _params_of_unknown(self, X: Any, codes: np.ndarray, new: Groups) -> np.ndarray:
+        n_known, n_new = len(self.groups_.keys), len(new.keys)
+        check_option("unknown", self.unknown, ["error", "pooled", "transductive"])
+        if self.unknown == "error":
+            raise ValueError(
+                f"X holds {new.describe(new.keys[0])}, not seen in fit ({n_new} such, {int((codes >= n_known).sum())}"
+                f' of {len(codes)} epochs). Pass unknown="pooled" to use the mean of those seen in fit, or'
+                ' unknown="transductive" to learn from these epochs themselves.'
+            )
+        if self.unknown == "pooled":
+            return np.stack([self._params[self.groups_.relatives(key)].mean(axis=0) for key in new.keys])
+        rows = np.flatnonzero(codes >= n_known)
+        # No stimuli here: what was shown is what is to be found out.
+        return self._learn(X[rows], codes[rows] - n_known, n_new, np.zeros(len(rows), dtype=np.intp))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _conditions(X: Any, y: Any, n_rows: int) -> np.ndarray:
+    """Return a code for the condition of each row."""
+    if y is None:
+        y = read_column(X, "stimulus")
+    if y is None:
+        return np.zeros(n_rows, dtype=np.intp)
+    y = np.asarray(y)
+    check_consistent_length(np.empty(n_rows), y)
+    if y.ndim > 1:
+        return np.unique(y, axis=0, return_inverse=True)[1].reshape(-1)
+    return np.unique(y.astype(str) if y.dtype == object else y, return_inverse=True)[1]
+
+
+def blocks(X: Any, rows: np.ndarray):
+    """Read some rows a few at a time: pairs of their positions in `rows` and their data."""
+    step = max(1, _BLOCK_BYTES // (4 * X.shape[1] * X.shape[2]))
+    for start in range(0, len(rows), step):
+        places = np.arange(start, min(start + step, len(rows)))
+        block = X.read(rows[places]) if is_view(X) else X[rows[places]]
+        if is_view(X):
+            check_finite(block)
+        yield places, block

@@ -1,0 +1,120 @@
+"""PickChannels: a choice of channels as a step of a Pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from .._utils.inputs import as_mne_list, is_view
+from .._utils.validation import check_epochs
+from ..epochs.regions import find_channels
+
+
+class PickChannels(TransformerMixin, BaseEstimator):
+    """Keep some channels, by name, region or position.
+
+    Epochs stay Epochs and a view stays a view, so that subjects and names reach the next step.
+
+    Parameters
+    ----------
+    channels : str | sequence of str | sequence of int
+        Channels to keep, in the order wanted: names of channels or of regions (see :func:`skeegclip.epochs.regions`),
+        or positions. Names need an X that knows them (a view with `info`, or Epochs).
+
+    Attributes
+    ----------
+    picks_ : ndarray of int, shape (n_kept,)
+        Positions of the channels kept.
+    n_chans_, n_times_in_, n_features_in_ : int
+        Shape of an epoch, and ``n_chans_`` again under the name that scikit-learn reads.
+    ch_names_ : tuple of str | None
+        Names of all channels, where X had some.
+
+    See Also
+    --------
+    skeegclip.EpochsView.pick : The same for a view.
+
+    Examples
+    --------
+    >>> import mne, numpy as np
+    >>> from skeegclip import EpochsView
+    >>> from skeegclip.preprocessing import PickChannels
+    >>> info = mne.create_info(["Fz", "Pz", "Oz"], 100.0, "eeg")
+    >>> view = EpochsView.from_arrays(np.zeros((4, 3, 10)), info=info)
+    >>> PickChannels(["Oz", "Pz"]).fit_transform(view).ch_names
+    ('Oz', 'Pz')
+    >>> PickChannels("frontal").fit_transform(view).ch_names
+    ('Fz',)
+    """
+
+    def __init__(self, channels):
+        self.channels = channels
+
+    def fit(self, X: Any, y: Any = None) -> PickChannels:
+        """Find the channels.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView
+            Epochs.
+        y : object
+            Not used.
+
+        Returns
+        -------
+        PickChannels
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If no channel is asked for, or a position lies outside.
+        KeyError
+            If a name is no channel and no region, or X does not know its channels.
+        """
+        read = check_epochs(self, X, reset=True)
+        wanted: list[Any] = [self.channels] if isinstance(self.channels, str) else list(self.channels)
+        if not wanted:
+            raise ValueError(
+                "channels must name at least one channel, got none. Leave the step out to keep all."
+            )
+        if any(isinstance(channel, str) for channel in wanted):
+            wanted = find_channels(wanted, read.ch_names, getattr((as_mne_list(X) or [X])[0], "info", None))
+        picks = np.array(list(dict.fromkeys(wanted)), dtype=np.intp)
+        outside = picks[(picks < 0) | (picks >= self.n_chans_)]
+        if len(outside):
+            raise ValueError(f"channels: position {outside[0]} does not lie in 0 .. {self.n_chans_ - 1}.")
+        self.picks_ = picks
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Keep the channels.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView
+            Epochs with the channels of fit.
+
+        Returns
+        -------
+        ndarray, shape (n_epochs, n_kept, n_times) | Epochs | EpochsView
+            Of the type of X; lists of Epochs become arrays in microvolts (MEG: fT).
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self, "picks_")
+        read = check_epochs(self, X, reset=False)
+        if is_view(X):
+            return X.pick(self.picks_.tolist())
+        if hasattr(X, "get_data") and hasattr(X, "pick"):
+            names = [self.ch_names_[pick] for pick in self.picks_]
+            return X.copy().pick(names, verbose=False).reorder_channels(names)
+        return np.asarray(read.X)[:, self.picks_]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags

@@ -1,0 +1,5 @@
+"""Decoders ready to run: plain pipelines, whose repr says what they are."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import mne
+import numpy as np
+import pytest
+
+from skeegclip import EpochsView
+from skeegclip.datasets._montages import THINGS_EEG_CHANNELS, eeg_info, meg_info
+from skeegclip.epochs import regions
+
+
+def sizes(found):
+    return {region: len(names) for region, names in found.items()}
+
+
+def flat(found):
+    return {name: region for region, names in found.items() for name in names}
+
+
+def agreement(a, b):
+    a, b = flat(a), flat(b)
+    return np.mean([a[name] == b[name] for name in a])
+
+
+def test_the_five_of_the_paper_for_its_montage():
+    found = regions(THINGS_EEG_CHANNELS)
+    assert sizes(found) == {"frontal": 15, "central": 10, "temporal": 14, "parietal": 16, "occipital": 8}
+    assert set(flat(found)) == set(THINGS_EEG_CHANNELS)
+    assert found["occipital"] == ["PO7", "PO3", "POz", "PO4", "PO8", "O1", "Oz", "O2"]
+    assert found["temporal"][:4] == ["FT9", "FT7", "FC5", "FC6"]
+    assert regions(eeg_info(100.0)) == found
+
+
+def test_by_the_letters_of_10_10_names():
+    found = regions(THINGS_EEG_CHANNELS, "10-10")
+    assert sizes(found) == {"frontal": 15, "central": 21, "temporal": 10, "parietal": 9, "occipital": 8}
+
+
+def test_another_cap_goes_by_its_names():
+    cap = mne.channels.make_standard_montage("biosemi64").ch_names  # has Fz, which THINGS-EEG2 has not
+    assert regions(cap) == regions(cap, "10-10")
+    assert flat(regions(["fp1", "FZ", "Oz"])) == {"fp1": "frontal", "FZ": "frontal", "Oz": "occipital"}
+
+
+def test_names_of_10_05_go_with_the_row_before_them():
+    found = flat(regions(["FFC1h", "FCC3h", "TPP7h", "CPP2h", "PPO1h", "POO9h", "OI1h", "AFp1"]))
+    assert list(found.values()).count("occipital") == 2
+    assert (found["FFC1h"], found["TPP7h"], found["PPO1h"], found["CPP2h"]) == (
+        "frontal",
+        "temporal",
+        "parietal",
+        "central",
+    )
+
+
+@pytest.mark.parametrize("montage", ["biosemi64", "easycap-M1", "colin27_1020"])
+def test_positions_tell_what_names_tell(montage):
+    cap = mne.channels.make_standard_montage(montage)
+    ears = {"A1", "A2", "M1", "M2"}
+    info = mne.create_info([name for name in cap.ch_names if name not in ears], 100.0, "eeg").set_montage(cap)
+    assert agreement(regions(info, "10-10"), regions(info, "position")) >= 0.95
+
+
+def test_caps_with_names_of_their_own_go_by_position():
+    for montage in ("biosemi128", "GSN-HydroCel-128"):
+        cap = mne.channels.make_standard_montage(montage)
+        info = mne.create_info(cap.ch_names, 100.0, "eeg").set_montage(cap)
+        found = regions(info)
+        assert found == regions(info, "position")  # BioSemi's C1 is no site of the 10-10 system
+        place = cap.get_positions()["ch_pos"]
+        back = [place[name][1] for name in found["occipital"]]
+        front = [place[name][1] for name in found["frontal"]]
+        assert max(back) < min(front)
+        for both_sides in (found["occipital"], found["temporal"]):
+            assert abs(np.mean([place[name][0] for name in both_sides])) < 0.01  # m
+
+
+def test_ears_go_by_position_where_there_is_one():
+    info = mne.create_info(["Cz", "Oz", "Fz", "M1"], 100.0, "eeg").set_montage("colin27_1005")
+    assert flat(regions(info))["M1"] == "temporal"
+    with pytest.raises(ValueError, match=r"1 of 4 cannot be assigned .*'auto' \('M1'\)"):
+        regions(["Cz", "Oz", "Fz", "M1"])
+
+
+def test_ctf_sensors_carry_their_region_in_their_names():
+    info = meg_info(200.0, np.zeros(3))
+    found = regions(info)
+    assert found == regions(info.ch_names)
+    assert sum(sizes(found).values()) == 271
+    assert all(name[2] == "O" for name in found["occipital"])
+    assert min(sizes(found).values()) > 30
+
+
+def test_meg_by_position():
+    small = mne.channels.read_meg_canonical_info("ctf151")  # other places than the 275 that are compared with
+    assert agreement(regions(small, "ctf"), regions(small, "position")) > 0.9
+    neuromag = mne.channels.read_meg_canonical_info("neuromag")
+    found = flat(regions(neuromag))
+    assert len(found) == 306
+    for lobe in ("temporal", "occipital", "frontal"):
+        lobe_names = mne.read_vectorview_selection([f"Left-{lobe}", f"Right-{lobe}"])
+        assert np.mean([found[name] == lobe for name in lobe_names]) > 0.6
+    # mne's parietal selection holds the central sensors too.
+    parietal = mne.read_vectorview_selection(["Left-parietal", "Right-parietal"])
+    assert {found[name] for name in parietal} == {"central", "parietal"}
+
+
+def test_a_turned_head_moves_the_regions():
+    info = mne.channels.read_meg_canonical_info("ctf151")
+    turn = np.diag([-1.0, -1.0, 1.0, 1.0])  # the person looks the other way
+    with info._unlock():
+        info["dev_head_t"] = mne.transforms.Transform("meg", "head", turn)
+    found = regions(info, "position")
+    assert all(name[2] != "O" for name in found["occipital"])
+
+
+def test_eeg_and_meg_together():
+    eeg = mne.create_info(["Oz", "Fz"], 100.0, "eeg")
+    info = mne.channels.read_meg_canonical_info("ctf151")
+    both = info.copy()
+    with both._unlock():
+        both["chs"] = [*info["chs"], *eeg["chs"]]
+        both._update_redundant()
+    found = regions(both)
+    assert found["occipital"][-1] == "Oz"
+    assert sum(sizes(found).values()) == 153
+
+
+@pytest.mark.parametrize(
+    ("channels", "scheme", "error", "match"),
+    [
+        (["Oz"], "lobes", ValueError, "scheme must be one of"),
+        (["Oz"], "position", ValueError, "needs positions, got names only"),
+        (
+            ["Oz", "Fz"],
+            "things",
+            ValueError,
+            r"1 of 2 cannot be assigned to a region with scheme='things' \('Fz'\)",
+        ),
+        (["E1", "E2", "E3", "E4"], "auto", ValueError, r"4 of 4 .*\('E1', 'E2', 'E3', ...\)"),
+        (mne.create_info(["E1"], 100.0, "eeg"), "auto", ValueError, "set_montage"),
+        (mne.create_info(["Oz", "deep"], 100.0, ["eeg", "seeg"]), "auto", ValueError, "'deep'"),
+        ("Oz", "auto", TypeError, "must be a sequence of channel names or an mne.Info"),
+        ([1, 2], "auto", TypeError, "must be a sequence"),
+    ],
+)
+def test_what_cannot_be_assigned_is_named(channels, scheme, error, match):
+    with pytest.raises(error, match=match):
+        regions(channels, scheme)
+
+
+# -- EpochsView.pick --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def view():
+    return EpochsView.from_arrays(np.arange(63.0)[None, :, None], info=eeg_info(100.0))
+
+
+def test_pick_takes_regions_channels_and_both(view):
+    assert view.pick("occipital").ch_names == ("PO7", "PO3", "POz", "PO4", "PO8", "O1", "Oz", "O2")
+    assert view.pick("Oz").ch_names == ("Oz",)
+    assert view.pick(["Cz", "occipital", "Oz", 0]).ch_names == ("Cz", *view.pick("occipital").ch_names, "Fp1")
+    np.testing.assert_array_equal(
+        np.asarray(view.pick("parietal"))[0, :, 0], [*range(37, 44), *range(46, 55)]
+    )
+
+
+def test_the_17_channels_of_later_work(view):
+    names = view.pick("occipito-parietal").ch_names
+    assert len(names) == 17
+    assert set(names) == {n for n in THINGS_EEG_CHANNELS if n.startswith(("P", "O"))}
+    with pytest.raises(KeyError, match="of 'occipito-parietal', P7, P5, .* are not among"):
+        view.pick("occipital").pick("occipito-parietal")
+
+
+def test_regions_of_a_picked_view_are_those_of_its_montage(view):
+    part = view.pick(["CP1", "Oz", "Cz"])
+    assert part.pick("parietal").ch_names == ("CP1",)
+    assert part.pick(["central", "occipital"]).ch_names == ("Cz", "Oz")
+    with pytest.raises(KeyError, match="no channel of this view lies in region 'frontal'"):
+        part.pick("frontal")
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("ocipital", "Did you mean 'occipital'"),
+        ("POZ", "Did you mean 'POz'"),
+        ("xyz", r"'xyz' is not among this view's channels \(Fp1, Fp2, .*63 in all\), nor a region \(frontal"),
+    ],
+)
+def test_unknown_names_are_told_of(view, name, match):
+    with pytest.raises(KeyError, match=match):
+        view.pick(name)
+
+
+def test_without_names_only_positions_can_be_picked():
+    view = EpochsView.from_arrays(np.zeros((1, 3, 2)))
+    assert view.pick([2, 0]).shape == (1, 2, 2)
+    with pytest.raises(KeyError, match="this view has no channel names"):
+        view.pick("occipital")

@@ -1,0 +1,111 @@
+"""Every network of the list in an EEGEncoder: fit, copies, folds in workers, other lengths, people."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GroupKFold, cross_validate
+
+from skeegclip import EEGEncoder, EmbeddingTable
+from skeegclip.nets import list_nets
+
+# Each in a size that takes seconds.
+SMALL = {
+    "atm-s": {"d_ff": 16, "n_filters": 4},
+    "atm-e": {"d_ff": 16},
+    "nice": {"n_filters": 4},
+    "mlp": {"n_hidden_times": 16, "n_hidden_chans": 4, "n_hidden_blocks": 0},
+    "eegnet": {"D": 2, "F2": 16},
+    "eegconformer": {"n_filters_time": 8},
+    "brain-module": {"hidden_dim": 8, "depth": 2},
+    "TSception": {"sfreq": 100.0},
+}
+NETS = [
+    "atm-s",
+    "atm-e",
+    "nice",
+    "eegnet",
+    "eegconformer",
+    "eegitnet",
+    "shallow",
+    "atcnet",
+    "mlp",
+    "brain-module",
+    "eegproject",
+]
+BRAINDECODE = ["Deep4Net", "EEGNeX", "TIDNet", "CTNet", "TSception"]
+
+pytestmark = pytest.mark.filterwarnings("ignore:n_times .* is smaller than the minimum")
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    table = EmbeddingTable([f"s{i:02d}" for i in range(12)], rng.standard_normal((12, 6)))
+    y = np.repeat(table.ids, 2)
+    return rng.standard_normal((24, 3, 160)).astype("float32"), y, np.tile(["sub-01", "sub-10"], 12), table
+
+
+def make(net, table, **params):
+    encoder = EEGEncoder(
+        net, net_params=SMALL.get(net), targets=table, max_epochs=1, batch_size=12, validation=0
+    )
+    return encoder.set_params(random_state=0, device="cpu", **params)
+
+
+def test_the_list_is_complete():
+    assert list_nets(3, 160, 6)["name"].tolist() == NETS
+
+
+@pytest.mark.parametrize("net", NETS + BRAINDECODE)
+def test_fit_copies_and_another_length(net, data, tmp_path):
+    X, y, subject, table = data
+    encoder = make(net, table).fit(X, y, subject=subject)
+    z = encoder.transform(X, subject=subject)
+    assert (z.shape, z.dtype) == ((24, 6), np.float32)
+    assert np.isfinite(z).all()
+    assert z.std(axis=0).max() > 0
+    encoder.save(tmp_path)
+    for again in (pickle.loads(pickle.dumps(encoder)), copy.deepcopy(encoder), EEGEncoder.load(tmp_path)):
+        np.testing.assert_array_equal(again.transform(X, subject=subject), z)
+    np.testing.assert_array_equal(
+        make(net, table).fit(X, y, subject=subject).transform(X, subject=subject), z
+    )
+    shorter = encoder.fit(X[:, :, :130], y, subject=subject).transform(X[:, :, :130], subject=subject)
+    assert shorter.shape == (24, 6)
+
+
+@pytest.mark.parametrize("net", [*NETS, "Deep4Net"])
+def test_behind_a_linear_layer_of_each_subject(net, data):
+    X, y, subject, table = data
+    encoder = make(net, table, subject_layer="linear").fit(X, y, subject=subject)
+    again = pickle.loads(pickle.dumps(encoder))
+    own, other = (again.transform(X, subject=s) for s in ("sub-01", "sub-10"))
+    assert not np.array_equal(own, other)
+    mixed = again.transform(X, subject=subject)
+    expected = np.where((subject == "sub-01")[:, None], own, other)
+    np.testing.assert_allclose(mixed, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("net", [*NETS, "Deep4Net"])
+def test_folds_in_workers(net, data):
+    X, y, subject, table = data
+    result = cross_validate(
+        make(net, table),
+        X,
+        y,
+        groups=y,
+        cv=GroupKFold(2),
+        params={"subject": subject},
+        n_jobs=2,
+        return_estimator=True,
+        error_score="raise",
+    )
+    for encoder, (train, _) in zip(result["estimator"], GroupKFold(2).split(X, y, y), strict=True):
+        here = make(net, table).fit(X[train], y[train], subject=subject[train])
+        # Workers have one thread each, and their sums another order.
+        np.testing.assert_allclose(encoder.transform(X), here.transform(X), rtol=0.05, atol=0.05)
