@@ -37,7 +37,8 @@ MAY_IMPORT = {
     "_training": {"_version", "_utils", "epochs", "nets", "losses", "embeddings", "metrics"},
 }
 MAY_IMPORT["_sharing"] = {"_training"} | MAY_IMPORT["_training"]
-MAY_IMPORT["encoder"] = {"_sharing"} | MAY_IMPORT["_sharing"]
+MAY_IMPORT["_fitted_encoder"] = {"_sharing"} | MAY_IMPORT["_sharing"]
+MAY_IMPORT["encoder"] = {"_fitted_encoder"} | MAY_IMPORT["_fitted_encoder"]
 MAY_IMPORT["_reference"] = {"encoder", "datasets"} | MAY_IMPORT["encoder"]
 MAY_IMPORT["_composite"] = {"encoder"} | MAY_IMPORT["encoder"]
 MAY_IMPORT["zero_shot"] = MAY_IMPORT["retrieval"] = {"_composite"} | MAY_IMPORT["_composite"]

@@ -1,10 +1,38 @@
 """scikit-learn's own estimator checks: all of them, none expected to fail."""
 
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skeegclip import EEGEncoder, ImageRetriever, ZeroShotClassifier
+from skeegclip import EEGEncoder, EEGImageReconstructor, ImageRetriever, ZeroShotClassifier
+from skeegclip.generation import LinearGenerator
+
+
+class AnyPicture(Mapping):
+    """A picture for every label that the checks think of."""
+
+    def __getitem__(self, key):
+        return np.random.default_rng(zlib.crc32(key.encode())).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+
+    def __contains__(self, key):
+        return True
+
+    def __iter__(self):
+        return iter(())
+
+    def __len__(self):
+        return 1
+
+    def __repr__(self):
+        return "AnyPicture()"
+
+
+# The checks know too few labels for folds over stimuli.
+PAINT = {"images": AnyPicture(), "cross_fit": None, "progress": False}
 
 # On the checks' small matrices a network needs steps rather than size. Temperature 1: the checks compare the
 # probabilities of a row alone and in a batch to 1e-7, and dividing by 0.07 would magnify float32's rounding.
@@ -18,6 +46,9 @@ ESTIMATORS = [
     ImageRetriever(QUICK.__sklearn_clone__().set_params(max_epochs=5)),
     ImageRetriever(Ridge()),
     ImageRetriever("passthrough"),
+    EEGImageReconstructor(Ridge(), generator=LinearGenerator(size=4), **PAINT),
+    EEGImageReconstructor(Ridge(), generator="nearest", **PAINT),
+    EEGImageReconstructor("passthrough", generator="nearest", **PAINT),
 ]
 
 pytestmark = pytest.mark.filterwarnings(

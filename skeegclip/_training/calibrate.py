@@ -167,8 +167,9 @@ class _OwnRow:
             self.optimizer.step()
 
     def held_out_loss(self) -> float:
+        rows = self.held_out.rows
         with torch.no_grad():
-            return float(self._loss(self.held_out.batch(self.held_out.rows)))
+            return float(self._loss(self.held_out.batch(rows, self.held_out.read(rows))))
 
     def keep(self) -> None:
         """Write the row into the network."""

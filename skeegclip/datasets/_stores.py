@@ -41,6 +41,8 @@ def add_epochs(
 ) -> None:
     """Write a recording into a store, whole or not at all; make the store if there is none.
 
+    A subject (and session) that is there already, because another process was quicker, is not written again.
+
     Parameters
     ----------
     path : Path
@@ -66,6 +68,9 @@ def add_epochs(
     blocks = _shown(blocks, len(rows), name, progress)
     if view is None:
         EpochsStore.create(path, blocks, rows, info=info, tmin=tmin, dtype=dtype)
+        return
+    keys = [column for column in ("subject", "session") if column in rows]
+    if len(view.rows[keys].drop_duplicates().merge(rows[keys].drop_duplicates())):
         return
     here = (tuple(info["ch_names"]), float(info["sfreq"]), n_times)
     there = (view.ch_names, view.sfreq, view.shape[2])

@@ -59,8 +59,8 @@ def load_things_eeg2(
     -------
     Bunch
         ``X`` : EpochsView, shape (n_epochs, n_chans, n_times)
-            Single trials, none of them read yet, ordered by subject, split, picture and repetition. They are whitened,
-            and so have no unit.
+            Single trials, none of them read yet: subject by subject, training trials first, ordered by picture and
+            repetition. They are whitened, and so have no unit.
         ``y``, ``concept``, ``split``, ``subject`` : ndarray of str, shape (n_epochs,)
             Stimulus id (file name without suffix: "aardvark_01b"), concept ("aardvark"), "train" or "test", "sub-01".
         ``repetition`` : ndarray of int, shape (n_epochs,)
@@ -129,7 +129,7 @@ def load_things_eeg2(
         convert_subjects(path, place, new, manifest, dtype=dtype, progress=progress)
         view = stored_view(path)
     assert view is not None
-    if stored - set(wanted):
+    if stored_subjects(view) - set(wanted):
         view = view.select(subject=wanted)
     rows = view.rows
     manifest = check_manifest(path, rows, manifest)

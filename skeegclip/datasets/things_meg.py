@@ -129,7 +129,7 @@ def load_things_meg(
             _convert_epochs(path, files[name], name, images, window, dtype=dtype, progress=progress)
         view = stored_view(path)
     assert view is not None
-    if stored - set(wanted):
+    if stored_subjects(view) - set(wanted):
         view = view.select(subject=wanted)
     rows = view.rows
     return as_bunch(view, rows, _manifest(rows, root, images))

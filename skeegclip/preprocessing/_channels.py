@@ -78,8 +78,8 @@ class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, 
 
     def _groups(self, read: Epoched, session: np.ndarray | None) -> np.ndarray:
         """Set ``groups_``; return the code of each row."""
-        self.groups_, codes = Groups.of(read.subject, session)
-        return codes if self.groups_.names else np.zeros(len(read.X), dtype=np.intp)
+        self.groups_, codes = Groups.of(read.subject, session, len(read.X))
+        return codes
 
     def fit(self, X: Any, y: Any = None, subject: Any = None, session: Any = None) -> Any:
         """Learn from training epochs.
@@ -111,7 +111,8 @@ class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, 
             read = check_epochs(self, X, subject=subject, reset=True)
             codes = self._groups(read, read_session(X, session, len(read.X)))
             self._params = self._learn(read.X, codes, len(self.groups_.keys), _conditions(X, y, len(read.X)))
-            self.transductive_ = self.unknown == "transductive"
+            # Where nobody was told apart in fit, nobody is unknown.
+            self.transductive_ = self.unknown == "transductive" and bool(self.groups_.names)
         return self
 
     def fit_transform(self, X: Any, y: Any = None, subject: Any = None, session: Any = None) -> Any:

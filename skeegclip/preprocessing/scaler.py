@@ -73,8 +73,8 @@ class EpochScaler(ChannelTransformer):
     def _groups(self, read: Epoched, session: np.ndarray | None) -> np.ndarray:
         if self.per_subject:
             return super()._groups(read, session)
-        self.groups_ = Groups((), ((),))
-        return np.zeros(len(read.X), dtype=np.intp)
+        self.groups_, codes = Groups.of(None, None, len(read.X))
+        return codes
 
     @property
     def center_(self) -> np.ndarray:  # numpydoc ignore=GL08

@@ -52,6 +52,7 @@ def test_unknown_subjects():
         EpochScaler(per_subject=True).fit(X, subject=SUBJECT).transform(X, subject="eve")
     transductive = EpochScaler(per_subject=True, unknown="transductive").fit(X, subject=SUBJECT)
     assert transductive.transductive_
+    assert not EpochScaler(unknown="transductive").fit(X, subject=SUBJECT).transductive_
     np.testing.assert_array_equal(transductive.transform(X, subject="eve"), EpochScaler().fit_transform(X))
 
 
