@@ -1,10 +1,18 @@
-"""scikit-learn's own estimator checks: all of them, none expected to fail."""
+"""scikit-learn's own estimator checks: all of them, and why the few fail that do."""
 
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skeegclip import EEGEncoder, ImageRetriever, ZeroShotClassifier
+from skeegclip import (
+    AveragedTraining,
+    EEGEncoder,
+    EnsembleEncoder,
+    ImageRetriever,
+    SubjectWhitening,
+    ZeroShotClassifier,
+)
+from skeegclip.preprocessing import PickChannels
 
 # On the checks' small matrices a network needs steps rather than size. Temperature 1: the checks compare the
 # probabilities of a row alone and in a batch to 1e-7, and dividing by 0.07 would magnify float32's rounding.
@@ -18,6 +26,10 @@ ESTIMATORS = [
     ImageRetriever(QUICK.__sklearn_clone__().set_params(max_epochs=5)),
     ImageRetriever(Ridge()),
     ImageRetriever("passthrough"),
+    AveragedTraining(Ridge()),
+    EnsembleEncoder([("strong", Ridge(10.0)), ("weak", Ridge())]),
+    SubjectWhitening(Ridge()),
+    PickChannels([0]),
 ]
 
 pytestmark = pytest.mark.filterwarnings(
@@ -28,7 +40,23 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@parametrize_with_checks(ESTIMATORS)
+TWO_DIMENSIONAL = "predict gives embeddings, where the check expects one number a row"
+EXPECTED_TO_FAIL = {
+    EnsembleEncoder: dict.fromkeys(
+        ["check_estimator_sparse_array", "check_estimator_sparse_matrix"], TWO_DIMENSIONAL
+    ),
+    SubjectWhitening: {
+        **dict.fromkeys(["check_estimator_sparse_array", "check_estimator_sparse_matrix"], TWO_DIMENSIONAL),
+        "check_methods_subset_invariance": "transductive: the result for a row depends on the others, by design",
+    },
+}
+
+
+def expected_to_fail(estimator):
+    return EXPECTED_TO_FAIL.get(type(estimator), {})
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_to_fail)
 def test_estimator_checks(estimator, check):
     check(estimator)
 
