@@ -24,7 +24,7 @@ def as_data(X: Any, info: mne.Info | None, sfreq: float | None, tmin: float) -> 
         if info is not None or sfreq is not None:
             raise ValueError("info and sfreq are for arrays: this X carries its own. Leave them out.")
         view = X if is_view(X) else _view_of(X, parts)
-        return view, view.times if view.sfreq else None, view.info
+        return view, view.times.round(9) if view.sfreq else None, view.info
     X = np.asarray(read_epochs(X).X)
     if X.ndim != 3 or X.dtype.kind not in "fiu":
         raise ValueError(
@@ -36,7 +36,7 @@ def as_data(X: Any, info: mne.Info | None, sfreq: float | None, tmin: float) -> 
         )
     check_number("sfreq", sfreq, low=0, open_low=True, none=True)
     sfreq = info["sfreq"] if sfreq is None and info is not None else sfreq
-    return X, None if sfreq is None else tmin + np.arange(X.shape[2]) / sfreq, info
+    return X, None if sfreq is None else (tmin + np.arange(X.shape[2]) / sfreq).round(9), info
 
 
 def _view_of(X: Any, parts: list) -> EpochsView:
@@ -88,5 +88,5 @@ def hide(X: Any, hidden: np.ndarray, mean: np.ndarray) -> Any:
     return X.map(fill) if is_view(X) else fill(X)
 
 
-def _fill(X: np.ndarray, hidden: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def _fill(X: np.ndarray, rows: Any = None, *, hidden: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return np.where(hidden, mean.astype(X.dtype if X.dtype.kind == "f" else float), X)

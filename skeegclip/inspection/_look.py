@@ -132,7 +132,7 @@ def only_true(looks: Arrays) -> Arrays:
     return {**looks, "hits": hits, "target": np.zeros_like(looks["target"])}
 
 
-def test_queries(task: Task, test: np.ndarray) -> Queries:
+def queries_of(task: Task, test: np.ndarray) -> Queries:
     """Test epochs, averaged over repetitions where asked for."""
     return _queries(task, test)
 

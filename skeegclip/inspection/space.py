@@ -13,7 +13,7 @@ from .._utils.params import check_option
 from ..epochs.regions import regions as find_regions
 from ..metrics.bootstrap import bootstrap_columns
 from ._cuts import hide, mean_epoch, pick
-from ._look import Arrays, Problem, fit, look, make_problem, only_true, run, stack, test_queries, who
+from ._look import Arrays, Problem, fit, look, make_problem, only_true, queries_of, run, stack, who
 from ._statistics import N_RESAMPLES, chance, groups_of, join, with_intervals
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ def channel_importance(
     found = table.reset_index(drop=True)[["accuracy"]].copy()
     found.insert(0, "channel", range(n) if problem.info is None else list(problem.info["ch_names"]))
     for new, old in (("loss", "difference"), ("similarity_loss", "similarity_difference")):
-        found[new] = -table[old].to_numpy()
+        found[new] = 0.0 - table[old].to_numpy()
         found[f"{new}_low"], found[f"{new}_high"] = (
             -table[f"{old}_{end}"].to_numpy() for end in ("high", "low")
         )
@@ -334,7 +334,7 @@ def _joined(parts: list[Arrays]) -> Arrays:
 
 def _refitted_channels(problem: Problem, train: np.ndarray, test: np.ndarray, kept: list[int]) -> Arrays:
     task = replace(problem.task, X=pick(problem.task.X, kept))
-    queries = test_queries(task, test)
+    queries = queries_of(task, test)
     seen = look(fit(problem, task, train), task, queries, problem.k)
     return {**only_true(seen), **who(queries)}
 
@@ -343,7 +343,7 @@ def _hidden_channels(
     problem: Problem, train: np.ndarray, test: np.ndarray, variants: list[list[int]]
 ) -> Arrays:
     task = problem.task
-    decoder, queries = fit(problem, task, train), test_queries(task, test)
+    decoder, queries = fit(problem, task, train), queries_of(task, test)
     mean = mean_epoch(task.X, train)
     found = []
     for kept in variants:

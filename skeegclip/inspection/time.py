@@ -10,7 +10,7 @@ import numpy as np
 
 from .._utils.params import check_option
 from ._cuts import crop, hide, mean_epoch, windows
-from ._look import Arrays, Problem, fit, look, make_problem, only_true, run, stack, test_queries, who
+from ._look import Arrays, Problem, fit, look, make_problem, only_true, queries_of, run, stack, who
 from ._statistics import chance, join, p_values, with_intervals
 from .results import Generalization, TimeCourse
 
@@ -318,7 +318,7 @@ def _refitted(problem: Problem, train: np.ndarray, test: np.ndarray, spans: np.n
     found = []
     for first, stop in spans:
         task = replace(problem.task, X=crop(problem.task.X, first, stop))
-        queries = test_queries(task, test)
+        queries = queries_of(task, test)
         found.append(look(fit(problem, task, train), task, queries, problem.k))
     return {**stack(found), **who(queries)}
 
@@ -327,7 +327,7 @@ def _masked(problem: Problem, train: np.ndarray, test: np.ndarray, spans: np.nda
     task = problem.task
     decoder, queries, mean = (
         fit(problem, task, train),
-        test_queries(task, test),
+        queries_of(task, test),
         mean_epoch(task.X, train),
     )
     found = []
@@ -343,7 +343,7 @@ def _generalized(
 ) -> Arrays:
     task = problem.task
     decoder = fit(problem, replace(task, X=crop(task.X, *spans[trained])), train)
-    queries = test_queries(task, test)
+    queries = queries_of(task, test)
     found = [
         look(decoder, task, replace(queries, X=crop(queries.X, first, stop)), problem.k)
         for first, stop in spans
