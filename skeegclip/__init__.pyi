@@ -2,6 +2,7 @@ from . import datasets as datasets
 from . import embeddings as embeddings
 from . import epochs as epochs
 from . import generation as generation
+from . import inspection as inspection
 from . import losses as losses
 from . import metrics as metrics
 from . import model_selection as model_selection
@@ -46,6 +47,7 @@ __all__ = [
     "epochs",
     "evaluate",
     "generation",
+    "inspection",
     "load_reference_checkpoint",
     "losses",
     "metrics",

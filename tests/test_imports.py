@@ -51,10 +51,11 @@ MAY_IMPORT["whitening"] = {"_composite"} | MAY_IMPORT["_composite"]
 MAY_IMPORT["model_selection"] = {"ensemble", "averaging", "whitening", "zero_shot"} | (
     MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"] | MAY_IMPORT["whitening"]
 )
+MAY_IMPORT["inspection"] = {"model_selection"} | MAY_IMPORT["model_selection"]
 MAY_IMPORT["recipes"] = (
     {"preprocessing", "ensemble", "averaging"} | MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"]
 )
-MAY_IMPORT["plotting"] = {"zero_shot", "retrieval"} | MAY_IMPORT["zero_shot"]
+MAY_IMPORT["plotting"] = {"inspection"} | MAY_IMPORT["inspection"]
 MAY_IMPORT["demo"] = {"plotting", "datasets", "preprocessing"} | MAY_IMPORT["plotting"]
 MAY_IMPORT["_evaluate_command"] = {"recipes", "model_selection", "datasets"} | (
     MAY_IMPORT["recipes"] | MAY_IMPORT["model_selection"]
