@@ -60,7 +60,10 @@ MAY_IMPORT["demo"] = {"plotting", "datasets", "preprocessing"} | MAY_IMPORT["plo
 MAY_IMPORT["_evaluate_command"] = {"recipes", "model_selection", "datasets"} | (
     MAY_IMPORT["recipes"] | MAY_IMPORT["model_selection"]
 )
-MAY_IMPORT["cli"] = {"demo", "_evaluate_command"} | MAY_IMPORT["demo"] | MAY_IMPORT["_evaluate_command"]
+MAY_IMPORT["_reconstruct_command"] = {"generation"} | MAY_IMPORT["generation"]
+MAY_IMPORT["cli"] = {"demo", "_evaluate_command", "_reconstruct_command"} | (
+    MAY_IMPORT["demo"] | MAY_IMPORT["_evaluate_command"] | MAY_IMPORT["_reconstruct_command"]
+)
 MAY_IMPORT["__init__"] = {"_version"}
 MAY_IMPORT["__main__"] = {"cli"}
 
