@@ -2,6 +2,7 @@ from ._painting import GenerationError as GenerationError
 from .generators.linear import LinearGenerator as LinearGenerator
 from .generators.nearest import NearestImageGenerator as NearestImageGenerator
 from .generators.sdxl import SDXLGenerator as SDXLGenerator
+from .low_level import LowLevelDecoder as LowLevelDecoder
 from .prior import DiffusionPrior as DiffusionPrior
 from .reconstructor import EEGImageReconstructor as EEGImageReconstructor
 
@@ -10,6 +11,7 @@ __all__ = [
     "EEGImageReconstructor",
     "GenerationError",
     "LinearGenerator",
+    "LowLevelDecoder",
     "NearestImageGenerator",
     "SDXLGenerator",
 ]
