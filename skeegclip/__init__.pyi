@@ -21,6 +21,7 @@ from .epochs import EpochsStore as EpochsStore
 from .epochs import EpochsView as EpochsView
 from .generation import DiffusionPrior as DiffusionPrior
 from .generation import EEGImageReconstructor as EEGImageReconstructor
+from .generation import LowLevelDecoder as LowLevelDecoder
 from .model_selection import evaluate as evaluate
 from .retrieval import ImageRetriever as ImageRetriever
 from .whitening import SubjectWhitening as SubjectWhitening
@@ -40,6 +41,7 @@ __all__ = [
     "EpochsView",
     "ImageRetriever",
     "ImageTable",
+    "LowLevelDecoder",
     "SubjectWhitening",
     "ZeroShotClassifier",
     "datasets",

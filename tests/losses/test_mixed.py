@@ -69,7 +69,7 @@ def test_parameters_reach_the_clip_loss(batch):
     assert MixedLoss(**params)(z, target).item() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("loss_weight", "skipped"), [(0.0, "clip"), (1.0, "mse")])
+@pytest.mark.parametrize(("loss_weight", "skipped"), [(0.0, "clip"), (1.0, "error")])
 def test_a_part_of_weight_zero_is_not_computed(batch, loss_weight, skipped):
     z, target = batch
     loss = MixedLoss(loss_weight=loss_weight)
