@@ -2,6 +2,7 @@ from . import datasets as datasets
 from . import embeddings as embeddings
 from . import epochs as epochs
 from . import generation as generation
+from . import inspection as inspection
 from . import losses as losses
 from . import metrics as metrics
 from . import model_selection as model_selection
@@ -20,6 +21,7 @@ from .epochs import EpochsStore as EpochsStore
 from .epochs import EpochsView as EpochsView
 from .generation import DiffusionPrior as DiffusionPrior
 from .generation import EEGImageReconstructor as EEGImageReconstructor
+from .generation import LowLevelDecoder as LowLevelDecoder
 from .model_selection import evaluate as evaluate
 from .retrieval import ImageRetriever as ImageRetriever
 from .whitening import SubjectWhitening as SubjectWhitening
@@ -39,6 +41,7 @@ __all__ = [
     "EpochsView",
     "ImageRetriever",
     "ImageTable",
+    "LowLevelDecoder",
     "SubjectWhitening",
     "ZeroShotClassifier",
     "datasets",
@@ -46,6 +49,7 @@ __all__ = [
     "epochs",
     "evaluate",
     "generation",
+    "inspection",
     "load_reference_checkpoint",
     "losses",
     "metrics",

@@ -51,10 +51,11 @@ MAY_IMPORT["whitening"] = {"_composite"} | MAY_IMPORT["_composite"]
 MAY_IMPORT["model_selection"] = {"ensemble", "averaging", "whitening", "zero_shot"} | (
     MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"] | MAY_IMPORT["whitening"]
 )
+MAY_IMPORT["inspection"] = {"model_selection"} | MAY_IMPORT["model_selection"]
 MAY_IMPORT["recipes"] = (
     {"preprocessing", "ensemble", "averaging"} | MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"]
 )
-MAY_IMPORT["plotting"] = {"zero_shot", "retrieval"} | MAY_IMPORT["zero_shot"]
+MAY_IMPORT["plotting"] = {"inspection"} | MAY_IMPORT["inspection"]
 MAY_IMPORT["demo"] = (
     {"plotting", "datasets", "generation"} | MAY_IMPORT["plotting"] | MAY_IMPORT["generation"]
 )
@@ -133,7 +134,7 @@ def test_importing_skeegclip_is_light():
 
 
 def test_metrics_and_tables_need_no_torch():
-    code = "import skeegclip as s; s.metrics.ranks; s.metrics.reconstruction_scores; s.EmbeddingTable; s.EpochsView; s.ZeroShotClassifier; s.ImageRetriever"
+    code = "import skeegclip as s; s.metrics.ranks; s.metrics.reconstruction_scores; s.EmbeddingTable; s.EpochsView; s.EpochsStore; s.ZeroShotClassifier; s.ImageRetriever"
     assert not modules_after(code) & {"torch", "mne", "braindecode", "matplotlib", "skorch"}
 
 

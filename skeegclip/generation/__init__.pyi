@@ -5,6 +5,7 @@ from .analysis import similarity_distributions as similarity_distributions
 from .generators.linear import LinearGenerator as LinearGenerator
 from .generators.nearest import NearestImageGenerator as NearestImageGenerator
 from .generators.sdxl import SDXLGenerator as SDXLGenerator
+from .low_level import LowLevelDecoder as LowLevelDecoder
 from .prior import DiffusionPrior as DiffusionPrior
 from .reconstructor import EEGImageReconstructor as EEGImageReconstructor
 
@@ -13,6 +14,7 @@ __all__ = [
     "EEGImageReconstructor",
     "GenerationError",
     "LinearGenerator",
+    "LowLevelDecoder",
     "NearestImageGenerator",
     "SDXLGenerator",
     "generated_retrieval",
