@@ -16,6 +16,7 @@ from ._training import training_pictures
 from .base import check_embeddings
 
 _N_FOLDS = 5
+_ALPHAS = tuple(10.0**power for power in range(-4, 5))
 
 
 class LinearGenerator(BaseEstimator):
@@ -70,9 +71,7 @@ class LinearGenerator(BaseEstimator):
     ((10, 8, 8, 3), True)
     """
 
-    def __init__(
-        self, images=None, *, size=64, n_components=256, alphas=tuple(10.0**k for k in range(-4, 5))
-    ):
+    def __init__(self, images=None, *, size=64, n_components=256, alphas=_ALPHAS):
         self.images = images
         self.size = size
         self.n_components = n_components
