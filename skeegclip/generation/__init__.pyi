@@ -1,4 +1,5 @@
 from ._painting import GenerationError as GenerationError
+from .captioner import EEGCaptioner as EEGCaptioner
 from .generators.linear import LinearGenerator as LinearGenerator
 from .generators.nearest import NearestImageGenerator as NearestImageGenerator
 from .generators.sdxl import SDXLGenerator as SDXLGenerator
@@ -8,6 +9,7 @@ from .reconstructor import EEGImageReconstructor as EEGImageReconstructor
 
 __all__ = [
     "DiffusionPrior",
+    "EEGCaptioner",
     "EEGImageReconstructor",
     "GenerationError",
     "LinearGenerator",
