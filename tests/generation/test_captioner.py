@@ -115,7 +115,7 @@ def test_it_learns_the_tokens_and_writes_from_them(model, git, images, tokens, Z
     predicted = captioner.predict_tokens(Z)
     assert predicted.shape == (N, 17, 20)
     likeness = [np.corrcoef(predicted.ravel(), other.ravel())[0, 1] for other in (tokens, tokens[::-1])]
-    assert likeness[0] > 0.7 > 0.5 > likeness[1]
+    assert likeness[0] > 0.7 > 0.6 > likeness[1]
     written = captioner.predict(Z)
     assert written == captions_of(git, torch.from_numpy(predicted), 8, "float32")
     assert captioner.predict(Z[::-1]) == written[::-1]
