@@ -88,7 +88,9 @@ print(f"Right category: {whole.accuracy:.1%} [{whole.low:.1%}, {whole.high:.1%}]
 # %%
 # When
 # ----
-# A decoder for each window of 100 ms. Dots mark windows above chance, corrected for their number.
+# A decoder for each window of 100 ms. Dots mark windows above chance, corrected for their number. The first one begins
+# before anything can be known: what counts are its last samples. In the real recordings other pictures follow every
+# 100 ms, so a late window may tell more of how averages and filters were made than of the picture.
 from skeegclip.plotting import plot_importance, plot_regions, plot_time_course
 
 course = time_resolved(decoder, view, mode="sliding", **setting)

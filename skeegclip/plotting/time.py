@@ -73,6 +73,7 @@ def plot_time_course(
     with styled(ax):
         ax = axes_of(ax, height=2.3)
         handles: list[Any] = []
+        marks: list[Any] = []
         for row, ((name, one), colour, marker) in enumerate(
             zip(courses.items(), cycle(COLOURS), cycle(MARKERS), strict=False)
         ):
@@ -89,10 +90,10 @@ def plot_time_course(
                     x[above], height, ".", ms=3, color=colour, transform=ax.get_xaxis_transform()
                 )
                 dots.set_label(f"p ≤ {alpha:g}, corrected" if row == 0 else "_dots")
-                handles += [dots] if row == 0 else []
+                marks += [dots] if row == 0 else []
         level = next(iter(courses.values())).table["chance"].iloc[0] if of == "accuracy" else 0.0
         chance = ax.axhline(level, color=GREY, ls=(0, (4, 2)), lw=0.9, label="chance", zorder=1)
-        handles = [handle for handle in [*handles, chance] if not handle.get_label().startswith("_")]
+        handles = [handle for handle in [*handles, *marks, chance] if not handle.get_label().startswith("_")]
         if of == "accuracy":
             percent(ax.yaxis)
             top = max(one.table[ends[1]].max() for one in courses.values())
