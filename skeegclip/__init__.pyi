@@ -20,7 +20,9 @@ from .ensemble import EnsembleEncoder as EnsembleEncoder
 from .epochs import EpochsStore as EpochsStore
 from .epochs import EpochsView as EpochsView
 from .generation import DiffusionPrior as DiffusionPrior
+from .generation import EEGCaptioner as EEGCaptioner
 from .generation import EEGImageReconstructor as EEGImageReconstructor
+from .generation import LowLevelDecoder as LowLevelDecoder
 from .model_selection import evaluate as evaluate
 from .retrieval import ImageRetriever as ImageRetriever
 from .whitening import SubjectWhitening as SubjectWhitening
@@ -32,6 +34,7 @@ __all__ = [
     "AveragedTraining",
     "CLIPEmbedder",
     "DiffusionPrior",
+    "EEGCaptioner",
     "EEGEncoder",
     "EEGImageReconstructor",
     "EmbeddingTable",
@@ -40,6 +43,7 @@ __all__ = [
     "EpochsView",
     "ImageRetriever",
     "ImageTable",
+    "LowLevelDecoder",
     "SubjectWhitening",
     "ZeroShotClassifier",
     "datasets",

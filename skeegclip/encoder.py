@@ -155,6 +155,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     __metadata_request__score = _REQUESTS
 
     net_: EncoderNet
+    _error = "l2"  # what the second term of the loss is; LowLevelDecoder may take the absolute error
 
     def __init__(
         self,

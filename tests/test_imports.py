@@ -56,11 +56,16 @@ MAY_IMPORT["recipes"] = (
     {"preprocessing", "ensemble", "averaging"} | MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"]
 )
 MAY_IMPORT["plotting"] = {"inspection"} | MAY_IMPORT["inspection"]
-MAY_IMPORT["demo"] = {"plotting", "datasets", "preprocessing"} | MAY_IMPORT["plotting"]
+MAY_IMPORT["demo"] = (
+    {"plotting", "datasets", "generation"} | MAY_IMPORT["plotting"] | MAY_IMPORT["generation"]
+)
 MAY_IMPORT["_evaluate_command"] = {"recipes", "model_selection", "datasets"} | (
     MAY_IMPORT["recipes"] | MAY_IMPORT["model_selection"]
 )
-MAY_IMPORT["cli"] = {"demo", "_evaluate_command"} | MAY_IMPORT["demo"] | MAY_IMPORT["_evaluate_command"]
+MAY_IMPORT["_reconstruct_command"] = {"generation"} | MAY_IMPORT["generation"]
+MAY_IMPORT["cli"] = {"demo", "_evaluate_command", "_reconstruct_command"} | (
+    MAY_IMPORT["demo"] | MAY_IMPORT["_evaluate_command"] | MAY_IMPORT["_reconstruct_command"]
+)
 MAY_IMPORT["__init__"] = {"_version"}
 MAY_IMPORT["__main__"] = {"cli"}
 
@@ -129,7 +134,7 @@ def test_importing_skeegclip_is_light():
 
 
 def test_metrics_and_tables_need_no_torch():
-    code = "import skeegclip as s; s.metrics.ranks; s.metrics.reconstruction_scores; s.EmbeddingTable; s.EpochsView; s.ZeroShotClassifier; s.ImageRetriever"
+    code = "import skeegclip as s; s.metrics.ranks; s.metrics.reconstruction_scores; s.EmbeddingTable; s.EpochsView; s.EpochsStore; s.ZeroShotClassifier; s.ImageRetriever"
     assert not modules_after(code) & {"torch", "mne", "braindecode", "matplotlib", "skorch"}
 
 

@@ -1,4 +1,4 @@
-"""scikit-learn's own estimator checks: all of them, none expected to fail."""
+"""scikit-learn's own estimator checks: all of them, and why the few fail that do."""
 
 import zlib
 from collections.abc import Mapping
@@ -8,8 +8,17 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skeegclip import EEGEncoder, EEGImageReconstructor, ImageRetriever, ZeroShotClassifier
+from skeegclip import (
+    AveragedTraining,
+    EEGEncoder,
+    EEGImageReconstructor,
+    EnsembleEncoder,
+    ImageRetriever,
+    SubjectWhitening,
+    ZeroShotClassifier,
+)
 from skeegclip.generation import LinearGenerator
+from skeegclip.preprocessing import PickChannels
 
 
 class AnyPicture(Mapping):
@@ -49,6 +58,10 @@ ESTIMATORS = [
     EEGImageReconstructor(Ridge(), generator=LinearGenerator(size=4), **PAINT),
     EEGImageReconstructor(Ridge(), generator="nearest", **PAINT),
     EEGImageReconstructor("passthrough", generator="nearest", **PAINT),
+    AveragedTraining(Ridge()),
+    EnsembleEncoder([("strong", Ridge(10.0)), ("weak", Ridge())]),
+    SubjectWhitening(Ridge()),
+    PickChannels([0]),
 ]
 
 pytestmark = pytest.mark.filterwarnings(
@@ -59,7 +72,23 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@parametrize_with_checks(ESTIMATORS)
+TWO_DIMENSIONAL = "predict gives embeddings, where the check expects one number a row"
+EXPECTED_TO_FAIL = {
+    EnsembleEncoder: dict.fromkeys(
+        ["check_estimator_sparse_array", "check_estimator_sparse_matrix"], TWO_DIMENSIONAL
+    ),
+    SubjectWhitening: {
+        **dict.fromkeys(["check_estimator_sparse_array", "check_estimator_sparse_matrix"], TWO_DIMENSIONAL),
+        "check_methods_subset_invariance": "transductive: the result for a row depends on the others, by design",
+    },
+}
+
+
+def expected_to_fail(estimator):
+    return EXPECTED_TO_FAIL.get(type(estimator), {})
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_to_fail)
 def test_estimator_checks(estimator, check):
     check(estimator)
 

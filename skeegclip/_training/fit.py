@@ -103,6 +103,7 @@ def _criterion_params(encoder: Any, targets: Targets) -> dict:
         "temperature_mode": encoder.temperature_mode,
         "same_stimulus": encoder.same_stimulus,
         "projector": None if encoder.projector is None else (targets.vectors.shape[1], encoder.projector),
+        "error": encoder._error,
     }
 
 

@@ -78,7 +78,8 @@ def write_folder(
 
     from .._training.plain import to_plain
 
-    content = save(weights)
+    # safetensors writes the memory of an array as it lies, whatever its strides.
+    content = save({key: np.ascontiguousarray(value) for key, value in weights.items()})
     digest = hashlib.sha256(content).hexdigest()
     facts = {"format": _FORMAT, "skeegclip": __version__, "sha256": digest, **facts}
     try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -384,6 +385,64 @@ class EEGImageReconstructor(EmbeddingComposite):
                 "images is None, but low_level learns from pictures. Pass images=ImageTable(...)."
             )
         return [picture_of(self.images, name) for name in ids.tolist()]
+
+    # -- sharing ------------------------------------------------------------------------------------
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write the fitted reconstructor to a folder, one folder a part.
+
+        Our own classes are written as json and safetensors. Any other part, a scikit-learn regressor for example, is
+        pickled (joblib), which whoever loads it must trust. Pictures are not written.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made if missing; files of an earlier save are replaced.
+
+        Raises
+        ------
+        NotFittedError
+            If the reconstructor is not fitted.
+        TypeError
+            If a parameter of a part has no place in a JSON file.
+        """
+        from ._saving import save_reconstructor
+
+        check_is_fitted(self, "generator_")
+        save_reconstructor(self, folder)
+
+    @classmethod
+    def load(
+        cls, folder: str | os.PathLike, *, images: Any = None, trusted: bool = False, device: str = "auto"
+    ) -> Self:
+        """Read a reconstructor that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        folder : path-like
+            The folder.
+        images : ImageTable | mapping | None
+            Pictures by stimulus id: for the generator "nearest", for `score` and for `report`.
+        trusted : bool
+            Open pickles. They may run any code: do it only with folders whose maker you trust.
+        device : str
+            Torch device to put the parts on.
+
+        Returns
+        -------
+        EEGImageReconstructor
+            Fitted, with every part frozen; paints the same pictures as the one saved.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder is not whole.
+        ValueError
+            If it holds pickles and is not trusted, needs `images`, or is not what :meth:`save` writes.
+        """
+        from ._saving import load_reconstructor
+
+        return load_reconstructor(cls, folder, images=images, trusted=trusted, device=device)
 
     # -- scikit-learn -------------------------------------------------------------------------------
 

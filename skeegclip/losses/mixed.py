@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from .clip import ClipLoss
+from .mae import ScaledMAELoss
 from .mse import ScaledMSELoss
 
 
@@ -36,6 +37,8 @@ class MixedLoss(nn.Module):
         Width of the targets, and the width d that a learned linear map without bias brings them (and the
         texts) to before they are compared with the embeddings. Needs ``loss_weight=1``: the squared error
         would be least for a map onto zero.
+    error : {"l2", "l1"}, default="l2"
+        The second loss: mean squared error, or mean absolute error (`ScaledMAELoss`).
 
     Raises
     ------
@@ -68,11 +71,14 @@ class MixedLoss(nn.Module):
         temperature_mode: str = "learnable",
         same_stimulus: str = "positive",
         projector: tuple[int, int] | None = None,
+        error: str = "l2",
     ) -> None:
         super().__init__()
         for name, weight in (("loss_weight", loss_weight), ("text_weight", text_weight)):
             if not 0 <= weight <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {weight!r}.")
+        if error not in ("l2", "l1"):
+            raise ValueError(f"error must be 'l2' or 'l1', got {error!r}.")
         self.loss_weight, self.text_weight = loss_weight, text_weight
         self.clip = ClipLoss(
             normalize=normalize,
@@ -80,7 +86,7 @@ class MixedLoss(nn.Module):
             temperature_mode=temperature_mode,
             same_stimulus=same_stimulus,
         )
-        self.mse = ScaledMSELoss(target_variance)
+        self.error = (ScaledMSELoss if error == "l2" else ScaledMAELoss)(target_variance)
         if projector is not None and loss_weight < 1:
             raise ValueError(
                 f"projector needs loss_weight=1, got {loss_weight:g}: the squared error would be least for a map onto zero."
@@ -113,10 +119,10 @@ class MixedLoss(nn.Module):
             raise ValueError(f"A target given as a dict needs the key 'target'; got {sorted(parts)}.")
         parts = {k: v if k == "stimulus" or v is None else self.project(v) for k, v in parts.items()}
         if self.loss_weight == 0:
-            return self.mse(z, parts["target"])
+            return self.error(z, parts["target"])
         loss = self._contrastive(z, parts)
         if self.loss_weight < 1:
-            loss = self.loss_weight * loss + (1 - self.loss_weight) * self.mse(z, parts["target"])
+            loss = self.loss_weight * loss + (1 - self.loss_weight) * self.error(z, parts["target"])
         return loss
 
     def _contrastive(self, z: Tensor, parts: Mapping[str, Tensor]) -> Tensor:
