@@ -23,6 +23,8 @@ from .generation import DiffusionPrior as DiffusionPrior
 from .generation import EEGImageReconstructor as EEGImageReconstructor
 from .generation import LowLevelDecoder as LowLevelDecoder
 from .model_selection import evaluate as evaluate
+from .online import OnlineDecoder as OnlineDecoder
+from .online import OnlineResult as OnlineResult
 from .retrieval import ImageRetriever as ImageRetriever
 from .whitening import SubjectWhitening as SubjectWhitening
 from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
@@ -42,6 +44,8 @@ __all__ = [
     "ImageRetriever",
     "ImageTable",
     "LowLevelDecoder",
+    "OnlineDecoder",
+    "OnlineResult",
     "SubjectWhitening",
     "ZeroShotClassifier",
     "datasets",
