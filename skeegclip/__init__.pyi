@@ -24,6 +24,8 @@ from .generation import EEGCaptioner as EEGCaptioner
 from .generation import EEGImageReconstructor as EEGImageReconstructor
 from .generation import LowLevelDecoder as LowLevelDecoder
 from .model_selection import evaluate as evaluate
+from .online import OnlineDecoder as OnlineDecoder
+from .online import OnlineResult as OnlineResult
 from .retrieval import ImageRetriever as ImageRetriever
 from .whitening import SubjectWhitening as SubjectWhitening
 from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
@@ -44,6 +46,8 @@ __all__ = [
     "ImageRetriever",
     "ImageTable",
     "LowLevelDecoder",
+    "OnlineDecoder",
+    "OnlineResult",
     "SubjectWhitening",
     "ZeroShotClassifier",
     "datasets",

@@ -14,6 +14,7 @@ _ORDER = (
     "plot_your_own_data.py",
     "plot_evaluation.py",
     "plot_reconstruction.py",
+    "plot_online.py",
     "plot_grid_search_lambda.py",
     "plot_leave_one_subject_out.py",
     "plot_real_erps.py",
