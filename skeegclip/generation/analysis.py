@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def similarity_distributions(eeg: Any, generated: Any, others: Any, *, shown: Any = None) -> pd.DataFrame:
-    """Cosines of each EEG embedding with random pictures, with those painted from it, and with the one shown.
+    """Compare each EEG embedding with random pictures, with those painted from it, and with the one shown.
 
     Parameters
     ----------

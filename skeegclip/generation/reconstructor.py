@@ -231,14 +231,14 @@ class EEGImageReconstructor(EmbeddingComposite):
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y is None: its parts"
                 " are to be fitted. Pass the stimulus ids, or freeze the parts."
             )
-        if learners:
+        if ids is not None and learners:
             Z, names = self._training_embeddings(X, ids, subject)
             prior = fit_on_ids(prior, Z, names, self.targets_)
             if _learns(captioner) or _learns(generator):
                 Z = refine(prior, Z, 1)[:, 0]
             captioner = fit_on_ids(captioner, Z, names, self.targets_)
             generator = fit_on_ids(generator, Z, names, self.targets_)
-        if _learns(low_level):
+        if ids is not None and low_level is not None and _learns(low_level):
             goal = ids if "images" in low_level.get_params() else self._pictures(ids)
             low_level = self._call(low_level, "fit", "fit", X, goal, subject=subject, name="low_level")
         self.prior_, self.low_level_, self.captioner_, self.generator_ = (

@@ -60,7 +60,7 @@ def plot_reconstruction_grid(
         raise ValueError(
             f"columns must hold the same number of pictures each, at least one, got {dict(zip(columns, counts, strict=True))}."
         )
-    names = [""] * n if titles is None else [_wrapped(str(title)) for title in titles]
+    names = [""] * n if titles is None else [_wrapped(str(title)) for title in np.asarray(titles).tolist()]
     if len(names) != n:
         raise ValueError(f"titles must hold one name for each of the {n} rows, got {len(names)}.")
     with styled(fig):
@@ -127,7 +127,8 @@ def plot_similarity_histograms(table: pd.DataFrame, ax: Axes | None = None, *, b
                 "density": True,
                 "histtype": "stepfilled",
             }
-            handles.append(ax.hist(values, edges, label=label, **style)[2][0])
+            patches: Any = ax.hist(values, edges.tolist(), label=label, **style)[2]
+            handles.append(patches[0])
             ax.axvline(values.mean(), color=colour, ls=(0, (3, 1.5)), lw=1.0)
         ax.set_xlabel("Cosine similarity to the EEG embedding")
         ax.set_ylabel("Density")

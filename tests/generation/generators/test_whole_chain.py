@@ -15,7 +15,11 @@ VECTORS = 3 * RNG.normal(size=(N, 1024))
 TARGETS = EmbeddingTable(IDS, VECTORS)
 COLOUR = RNG.integers(0, 256, (N, 1, 1, 3), dtype=np.uint8)
 IMAGES = ImageTable(IDS, np.broadcast_to(COLOUR, (N, 64, 64, 3)).copy())
-X = (VECTORS @ RNG.normal(size=(1024, 80)) + 10 * RNG.normal(size=(N, 80))).reshape(N, 4, 20).astype("float32")
+X = (
+    (VECTORS @ RNG.normal(size=(1024, 80)) + 10 * RNG.normal(size=(N, 80)))
+    .reshape(N, 4, 20)
+    .astype("float32")
+)
 
 
 class Namer:
@@ -94,6 +98,8 @@ def test_memory_that_runs_out_costs_one_batch(reconstructor, tmp_path, monkeypat
 def test_it_travels(reconstructor, tmp_path):
     loaded_from = tmp_path / "saved"
     reconstructor.save(loaded_from)
-    assert sorted(path.name for path in loaded_from.rglob("*.joblib")) == ["part.joblib"] * 2  # Ridge and Namer
+    assert (
+        sorted(path.name for path in loaded_from.rglob("*.joblib")) == ["part.joblib"] * 2
+    )  # Ridge and Namer
     loaded = EEGImageReconstructor.load(loaded_from, trusted=True, device="cpu").set_params(progress=False)
     np.testing.assert_allclose(loaded.transform(X[20:22]), reconstructor.transform(X[20:22]), atol=1)
