@@ -124,9 +124,15 @@ axes.legend(frameon=False)
 # %%
 # A vector for each picture
 # -------------------------
-# Training needs an :class:`~skeegclip.EmbeddingTable`: stimulus id -> vector, in CLIP's space for real pictures. The
-# simulation comes with one. Whatever model yours are from, save the table beside the store, and see that no picture is
-# missing.
+# Training needs an :class:`~skeegclip.EmbeddingTable`: stimulus id -> vector. For a folder of pictures whose file names
+# are the ids, :class:`~skeegclip.CLIPEmbedder` makes one:
+#
+# .. code-block:: python
+#
+#    table = CLIPEmbedder("ViT-H-14", "laion2b_s32b_b79k").embed_images("my_pictures")
+#
+# The simulation comes with vectors of its own. Whatever model yours are from, save the table beside the store, and see
+# that no picture is missing.
 data.image_embeddings.save(folder / "image_embeddings.safetensors")
 
 from skeegclip import EmbeddingTable

@@ -2,6 +2,7 @@ from . import datasets as datasets
 from . import embeddings as embeddings
 from . import epochs as epochs
 from . import generation as generation
+from . import inspection as inspection
 from . import losses as losses
 from . import metrics as metrics
 from . import model_selection as model_selection
@@ -23,6 +24,8 @@ from .generation import EEGCaptioner as EEGCaptioner
 from .generation import EEGImageReconstructor as EEGImageReconstructor
 from .generation import LowLevelDecoder as LowLevelDecoder
 from .model_selection import evaluate as evaluate
+from .online import OnlineDecoder as OnlineDecoder
+from .online import OnlineResult as OnlineResult
 from .retrieval import ImageRetriever as ImageRetriever
 from .whitening import SubjectWhitening as SubjectWhitening
 from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
@@ -43,6 +46,8 @@ __all__ = [
     "ImageRetriever",
     "ImageTable",
     "LowLevelDecoder",
+    "OnlineDecoder",
+    "OnlineResult",
     "SubjectWhitening",
     "ZeroShotClassifier",
     "datasets",
@@ -50,6 +55,7 @@ __all__ = [
     "epochs",
     "evaluate",
     "generation",
+    "inspection",
     "load_reference_checkpoint",
     "losses",
     "metrics",

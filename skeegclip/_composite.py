@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn import config_context
@@ -38,6 +38,7 @@ class EmbeddingComposite(BaseEstimator):
     __metadata_request__fit = {"subject": True}
     __metadata_request__predict = {"subject": True}
     __metadata_request__score = {"subject": True}
+    _embeds_for: ClassVar[str] = "predict"  # the public method that embeds, for the routing of metadata
 
     encoder: Any
     targets: Any
@@ -83,7 +84,8 @@ class EmbeddingComposite(BaseEstimator):
         """A clone of the encoder, fitted on the targets: on ids where it looks them up itself, else on vectors."""
         encoder = clone(self.encoder)
         slots = [name for name in encoder.get_params() if name == "targets" or name.endswith("__targets")]
-        if find_table(encoder) is not targets:
+        # By value: an ensemble makes its joined table anew each time.
+        if find_table(encoder) != targets:
             encoder.set_params(**dict.fromkeys(slots, targets))
         goal = ids if slots else targets.lookup(ids)
         self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject)
@@ -141,7 +143,7 @@ class EmbeddingComposite(BaseEstimator):
         check_is_fitted(self, "encoder_")
         if self._is_passthrough():
             return self._check_embeddings(X, reset=False)
-        z = np.asarray(self._call(self.encoder_, "predict", "predict", self._read(X), subject=subject))
+        z = np.asarray(self._call(self.encoder_, "predict", self._embeds_for, self._read(X), subject=subject))
         if z.ndim != 2:
             z = z.reshape(len(z), -1)
         return z
@@ -162,13 +164,15 @@ class EmbeddingComposite(BaseEstimator):
         check_is_fitted(self, "encoder_")
         return np.asarray(vectors) if self._is_passthrough() else project(self.encoder_, np.asarray(vectors))
 
-    def _call(self, encoder: Any, method: str, caller: str, *args: Any, subject: Any) -> Any:
-        """Call the encoder, handing it the subject if it asks for it."""
+    def _call(
+        self, part: Any, method: str, caller: str, *args: Any, subject: Any, name: str = "encoder"
+    ) -> Any:
+        """Call the encoder, or another part by its name, handing it the subject if it asks for it."""
         if subject is None:
-            return getattr(encoder, method)(*args)
+            return getattr(part, method)(*args)
         with config_context(enable_metadata_routing=True):
             routed = process_routing(self, caller, subject=subject)
-            return getattr(encoder, method)(*args, **routed.encoder[method])
+            return getattr(part, method)(*args, **routed[name][method])
 
     def _is_passthrough(self) -> bool:
         return isinstance(self.encoder, str) and self.encoder == "passthrough"
@@ -207,7 +211,7 @@ class EmbeddingComposite(BaseEstimator):
         mapping = (
             MethodMapping()
             .add(caller="fit", callee="fit")
-            .add(caller="predict", callee="predict")
+            .add(caller=self._embeds_for, callee="predict")
             .add(caller="score", callee="predict")
         )
         return router.add(encoder=self.encoder, method_mapping=mapping)

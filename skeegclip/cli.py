@@ -202,6 +202,59 @@ def evaluate(
     typer.echo(str(folder / "report.html"))
 
 
+@app.command()
+def reconstruct(
+    parts: Annotated[Path, typer.Argument(help="Folder that EEGImageReconstructor.save wrote.")],
+    data: Annotated[
+        Path, typer.Argument(help="Epochs: an EpochsStore, an -epo.fif file, or an array in .npy.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the pictures; made if missing.")] = Path(
+        "skeegclip-pictures"
+    ),
+    average: Annotated[
+        bool, typer.Option("--average", help="Average the epochs of each stimulus and subject (of a store).")
+    ] = False,
+    split: Annotated[str | None, typer.Option(help="Only this split (of a store), such as test.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only this subject (of a store).")] = None,
+    n_images: Annotated[int, typer.Option(min=1, help="Pictures of each epoch.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the pictures.")] = 0,
+    device: Annotated[str, typer.Option(help="Torch device.")] = "auto",
+    trusted: Annotated[
+        bool, typer.Option("--trusted", help="Open pickled parts. They may run any code.")
+    ] = False,
+) -> None:
+    """Paint what was seen, with a saved reconstructor.
+
+    Writes a picture for each epoch, and rows.csv, which says what each
+    shows. A run that was interrupted goes on where it stopped: give the
+    same command again.
+    """
+    from .demo.output import prepare_folder
+
+    try:
+        folder = prepare_folder(out)
+        from ._reconstruct_command import reconstruct_epochs
+
+        n_epochs = reconstruct_epochs(
+            parts,
+            data,
+            folder,
+            average=average,
+            chosen={"split": split, "subject": subject},
+            n_images=n_images,
+            seed=seed,
+            device=device,
+            trusted=trusted,
+        )
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        typer.echo(str(error.args[0] if isinstance(error, KeyError) else error), err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("\nStopped. The same command goes on from here.", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"Pictures of {n_epochs} epochs: {folder}")
+
+
 def main() -> None:
     """Run the command line."""
     # torch's threads otherwise spin while they wait for each other: where another program has one of two cores,

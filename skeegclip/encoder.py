@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._sharing import SharedEncoder
+from ._fitted_encoder import FittedEncoder
 from ._utils.params import check_number, check_option
 from ._utils.validation import check_epochs, unchanged_on_error
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _REQUESTS = {"subject": True}
 
 
-class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, SharedEncoder):
+class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, FittedEncoder):
     """Map EEG or MEG epochs into the space of image embeddings.
 
     A network is trained so that the embedding of an epoch lies near that of the picture that was shown:
@@ -285,52 +285,6 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
                 " Pass random_state=0, say."
             )
 
-    def calibrate(
-        self, X: Any, y: Any, subject: Any = None, *, max_epochs: int = 50, lr: float | None = None
-    ) -> EEGEncoder:
-        """Learn a new subject from a few epochs, and leave everything else as it is.
-
-        Only what is this subject's own is fitted: its token or, with ``subject_layer="linear"``, its map of the
-        channels. It starts as that of an unknown subject; how many passes it is trained is chosen by
-        cross-validation over the stimuli, and may be none. ``selection_["calibrated"]`` tells.
-
-        Parameters
-        ----------
-        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
-            Epochs of the new subject.
-        y : array-like of str, shape (n_epochs,) | array-like, shape (n_epochs, n_dims)
-            As in fit; at least 4 stimuli.
-        subject : str | array-like of str, shape (n_epochs,) | None
-            Name of the new subject, where X does not carry it.
-        max_epochs : int
-            Largest number of passes over the epochs.
-        lr : float | None
-            Learning rate. None is 3e-3 for a linear map and 3e-2 for a token.
-
-        Returns
-        -------
-        EEGEncoder
-            The encoder, which knows one subject more. With ``unknown_subject="mean"`` the new one counts among the
-            known. After an error or Ctrl-C it is as it was before.
-
-        Raises
-        ------
-        NotFittedError
-            If the encoder is not fitted.
-        ValueError
-            If the subject is known already or not one, if its network holds nothing of a subject's own, or if there
-            are too few epochs.
-        """
-        from ._training.calibrate import calibrate_encoder
-
-        check_is_fitted(self, "net_")
-        check_number("max_epochs", max_epochs, low=1, integer=True)
-        check_number("lr", lr, low=0, open_low=True, none=True)
-        with unchanged_on_error(self):
-            read = check_epochs(self, X, subject=subject, reset=False)
-            calibrate_encoder(self, read, y, max_epochs=max_epochs, lr=lr)
-        return self
-
     def fit_transform(self, X: Any, y: Any = None, subject: Any = None) -> np.ndarray:
         """Train the network, then embed the same epochs.
 
@@ -398,44 +352,6 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         """
         return self.transform(X, subject=subject).astype(np.float64)
 
-    def attention(self, X: Any, subject: Any = None, layer: int = -1) -> np.ndarray:
-        """How much each channel looks at each other one, in networks with attention between channels.
-
-        Parameters
-        ----------
-        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
-            Epochs as in fit; not too many at once, for an epoch's attention is larger than the epoch.
-        subject : array-like of str, shape (n_epochs,) | None
-            Subject of each epoch, where X does not carry it.
-        layer : int
-            Transformer layer, counted from 0; -1 is the last.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_epochs, n_heads, n_chans, n_chans)
-            Row i holds the shares that channel i's token takes from the token of each channel, itself included;
-            it sums to one. ATM's subject token takes part in attention; its row and column are left out, and
-            the rows scaled to one again. In the first layer they therefore do not depend on the subject.
-
-        Raises
-        ------
-        NotFittedError
-            If the encoder is not fitted.
-        TypeError
-            If the network has no attention, or none between channels.
-        ValueError
-            If X does not fit the encoder, or there is no such layer.
-
-        See Also
-        --------
-        skeegclip.plotting.plot_attention : Draw it on the head.
-        """
-        from ._training.attention import channel_attention
-
-        check_is_fitted(self, "net_")
-        read = check_epochs(self, X, subject=subject, reset=False)
-        return channel_attention(self.net_, read.X, self._subject_codes(read.subject, len(read.X)), layer)
-
     def score(self, X: Any, y: Any, sample_weight: Any = None, subject: Any = None) -> float:
         """Top-1 retrieval accuracy in the gallery of the distinct stimuli in y.
 
@@ -464,45 +380,10 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         rank = ranks(cosine_similarity(z, self.project(truth.vectors)), truth.stimulus)
         return float(np.average(rank == 1, weights=sample_weight))
 
-    def project(self, vectors: Any) -> np.ndarray:
-        """Bring vectors of stimuli into the space of the embeddings.
-
-        Parameters
-        ----------
-        vectors : array-like, shape (n, n_dims)
-            Vectors in the space of the targets.
-
-        Returns
-        -------
-        ndarray, shape (n, n_outputs)
-            Vectors to compare with embeddings: through the learned `projector`, or as they are where there is none.
-
-        Raises
-        ------
-        ValueError
-            If the vectors are not as wide as the targets.
-        """
-        check_is_fitted(self, "net_")
-        vectors = np.asarray(vectors)
-        if self.projector is None:
-            return vectors
-        weight = self.net_.criterion_.project.weight.detach().cpu().numpy()
-        if vectors.ndim != 2 or vectors.shape[1] != weight.shape[1]:
-            raise ValueError(
-                f"vectors must have shape (n, {weight.shape[1]}), the width of the targets, got {vectors.shape}."
-            )
-        return vectors @ weight.T
-
     @property
     def temperature_(self) -> float:  # numpydoc ignore=GL08
         check_is_fitted(self, "net_")
         return 1 / float(self.net_.criterion_.clip.scale.detach())
-
-    def _subject_codes(self, subject: np.ndarray | None, n_rows: int) -> np.ndarray:
-        if subject is None or len(self.subjects_) == 0 or self.subject_layer == "none":
-            return np.full(n_rows, -1, dtype=np.int64)
-        code = np.searchsorted(self.subjects_, subject).clip(max=len(self.subjects_) - 1)
-        return np.where(self.subjects_[code] == subject, code, -1).astype(np.int64)
 
     # -- scikit-learn -------------------------------------------------------------------------------
 

@@ -24,9 +24,13 @@ PAGES = sorted(
 def test_pages_with_code_are_found() -> None:
     assert {
         "quickstart.rst",
+        "user_guide/attention.rst",
+        "user_guide/braindecode.rst",
+        "user_guide/checkpoints.rst",
         "user_guide/data.rst",
         "user_guide/evaluation.rst",
         "user_guide/losses.rst",
+        "user_guide/sharing.rst",
         "user_guide/targets.rst",
     } <= set(PAGES)
 

@@ -37,11 +37,13 @@ MAY_IMPORT = {
     "_training": {"_version", "_utils", "epochs", "nets", "losses", "embeddings", "metrics"},
 }
 MAY_IMPORT["_sharing"] = {"_training"} | MAY_IMPORT["_training"]
-MAY_IMPORT["encoder"] = {"_sharing"} | MAY_IMPORT["_sharing"]
+MAY_IMPORT["_fitted_encoder"] = {"_sharing"} | MAY_IMPORT["_sharing"]
+MAY_IMPORT["encoder"] = {"_fitted_encoder"} | MAY_IMPORT["_fitted_encoder"]
 MAY_IMPORT["_reference"] = {"encoder", "datasets"} | MAY_IMPORT["encoder"]
 MAY_IMPORT["_composite"] = {"encoder"} | MAY_IMPORT["encoder"]
 MAY_IMPORT["zero_shot"] = MAY_IMPORT["retrieval"] = {"_composite"} | MAY_IMPORT["_composite"]
 MAY_IMPORT["generation"] = {"preprocessing", "datasets", "_reference", "retrieval"} | MAY_IMPORT["retrieval"]
+MAY_IMPORT["online"] = {"retrieval", "zero_shot"} | MAY_IMPORT["retrieval"]
 MAY_IMPORT["ensemble"] = {"retrieval"} | MAY_IMPORT["retrieval"]
 MAY_IMPORT["averaging"] = (
     {"preprocessing", "_composite"} | MAY_IMPORT["_composite"] | MAY_IMPORT["preprocessing"]
@@ -50,15 +52,21 @@ MAY_IMPORT["whitening"] = {"_composite"} | MAY_IMPORT["_composite"]
 MAY_IMPORT["model_selection"] = {"ensemble", "averaging", "whitening", "zero_shot"} | (
     MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"] | MAY_IMPORT["whitening"]
 )
+MAY_IMPORT["inspection"] = {"model_selection"} | MAY_IMPORT["model_selection"]
 MAY_IMPORT["recipes"] = (
     {"preprocessing", "ensemble", "averaging"} | MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"]
 )
-MAY_IMPORT["plotting"] = {"zero_shot", "retrieval"} | MAY_IMPORT["zero_shot"]
-MAY_IMPORT["demo"] = {"plotting", "datasets", "preprocessing"} | MAY_IMPORT["plotting"]
+MAY_IMPORT["plotting"] = {"inspection"} | MAY_IMPORT["inspection"]
+MAY_IMPORT["demo"] = (
+    {"plotting", "datasets", "generation"} | MAY_IMPORT["plotting"] | MAY_IMPORT["generation"]
+)
 MAY_IMPORT["_evaluate_command"] = {"recipes", "model_selection", "datasets"} | (
     MAY_IMPORT["recipes"] | MAY_IMPORT["model_selection"]
 )
-MAY_IMPORT["cli"] = {"demo", "_evaluate_command"} | MAY_IMPORT["demo"] | MAY_IMPORT["_evaluate_command"]
+MAY_IMPORT["_reconstruct_command"] = {"generation"} | MAY_IMPORT["generation"]
+MAY_IMPORT["cli"] = {"demo", "_evaluate_command", "_reconstruct_command"} | (
+    MAY_IMPORT["demo"] | MAY_IMPORT["_evaluate_command"] | MAY_IMPORT["_reconstruct_command"]
+)
 MAY_IMPORT["__init__"] = {"_version"}
 MAY_IMPORT["__main__"] = {"cli"}
 
@@ -127,7 +135,7 @@ def test_importing_skeegclip_is_light():
 
 
 def test_metrics_and_tables_need_no_torch():
-    code = "import skeegclip as s; s.metrics.ranks; s.metrics.reconstruction_scores; s.EmbeddingTable; s.EpochsView; s.ZeroShotClassifier; s.ImageRetriever"
+    code = "import skeegclip as s; s.metrics.ranks; s.metrics.reconstruction_scores; s.EmbeddingTable; s.EpochsView; s.EpochsStore; s.ZeroShotClassifier; s.ImageRetriever"
     assert not modules_after(code) & {"torch", "mne", "braindecode", "matplotlib", "skorch"}
 
 

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 from sklearn.base import is_classifier
@@ -8,7 +10,16 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 
 from skeegclip import EEGEncoder, EmbeddingTable, ImageRetriever
 from skeegclip import retrieval as module
-from skeegclip.metrics import cosine_similarity, n_way_accuracy, ranks, retrieval_top5, top_k_accuracy
+from skeegclip.metrics import (
+    cosine_similarity,
+    csls,
+    inverted_softmax,
+    make_retrieval_scorer,
+    n_way_accuracy,
+    ranks,
+    retrieval_top5,
+    top_k_accuracy,
+)
 
 
 @pytest.fixture
@@ -169,3 +180,87 @@ def test_meg_decodes_from_epochs_to_pictures():
     array = 1e15 * test.get_data()
     np.testing.assert_array_equal(retriever.predict(test), retriever.predict(array.astype(np.float32)))
     assert retriever.score(test, y_test) > 0.2
+
+
+# -- whitening and hubs --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def crowded():
+    """Images with much in common, and embeddings with something else in common: hubs."""
+    rng = np.random.default_rng(0)
+    common, other = 2 * rng.standard_normal((2, 12))
+    table = EmbeddingTable([f"image_{i:03d}" for i in range(300)], common + rng.standard_normal((300, 12)))
+    Z = table.vectors + other + 0.8 * rng.standard_normal((300, 12))
+    return table, Z
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_whitening_by_training_images(crowded, strength):
+    table, Z = crowded
+    train, test = table.ids[:200], table.ids[200:]
+    make = {"targets": table.subset(train), "gallery": table.subset(test)}
+    plain = ImageRetriever("passthrough", **make).fit(Z[:200], train)
+    white = ImageRetriever("passthrough", whiten=strength, **make).fit(Z[:200], train)
+    assert white.score(Z[200:], test) > plain.score(Z[200:], test) + 0.1
+    # Nothing is learned from the test: one epoch alone is compared as in company.
+    together, alone = white.similarity(Z[200:]), white.similarity(Z[200:201])
+    np.testing.assert_allclose(alone[0], together[0], rtol=1e-5, atol=1e-6)
+    ids, similarity = white.retrieve(Z[200:], k=3)
+    order = np.argsort(-together, axis=1, kind="stable")[:, :3]
+    np.testing.assert_array_equal(ids, test[order])
+    np.testing.assert_allclose(similarity, np.take_along_axis(together, order, axis=1), rtol=1e-6)
+
+
+def test_whitening_whitens(crowded):
+    table, Z = crowded
+    retriever = ImageRetriever("passthrough", targets=table, whiten=1.0).fit(Z, table.ids)
+    unit = table.vectors / np.linalg.norm(table.vectors, axis=1, keepdims=True)
+    centre, mean, matrix = retriever._whitening
+    np.testing.assert_allclose(np.cov(((unit - mean) @ matrix).T), np.eye(12), atol=0.2)  # shrunk
+    np.testing.assert_allclose(centre, (Z / np.linalg.norm(Z, axis=1, keepdims=True)).mean(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("hubness", ["csls", "inverted_softmax", functools.partial(csls, k=3)])
+def test_hubs_are_corrected_everywhere(crowded, hubness):
+    table, Z = crowded
+    plain = ImageRetriever("passthrough", targets=table).fit(Z, table.ids)
+    retriever = ImageRetriever("passthrough", targets=table, hubness=hubness).fit(Z, table.ids)
+    correct = {"csls": csls, "inverted_softmax": inverted_softmax}.get(hubness, hubness)
+    expected = correct(cosine_similarity(Z, table.vectors))
+    np.testing.assert_allclose(retriever.similarity(Z), expected, rtol=1e-5, atol=1e-6)
+    assert retriever.score(Z, table.ids) == pytest.approx(top_k_accuracy(expected, np.arange(300)))
+    assert retriever.score(Z, table.ids) > plain.score(Z, table.ids)
+    np.testing.assert_array_equal(retriever.rank(Z, table.ids), ranks(expected, np.arange(300)))
+    np.testing.assert_array_equal(retriever.predict(Z), table.ids[expected.argmax(axis=1)])
+    # A scorer compares as the retriever does.
+    assert make_retrieval_scorer()(retriever, Z, table.ids) == pytest.approx(retriever.score(Z, table.ids))
+
+
+def test_a_scorer_whitens_too(crowded):
+    table, Z = crowded
+    retriever = ImageRetriever("passthrough", targets=table, whiten=0.5).fit(Z, table.ids)
+    assert make_retrieval_scorer()(retriever, Z, table.ids) == pytest.approx(retriever.score(Z, table.ids))
+    test = retriever.set_params(gallery=table.subset(table.ids[:50]))
+    assert make_retrieval_scorer()(test, Z[:50], table.ids[:50]) == pytest.approx(
+        test.score(Z[:50], table.ids[:50])
+    )
+    assert len(test.gallery) == 50  # the scorer leaves the gallery as it was
+
+
+def test_what_is_transductive_says_so(crowded):
+    table, _ = crowded
+    assert ImageRetriever("passthrough", targets=table, whiten=1.0)._transductive is None
+    assert "all test epochs" in ImageRetriever("passthrough", hubness="csls")._transductive
+
+
+def test_bad_whitening_and_hubness(crowded):
+    table, Z = crowded
+    with pytest.raises(ValueError, match="whiten must lie in"):
+        ImageRetriever("passthrough", targets=table, whiten=2.0).fit(Z, table.ids)
+    with pytest.raises(ValueError, match="whiten=0.5 needs the vectors of the training images"):
+        ImageRetriever("passthrough", gallery=table, whiten=0.5).fit(Z)
+    with pytest.raises(
+        ValueError, match="hubness must be one of None, 'csls', 'inverted_softmax', got 'clss'"
+    ):
+        ImageRetriever("passthrough", gallery=table, hubness="clss").fit(Z)

@@ -88,12 +88,23 @@ def load_reference_checkpoint(
     >>> encoder.transform(torch.zeros(3, 4, 250)).shape
     (3, 8)
     """
+    from ..nets._reference import find_net
+
     state = read_state_dict(path_or_state_dict)
     found, keys = _recognise(state)
-    name, params = _sizes(found, state, n_times)
+    try:
+        name, params = found.net(state)
+        _check_positions(state)
+        weights, named = _convert(state, keys)
+    except (IndexError, StopIteration, ZeroDivisionError, RuntimeError):
+        raise ValueError(
+            f"path_or_state_dict has the keys of {found.name}, but its weights have other shapes than any that"
+            " network can have."
+        ) from None
+    params = params if n_times is None else {**params, "n_times": n_times}
     encoder = EEGEncoder(found.trains_as, targets=targets, device=device, precision="float32")
     _make_fitted(encoder, found, params)
-    _put_weights(encoder, found, name, params, state, keys)
+    _put_weights(encoder, (find_net(name), params), weights, named)
     return encoder
 
 
@@ -132,17 +143,6 @@ def _some(keys: Any) -> str:
     return ", ".join(shown) + (", ..." if len(keys) > _SHOWN else "")
 
 
-def _sizes(found: Format, state: Mapping, n_times: int | None) -> tuple[str, dict[str, Any]]:
-    try:
-        name, params = found.net(state)
-    except (IndexError, StopIteration, ZeroDivisionError):
-        raise ValueError(
-            f"path_or_state_dict has the keys of {found.name}, but its weights have other shapes than any that"
-            " network can have."
-        ) from None
-    return name, params if n_times is None else {**params, "n_times": n_times}
-
-
 def _make_fitted(encoder: EEGEncoder, found: Format, params: dict[str, Any]) -> None:
     from ..datasets._montages import THINGS_EEG_CHANNELS
 
@@ -156,22 +156,19 @@ def _make_fitted(encoder: EEGEncoder, found: Format, params: dict[str, Any]) -> 
 
 
 def _put_weights(
-    encoder: EEGEncoder, found: Format, name: str, params: dict[str, Any], state: Mapping, keys: Keys
+    encoder: EEGEncoder, spec: tuple, weights: dict[str, np.ndarray], named: dict[str, str]
 ) -> None:
     from .._training.sharing import WeightsError, rebuild_net
-    from ..nets._reference import find_net
 
-    _check_positions(state)
-    weights, named = _convert(state, keys)
     # The published loss: neither does it exponentiate its factor, nor scale the EEG's side to unit length.
     criterion = {"temperature_mode": "raw", "normalize": "image", "same_stimulus": "negative"}
-    encoder._spec = (find_net(name), params), criterion
+    encoder._spec = spec, criterion
     try:
         encoder.net_ = rebuild_net(encoder._spec, weights, device=encoder.device, precision=encoder.precision)
     except WeightsError as error:
         raise ValueError(
-            f"path_or_state_dict: {named[error.key]!r} of {found.name} has shape {error.got}, but the other"
-            f" weights ask for {error.wanted}."
+            f"path_or_state_dict: {named.get(error.key, error.key)!r} has shape {error.got}, but the other weights"
+            f" ask for {error.wanted}."
         ) from None
 
 

@@ -54,7 +54,7 @@ def read_picture(picture: Any, name: str) -> np.ndarray:
     if isinstance(picture, (str, os.PathLike)):
         picture = open_picture(picture)
     elif hasattr(picture, "convert"):  # PIL, not imported for the question
-        picture = picture.convert("RGB")
+        picture = to_rgb(picture)
     array = np.asarray(picture)
     if array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)
@@ -77,11 +77,32 @@ def read_picture(picture: Any, name: str) -> np.ndarray:
 
 
 def open_picture(path: str | os.PathLike) -> np.ndarray:
-    """Read a file as uint8 RGB."""
+    """Read a file as uint8 RGB, as :func:`to_rgb` does."""
+    return np.asarray(open_rgb(path))
+
+
+def open_rgb(path: str | os.PathLike) -> Any:
+    """Open a picture file as a PIL image in RGB."""
     from PIL import Image
 
     with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+        return to_rgb(picture)
+
+
+def to_rgb(picture: Any) -> Any:
+    """Return a PIL image in RGB as a viewer shows it: turned as its EXIF data say, transparent parts white."""
+    from PIL import Image, ImageOps
+
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I;16"):  # Pillow's own conversion cuts 16 bits off at 255
+        picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+    elif picture.mode in ("I", "F"):
+        raise ValueError(f"mode {picture.mode!r} has no fixed range of brightness; convert it to 8 bits")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    picture = picture.convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")
 
 
 def square(picture: np.ndarray, size: int) -> np.ndarray:

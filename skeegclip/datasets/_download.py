@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
+import hashlib
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
@@ -31,7 +33,7 @@ class Remote:
     hash : str | None
         "sha256:..." or "md5:...".
     etag : str | None
-        The server's mark of this version: a download is resumed only while it stands.
+        The server's mark of this version.
     """
 
     name: str
@@ -80,7 +82,7 @@ def _download_one(file: Remote, target: Path, parts: Path, progress: bool) -> No
     )
     try:
         with FileLock(parts / f"{name}.lock", timeout=0), _quiet(pooch.get_logger()):
-            whole = source.fetch(name, downloader=_Resumed(file, parts / f"{name}.part", progress))
+            whole = source.fetch(name, downloader=_Resumed(file, _part(file, parts, name), progress))
             target.parent.mkdir(parents=True, exist_ok=True)
             Path(whole).replace(target)
     except Timeout:
@@ -91,6 +93,16 @@ def _download_one(file: Remote, target: Path, parts: Path, progress: bool) -> No
         raise ConnectionError(
             f"{file.name} could not be downloaded from {file.url} ({error}). Run this again: it goes on where it stopped."
         ) from error
+
+
+def _part(file: Remote, parts: Path, name: str) -> Path:
+    """Where a download stands: a name for each version of the file, so that no two versions are joined."""
+    version = hashlib.blake2s(f"{file.hash} {file.etag} {file.size}".encode(), digest_size=4).hexdigest()
+    part = parts / f"{name}.{version}.part"
+    for old in parts.glob(f"{glob.escape(name)}.*.part"):
+        if old != part:
+            old.unlink()
+    return part
 
 
 @contextlib.contextmanager
@@ -120,8 +132,6 @@ class _Resumed:
             headers = {"Accept-Encoding": "identity"}
             if start:
                 headers["Range"] = f"bytes={start}-"
-                if self.file.etag:
-                    headers["If-Range"] = self.file.etag
             with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
                 response.raise_for_status()
                 if response.status_code != 206:

@@ -56,14 +56,14 @@ def find_recordings(folder: Path) -> Path | None:
         folder,
         *sorted(path for path in folder.iterdir() if path.is_dir() and not _SUBJECT.fullmatch(path.name)),
     ]
-    found = [place for place in places if stored_subjects(place)]
+    found = [place for place in places if recorded_subjects(place)]
     if len(found) > 1:
         names = ", ".join(repr(str(place)) for place in found)
         raise ValueError(f"folder: {str(folder)!r} holds recordings in {names}. Pass one of these folders.")
     return found[0] if found else None
 
 
-def stored_subjects(place: Path) -> list[str]:
+def recorded_subjects(place: Path) -> list[str]:
     """Return the subjects that have both files, sorted."""
     return sorted(
         path.name

@@ -12,7 +12,7 @@ import math
 import os
 import pickle
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -62,6 +62,8 @@ class _Array:
     """Stands for an array under construction; numpy's own __setstate__ never sees what is in the file."""
 
     __slots__ = ("content", "dtype", "order", "shape")
+
+    order: Any
 
     def __setstate__(self, state: tuple) -> None:
         _version, shape, dtype, fortran, content = state
@@ -145,11 +147,11 @@ for _core in ("numpy.core", "numpy._core"):  # the name before and since numpy 2
 class _Unpickler(pickle._Unpickler):
     """Reads stand-ins instead of arrays, and leaves long byte strings where they are."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
-        self._file, self._size = file, size
+        self._file = file
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ADMITTED:
@@ -164,8 +166,6 @@ class _Unpickler(pickle._Unpickler):
         if length < _LONG or frame is not None:
             return self.read(length)  # type: ignore[attr-defined]
         start = self._file.tell()
-        if start + length > self._size:
-            raise EOFError
         self._file.seek(length, os.SEEK_CUR)
         return _Stretch(start, length)
 
@@ -173,9 +173,14 @@ class _Unpickler(pickle._Unpickler):
         length = int.from_bytes(self.read(n_digits), "little")  # type: ignore[attr-defined]
         self.append(self._take(length))  # type: ignore[attr-defined]
 
-    dispatch[pickle.BINBYTES[0]] = lambda self: self._load_bytes(4)
-    dispatch[pickle.BINBYTES8[0]] = lambda self: self._load_bytes(8)
-    dispatch[pickle.BYTEARRAY8[0]] = lambda self: self._load_bytes(8)
+    def _load_bytes4(self) -> None:
+        self._load_bytes(4)
+
+    def _load_bytes8(self) -> None:
+        self._load_bytes(8)
+
+    dispatch[pickle.BINBYTES[0]] = _load_bytes4
+    dispatch[pickle.BINBYTES8[0]] = dispatch[pickle.BYTEARRAY8[0]] = _load_bytes8
 
 
 def read_pickled_dict(path: str | os.PathLike) -> dict[str, Any]:
@@ -200,7 +205,7 @@ def read_pickled_dict(path: str | os.PathLike) -> dict[str, Any]:
     with open(path, "rb") as file:
         try:
             _skip_header(file)
-            content = _Unpickler(file, path.stat().st_size).load()
+            content = _Unpickler(file).load()
         except _Refused as refused:
             raise ValueError(
                 f"{path} is refused: it asks for {refused}, which is no part of an array, and could run code."

@@ -22,6 +22,11 @@ def stored_view(path: Path) -> EpochsView | None:
     return EpochsStore.open(path).view() if (path / "manifest.json").is_file() else None
 
 
+def stored_subjects(view: EpochsView | None) -> set[str]:
+    """Return the subjects that a store holds."""
+    return set() if view is None or view.subject is None else set(view.subject.tolist())
+
+
 def add_epochs(
     path: Path,
     blocks: Iterable[np.ndarray],
@@ -35,6 +40,8 @@ def add_epochs(
     progress: bool,
 ) -> None:
     """Write a recording into a store, whole or not at all; make the store if there is none.
+
+    A subject (and session) that is there already, because another process was quicker, is not written again.
 
     Parameters
     ----------
@@ -61,6 +68,9 @@ def add_epochs(
     blocks = _shown(blocks, len(rows), name, progress)
     if view is None:
         EpochsStore.create(path, blocks, rows, info=info, tmin=tmin, dtype=dtype)
+        return
+    keys = [column for column in ("subject", "session") if column in rows]
+    if len(view.rows[keys].drop_duplicates().merge(rows[keys].drop_duplicates())):
         return
     here = (tuple(info["ch_names"]), float(info["sfreq"]), n_times)
     there = (view.ch_names, view.sfreq, view.shape[2])

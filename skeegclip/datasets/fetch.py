@@ -124,7 +124,7 @@ def fetch_things_meg(
     Parameters
     ----------
     subjects : int | str | sequence | None
-        Subjects 1 to 4; None is all of them (about 9 GB each).
+        Subjects 1 to 4; None is all of them (8 GB each).
     folder : path-like | None
         Where to put it; None is a folder in the user's cache.
     offline : bool

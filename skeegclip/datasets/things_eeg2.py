@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from .._utils.params import check_option
 from ._convert import check_manifest, convert_subjects
-from ._eeg2_files import find_recordings, layout_error, stored_subjects, subject_names
+from ._eeg2_files import find_recordings, layout_error, recorded_subjects, subject_names
 from ._feature_files import find_features
 from ._folders import default_folder
 from ._manifest import find_manifest
-from ._stores import as_bunch, stored_view
+from ._stores import as_bunch, stored_subjects, stored_view
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
@@ -59,8 +59,8 @@ def load_things_eeg2(
     -------
     Bunch
         ``X`` : EpochsView, shape (n_epochs, n_chans, n_times)
-            Single trials, none of them read yet, ordered by subject, split, picture and repetition. They are whitened,
-            and so have no unit.
+            Single trials, none of them read yet: subject by subject, training trials first, ordered by picture and
+            repetition. They are whitened, and so have no unit.
         ``y``, ``concept``, ``split``, ``subject`` : ndarray of str, shape (n_epochs,)
             Stimulus id (file name without suffix: "aardvark_01b"), concept ("aardvark"), "train" or "test", "sub-01".
         ``repetition`` : ndarray of int, shape (n_epochs,)
@@ -111,8 +111,8 @@ def load_things_eeg2(
     path = root / f"skeegclip-{dtype}" if store is None else Path(store)
 
     view = stored_view(path)
-    stored = set() if view is None else set(view.subject.tolist())
-    there = set(stored_subjects(place)) if place else set()
+    stored = stored_subjects(view)
+    there = set(recorded_subjects(place)) if place else set()
     wanted = sorted(stored | there) if subjects is None else subject_names(subjects)
     absent = [name for name in wanted if name not in stored | there]
     if absent or not wanted:
@@ -129,7 +129,7 @@ def load_things_eeg2(
         convert_subjects(path, place, new, manifest, dtype=dtype, progress=progress)
         view = stored_view(path)
     assert view is not None
-    if stored - set(wanted):
+    if stored_subjects(view) - set(wanted):
         view = view.select(subject=wanted)
     rows = view.rows
     manifest = check_manifest(path, rows, manifest)

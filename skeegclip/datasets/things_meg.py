@@ -12,7 +12,7 @@ from ._folders import default_folder
 from ._meg_bids import bids_subjects, convert_bids
 from ._meg_files import EpochsFile, find_epochs, layout_error
 from ._meg_rows import picture_paths, read_image_list, rows_of
-from ._stores import add_epochs, as_bunch, stored_view
+from ._stores import add_epochs, as_bunch, stored_subjects, stored_view
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +115,7 @@ def load_things_meg(
     files = find_epochs(root) if source == "epochs" else dict.fromkeys(bids_subjects(root), root)
 
     view = stored_view(path)
-    stored = set() if view is None else set(view.subject.tolist())
+    stored = stored_subjects(view)
     wanted = sorted(stored | set(files)) if subjects is None else subject_names(subjects)
     absent = [name for name in wanted if name not in stored | set(files)]
     if absent or not wanted:
@@ -129,7 +129,7 @@ def load_things_meg(
             _convert_epochs(path, files[name], name, images, window, dtype=dtype, progress=progress)
         view = stored_view(path)
     assert view is not None
-    if stored - set(wanted):
+    if stored_subjects(view) - set(wanted):
         view = view.select(subject=wanted)
     rows = view.rows
     return as_bunch(view, rows, _manifest(rows, root, images))

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..plotting import plot_n_way, plot_retrieval_grid, plot_similarity_matrix, plot_training_curve
+from ..plotting import (
+    plot_n_way,
+    plot_reconstruction_grid,
+    plot_retrieval_grid,
+    plot_similarity_matrix,
+    plot_training_curve,
+)
 from .scores import Results
 
 if TYPE_CHECKING:
@@ -31,6 +37,7 @@ def make_figures(results: Results) -> dict[str, bytes]:
     shapes = [shape_of(concept) for concept in results.test.concept]
     figures = {
         "retrieved": draw_retrieved(results, name),
+        "reconstructed": draw_reconstructed(results),
         "n_way_retrieval": plot_n_way(results.tables["retrieval"]).figure,
         "n_way_naming": plot_n_way(results.tables["naming"]).figure,
         "training": plot_training_curve(results.history).figure,
@@ -42,9 +49,7 @@ def make_figures(results: Results) -> dict[str, bytes]:
 
 def draw_retrieved(results: Results, name: str) -> Figure:
     """Draw test pictures, drawn by the seed and not by how well they were found, and their top five."""
-    test, images = results.test, results.data.images
-    rng = np.random.default_rng([results.seed, 1])
-    rows = np.sort(rng.choice(len(test.y), min(results.config.n_shown, len(test.y)), replace=False))
+    test, images, rows = results.test, results.data.images, _shown_rows(results)
     ids, similarity = (part[rows] for part in results.retrieved[name])
     return plot_retrieval_grid(
         [images[stimulus] for stimulus in test.y[rows]],
@@ -53,6 +58,25 @@ def draw_retrieved(results: Results, name: str) -> Figure:
         similarity=similarity,
         titles=test.concept[rows],
     )
+
+
+def draw_reconstructed(results: Results) -> Figure:
+    """Draw the same test pictures, and what was painted of them."""
+    rows, painted = _shown_rows(results), results.painted
+    return plot_reconstruction_grid(
+        {
+            "shown": results.data.images.lookup(results.test.y[rows]),
+            "low-level": painted.low_level[rows],
+            "reconstructed": painted.pictures[rows],
+            "nearest": painted.nearest[rows],
+        }
+    )
+
+
+def _shown_rows(results: Results) -> np.ndarray:
+    n_test = len(results.test.y)
+    rng = np.random.default_rng([results.seed, 1])
+    return np.sort(rng.choice(n_test, min(results.config.n_shown, n_test), replace=False))
 
 
 def shape_of(concept: str) -> str:

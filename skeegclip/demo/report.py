@@ -13,6 +13,7 @@ from .._version import __version__
 from .config import Config
 from .decoders import RIDGE
 from .output import versions
+from .painting import METRICS
 from .scores import KNOWING, TASKS, Results, label, percent, row_of, shown_rows
 
 _CODE = """\
@@ -83,6 +84,8 @@ def make_report(results: Results, figures: Mapping[str, bytes]) -> str:
         cards="\n".join(_cards(results)),
         table_retrieval=_accuracy_table(results, "retrieval"),
         table_naming=_accuracy_table(results, "naming"),
+        table_painted=_painted_table(results),
+        identified=percent(results.painted.identified),
         table_seconds=_seconds_table(results.seconds),
         code=escape(example_code(config, results.seed)),
         versions=escape(", ".join(f"{name} {number}" for name, number in versions().items())),
@@ -173,6 +176,18 @@ def _accuracy_table(results: Results, task: str) -> str:
         cells.append(percent(k / n))
         rows.append((label(n, k), cells, (n, k) == (whole, 1)))
     return _table(heads, rows, TASKS[task])
+
+
+def _painted_table(results: Results) -> str:
+    table = results.painted.table
+    rows = []
+    for name, row in table.iterrows():
+        cells = [
+            f'{row[metric]:.3f}<span class="range">{row[f"{metric}_low"]:.2f} to {row[f"{metric}_high"]:.2f}</span>'
+            for metric in METRICS
+        ]
+        rows.append((str(name).capitalize(), cells, name == "generated"))
+    return _table(["", *METRICS], rows, "Reconstructions and baselines")
 
 
 def _seconds_table(seconds: Mapping[str, float]) -> str:

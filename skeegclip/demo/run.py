@@ -17,6 +17,7 @@ from .config import Config
 from .decoders import RIDGE, Trials, make_decoders, make_trials
 from .figures import make_figures
 from .output import versions
+from .painting import paint_test
 from .report import make_report
 from .scores import TASKS, Results, score_decoder, text_table
 
@@ -61,6 +62,9 @@ def run_demo(folder: Path, config: Config, *, seed: int = 0) -> Results:
     with _step(f"Testing on {len(test.X)} pictures of concepts never seen", seconds, "test"):
         for name, decoder in decoders.items():
             score_decoder(results, name, decoder)
+    first = next(iter(config.encoders))
+    with _step("Painting what was seen", seconds, "paint"):
+        results.painted = paint_test(decoders[first], data, averaged, test, seed=seed)
     with _step("Drawing", seconds, "draw"):
         figures = make_figures(results)
     seconds["total"] = time.perf_counter() - start
@@ -111,6 +115,10 @@ def as_json(results: Results) -> dict[str, Any]:
             "n_way": len(results.test.y),
             "k": 1,
             "accuracy": truth.accuracy,
+        },
+        "reconstruction": {
+            "two_way_by_pixels": results.painted.identified,
+            "metrics": results.painted.table.to_dict("index"),
         },
         "selection": results.selection,
         "history": results.history,

@@ -32,6 +32,7 @@ class Results:
     similarity: dict[str, np.ndarray] = field(default_factory=dict)  # test epochs x test pictures
     retrieved: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     history: dict[str, list[dict]] = field(default_factory=dict)
+    painted: Any = None  # of the first decoder
     selection: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -102,7 +103,20 @@ def text_table(results: Results) -> str:
             ]
         frame["chance"] = [percent(k / n) for n, k in pairs]
         blocks.append(f"{title} (% right, 95 % interval over stimuli)\n{frame.to_string()}")
+    blocks.append(
+        f"Painting it (correlation of pixels, 95 % interval over stimuli)\n{_painted_text(results)}"
+    )
     return "\n\n".join(blocks)
+
+
+def _painted_text(results: Results) -> str:
+    rows = results.painted.table.iterrows()
+    lines = {
+        name: f"{row['PixCorr']:.3f} [{row['PixCorr_low']:.2f} {row['PixCorr_high']:.2f}]"
+        for name, row in rows
+    }
+    width = max(map(len, lines))
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())
 
 
 def label(n_way: int, k: int) -> str:

@@ -57,7 +57,7 @@ class VectorCache:
                 warnings.warn(
                     f"The cache file {path} is damaged; what it held is computed again.",
                     UserWarning,
-                    stacklevel=5,
+                    stacklevel=4,
                 )
                 path.unlink(missing_ok=True)
         return vectors

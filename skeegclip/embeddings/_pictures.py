@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.pictures import open_rgb, to_rgb
 from ._ids import unique_ids
-from .image_table import ImageTable, open_rgb, to_rgb
+from .image_table import ImageTable
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 

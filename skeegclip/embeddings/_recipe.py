@@ -73,7 +73,7 @@ class Recipe:
         if embedder.cache_dir is not None and not isinstance(embedder.cache_dir, (str, os.PathLike)):
             raise TypeError(f"cache_dir must be a path or None, got {type(embedder.cache_dir).__name__}.")
         layers = read_layer(embedder.layer)
-        seed = draw_seed(embedder.random_state)
+        seed = draw_seed(embedder.random_state) if embedder.n_views > 1 else 0
         weights = find_weights(embedder.model, embedder.pretrained)
         device = resolve_device(embedder.device)
         return cls(

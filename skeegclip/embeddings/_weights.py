@@ -47,11 +47,8 @@ def import_open_clip() -> Any:
     """Import open_clip, or say in one sentence why that fails."""
     try:
         import open_clip
-    except (
-        ImportError,
-        OSError,
-        RuntimeError,
-    ) as error:  # a torchvision that does not fit raises RuntimeError
+    # A torchvision that does not fit torch raises RuntimeError, a library that is missing OSError.
+    except (ImportError, OSError, RuntimeError) as error:
         raise ImportError(
             f"CLIPEmbedder needs open_clip, which cannot be imported ({error}). Install open_clip_torch, and a"
             " torchvision that pairs with the installed torch."
@@ -74,9 +71,9 @@ def find_weights(model: Any, pretrained: Any) -> Weights:
     Weights
         For :func:`load_weights`.
     """
-    open_clip = import_open_clip()
     if not isinstance(model, str):
         raise TypeError(f"model must be the name of an open_clip model, got {type(model).__name__}.")
+    open_clip = import_open_clip()
     if model.startswith(FOLDER):
         return _of_folder(Path(model.removeprefix(FOLDER)))
     if model.startswith(HUB):
@@ -134,7 +131,8 @@ def _of_hub(model: str) -> Weights:
     repository = model.removeprefix(HUB)
     snapshot = Path(_from_hub(repository, [_CONFIG], model)).parent
     identity = {"model": model, "commit": snapshot.name}
-    return Weights(FOLDER + str(snapshot), identity, published={"hf_hub": repository + "/"})
+    published = {"hf_hub": repository + "/", "revision": snapshot.name}
+    return Weights(FOLDER + str(snapshot), identity, published=published)
 
 
 def _agreed_preprocess(name: str) -> dict[str, Any]:
@@ -200,14 +198,14 @@ def _published_file(weights: Weights) -> str | None:
 
         repository, name = os.path.split(hub)
         names = [name] if name else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]
-        path = _from_hub(repository, names, weights.identity["model"])
+        path = _from_hub(repository, names, weights.identity["model"], weights.published.get("revision"))
         return None if weights.model.startswith(FOLDER) else path
     if weights.published:
         return _from_url(weights)
     return None
 
 
-def _from_hub(repository: str, names: list[str], model: str) -> str:
+def _from_hub(repository: str, names: list[str], model: str, revision: str | None = None) -> str:
     """Path of the first of some files that the hub's cache holds; else it is downloaded.
 
     The cache is asked first: published weights do not change, and without a network the hub's client would try for
@@ -216,12 +214,12 @@ def _from_hub(repository: str, names: list[str], model: str) -> str:
     import huggingface_hub
 
     for name in names:
-        cached = huggingface_hub.try_to_load_from_cache(repository, name)
+        cached = huggingface_hub.try_to_load_from_cache(repository, name, revision=revision)
         if isinstance(cached, str):
             return cached
     for name in names:
         try:
-            return huggingface_hub.hf_hub_download(repository, name)
+            return huggingface_hub.hf_hub_download(repository, name, revision=revision)
         except Exception as error:  # the network's errors are of many kinds
             failure = error
             if isinstance(error, huggingface_hub.errors.LocalEntryNotFoundError):

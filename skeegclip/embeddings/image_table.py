@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.pictures import open_picture
 from ._ids import positions, unique_ids
 
 
@@ -86,7 +87,7 @@ class ImageTable(Mapping):
     def __getitem__(self, key: str) -> np.ndarray:
         row = positions(self._position, [key], name="ids", what="table")[0]
         entry = self._images[row]
-        return entry if isinstance(entry, np.ndarray) else _open(entry)
+        return entry if isinstance(entry, np.ndarray) else open_picture(entry)
 
     def __repr__(self) -> str:
         kind = "arrays" if isinstance(self._images, np.ndarray) else "files or arrays"
@@ -132,7 +133,7 @@ class ImageTable(Mapping):
         if isinstance(self._images, np.ndarray):
             return self._images[rows]
         pictures = [self._images[row] for row in rows]
-        pictures = [entry if isinstance(entry, np.ndarray) else _open(entry) for entry in pictures]
+        pictures = [entry if isinstance(entry, np.ndarray) else open_picture(entry) for entry in pictures]
         sizes = {picture.shape for picture in pictures}
         if len(sizes) > 1:
             raise ValueError(
@@ -180,31 +181,3 @@ def _check_entry(entry: Any, key: str) -> Any:
     entry = entry.view()
     entry.flags.writeable = False
     return entry
-
-
-def _open(path: str) -> np.ndarray:
-    return np.asarray(open_rgb(path))
-
-
-def open_rgb(path: str) -> Any:
-    """Open a picture file as a PIL image in RGB."""
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        return to_rgb(picture)
-
-
-def to_rgb(picture: Any) -> Any:
-    """Return a PIL image in RGB as a viewer shows it: turned as its EXIF data say, transparent parts white."""
-    from PIL import Image, ImageOps
-
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I;16"):  # Pillow's own conversion cuts 16 bits off at 255
-        picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
-    elif picture.mode in ("I", "F"):
-        raise ValueError(f"mode {picture.mode!r} has no fixed range of brightness; convert it to 8 bits")
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    picture = picture.convert("RGBA")
-    white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture).convert("RGB")

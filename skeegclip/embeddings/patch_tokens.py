@@ -18,7 +18,7 @@ _FORMAT = "skeegclip-patch-tokens-1"
 
 
 def load_patch_tokens(folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
-    """Open the tokens that :meth:`CLIPEmbedder.save_patch_tokens` wrote.
+    """Open the tokens that :meth:`~skeegclip.CLIPEmbedder.save_patch_tokens` wrote.
 
     Parameters
     ----------

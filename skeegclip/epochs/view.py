@@ -121,8 +121,7 @@ class EpochsView(Deriving):
                 f"info describes {len(info['ch_names'])} channels, but X has {data.shape[1]}."
                 " Pick the same channels in both."
             )
-        columns = {} if rows is None else dict(rows)
-        for name, column in (("subject", subject), ("stimulus", stimulus)):
-            if column is not None:
-                columns[name] = as_subject(column, len(data), name=name)
-        return cls._of(data, as_frame(columns, len(data)), info, tmin if info is not None else 0.0)
+        given = {"subject": subject, "stimulus": stimulus}
+        ids = {k: as_subject(v, len(data), name=k) for k, v in given.items() if v is not None}
+        frame = as_frame({} if rows is None else rows, len(data)).assign(**as_frame(ids, len(data)))
+        return cls._of(data, frame, info, tmin if info is not None else 0.0)

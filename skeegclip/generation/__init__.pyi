@@ -1,4 +1,7 @@
 from ._painting import GenerationError as GenerationError
+from .analysis import generated_retrieval as generated_retrieval
+from .analysis import guidance_curve as guidance_curve
+from .analysis import similarity_distributions as similarity_distributions
 from .captioner import EEGCaptioner as EEGCaptioner
 from .generators.linear import LinearGenerator as LinearGenerator
 from .generators.nearest import NearestImageGenerator as NearestImageGenerator
@@ -16,4 +19,7 @@ __all__ = [
     "LowLevelDecoder",
     "NearestImageGenerator",
     "SDXLGenerator",
+    "generated_retrieval",
+    "guidance_curve",
+    "similarity_distributions",
 ]

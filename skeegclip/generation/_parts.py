@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
+from .._utils.inputs import as_mne_list
 from .._utils.params import check_option
 from .._utils.seeding import draw_seed
 
@@ -85,3 +87,19 @@ def refine(prior: Any, Z: np.ndarray, n_samples: int) -> np.ndarray:
         return np.asarray(prior.sample(Z, n_samples), dtype=np.float32)
     method = "transform" if hasattr(prior, "transform") else "predict"
     return np.repeat(np.asarray(getattr(prior, method)(Z), dtype=np.float32)[:, None], n_samples, axis=1)
+
+
+def as_one(X: Any) -> Any:
+    """X as something whose rows can be taken and averaged: what scikit-learn cut from Epochs is put together again."""
+    if issparse(X):
+        return X.toarray()
+    if (
+        getattr(X, "dtype", None) == np.dtype(object) and X.ndim == 2
+    ):  # of numbers, or the encoder had refused it
+        return X.astype(np.float64)
+    parts = as_mne_list(X)
+    if parts is None or len(parts) == 1:
+        return X
+    import mne
+
+    return mne.concatenate_epochs(parts, verbose=False)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _IDENTIFY_AT = 64  # pixels a side
-_MEAN_AT = 256  # pixels a side of the mean training picture, which is blurry
+_MEAN_AT = (
+    256  # pixels a side of the mean training picture, which is blurry; fewer where the pictures have fewer
+)
 
 
 def identification(pictures: np.ndarray, names: np.ndarray, shown: Mapping[str, Any]) -> np.ndarray:
@@ -85,7 +87,10 @@ def score_table(
 
 def mean_picture(images: Mapping[str, Any], ids: np.ndarray) -> np.ndarray:
     """Mean of some pictures, as float32 in 0..1; they are read one by one."""
-    total = np.zeros((_MEAN_AT, _MEAN_AT, 3))
-    for name in ids.tolist():
-        total += square(read_picture(picture_of(images, name), "images"), _MEAN_AT)
+    pictures = (read_picture(picture_of(images, name), "images") for name in ids.tolist())
+    first = next(pictures)
+    size = min(_MEAN_AT, *first.shape[:2])
+    total = square(first, size).astype(np.float64)
+    for picture in pictures:
+        total += square(picture, size)
     return (total / len(ids)).astype(np.float32)

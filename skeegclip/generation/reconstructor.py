@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import GroupKFold
-from sklearn.utils import TransformerTags, _safe_indexing, indexable
+from sklearn.utils import TransformerTags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
 from .._composite import EmbeddingComposite
-from .._utils.params import check_number
+from .._utils.params import check_number, check_option
 from .._utils.validation import unchanged_on_error
 from ..embeddings._ids import as_ids
+from ._cross_fit import out_of_fold_embeddings
 from ._painting import Order, paint
-from ._parts import check_part, fit_on_ids, make_generator, prepare, refine
+from ._parts import as_one, check_part, fit_on_ids, make_generator, prepare, refine
 from ._report import identification, score_table
 from .generators._training import check_images, picture_of
 from .generators.base import row_seeds
@@ -60,6 +61,10 @@ class EEGImageReconstructor(EmbeddingComposite):
         pictures.
     cross_fit : int | None
         Number of folds for the out-of-fold embeddings; None takes the embeddings of the training epochs as they are.
+    repetitions : {"average", "single", "both"}
+        What the prior, the captioner and the generator learn from: embeddings of the average of a stimulus's epochs (per
+        subject), of single epochs, or of both. Take what new epochs will be: an embedding of a single trial is to be
+        trusted less than that of an average.
     n_images : int
         Pictures of each epoch: from as many samples of the prior, and other seeds.
     random_state : int | RandomState | Generator | None
@@ -111,6 +116,7 @@ class EEGImageReconstructor(EmbeddingComposite):
     """
 
     __metadata_request__transform = {"subject": True}
+    _embeds_for = "transform"
 
     def __init__(
         self,
@@ -123,6 +129,7 @@ class EEGImageReconstructor(EmbeddingComposite):
         captioner=None,
         generator="sdxl-turbo",
         cross_fit=5,
+        repetitions="average",
         n_images=1,
         random_state=None,
         out_dir=None,
@@ -136,6 +143,7 @@ class EEGImageReconstructor(EmbeddingComposite):
         self.captioner = captioner
         self.generator = generator
         self.cross_fit = cross_fit
+        self.repetitions = repetitions
         self.n_images = n_images
         self.random_state = random_state
         self.out_dir = out_dir
@@ -196,10 +204,11 @@ class EEGImageReconstructor(EmbeddingComposite):
     def _check_params(self) -> None:
         check_images(self.images)
         check_part("prior", self.prior, ("transform", "predict"))
-        check_part("low_level", self.low_level, ("transform", "predict"))
+        check_part("low_level", self.low_level, ("transform",))
         check_part("captioner", self.captioner, ("predict",))
         make_generator(self.generator)
         check_number("cross_fit", self.cross_fit, low=2, integer=True, none=True)
+        check_option("repetitions", self.repetitions, ["average", "single", "both"])
         check_number("n_images", self.n_images, low=1, integer=True)
         if self.out_dir is not None and not isinstance(self.random_state, (int, np.integer)):
             raise ValueError(
@@ -222,15 +231,16 @@ class EEGImageReconstructor(EmbeddingComposite):
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y is None: its parts"
                 " are to be fitted. Pass the stimulus ids, or freeze the parts."
             )
-        if learners:
-            Z = self._training_embeddings(X, ids, subject)
-            prior = fit_on_ids(prior, Z, ids, self.targets_)
+        if ids is not None and learners:
+            Z, names = self._training_embeddings(X, ids, subject)
+            prior = fit_on_ids(prior, Z, names, self.targets_)
             if _learns(captioner) or _learns(generator):
                 Z = refine(prior, Z, 1)[:, 0]
-            captioner = fit_on_ids(captioner, Z, ids, self.targets_)
-            generator = fit_on_ids(generator, Z, ids, self.targets_)
-        if _learns(low_level):
-            low_level = low_level.fit(self._read(X), self._pictures(ids))
+            captioner = fit_on_ids(captioner, Z, names, self.targets_)
+            generator = fit_on_ids(generator, Z, names, self.targets_)
+        if ids is not None and low_level is not None and _learns(low_level):
+            goal = ids if "images" in low_level.get_params() else self._pictures(ids)
+            low_level = self._call(low_level, "fit", "fit", X, goal, subject=subject, name="low_level")
         self.prior_, self.low_level_, self.captioner_, self.generator_ = (
             prior,
             low_level,
@@ -238,26 +248,24 @@ class EEGImageReconstructor(EmbeddingComposite):
             generator,
         )
 
-    def _training_embeddings(self, X: Any, ids: np.ndarray, subject: Any) -> np.ndarray:
-        """Embeddings of the training epochs, by encoders that have not seen their stimuli."""
+    def _training_embeddings(self, X: Any, ids: np.ndarray, subject: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Embeddings of the training epochs, by encoders that have not seen their stimuli, and those stimuli."""
         fixed = self._is_passthrough() or isinstance(self.encoder, FrozenEstimator)
-        if fixed or self.cross_fit is None:
-            return self.embed(X, subject=subject)
-        n_stimuli = len(np.unique(ids))
-        if n_stimuli < self.cross_fit:
-            raise ValueError(
-                f"cross_fit={self.cross_fit} needs at least as many stimuli, but y shows {n_stimuli} (n_samples={len(ids)})."
-                " Lower it, or pass None."
-            )
-        Z = np.empty((0, 0))
-        (X,) = indexable(X)
-        for train, test in GroupKFold(self.cross_fit).split(ids, groups=ids):
-            part = clone(self)
-            part._fit_parts(*(_rows(value, train) for value in (X, ids, subject)))
-            z = part.embed(_rows(X, test), subject=_rows(subject, test))
-            Z = np.empty((len(ids), z.shape[1]), dtype=z.dtype) if Z.size == 0 else Z
-            Z[test] = z
-        return Z
+        encoder = self.encoder
+        if not fixed and self.cross_fit is None:
+            encoder = FrozenEstimator(self.encoder_)
+        found = out_of_fold_embeddings(
+            encoder,
+            as_one(X),
+            ids,
+            subject=subject,
+            targets=self.targets_,
+            n_folds=self.cross_fit or 2,
+            repetitions=self.repetitions,
+            random_state=self.random_state,
+            verbose=int(self.progress and sys.stderr.isatty()),
+        )
+        return found.Z, found.y
 
     # -- painting -----------------------------------------------------------------------------------
 
@@ -290,8 +298,9 @@ class EEGImageReconstructor(EmbeddingComposite):
         samples = refine(self.prior_, Z, self.n_images)
         low_level = captions = None
         if self.low_level_ is not None:
-            method = "transform" if hasattr(self.low_level_, "transform") else "predict"
-            low_level = getattr(self.low_level_, method)(self._read(X))
+            low_level = self._call(
+                self.low_level_, "transform", "transform", X, subject=subject, name="low_level"
+            )
         if self.captioner_ is not None:
             # One text an epoch: from the mean of its samples.
             captions = list(self.captioner_.predict(samples.mean(axis=1)))
@@ -377,20 +386,83 @@ class EEGImageReconstructor(EmbeddingComposite):
             )
         return [picture_of(self.images, name) for name in ids.tolist()]
 
+    # -- sharing ------------------------------------------------------------------------------------
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write the fitted reconstructor to a folder, one folder a part.
+
+        Our own classes are written as json and safetensors. Any other part, a scikit-learn regressor for example, is
+        pickled (joblib), which whoever loads it must trust. Pictures are not written.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made if missing; files of an earlier save are replaced.
+
+        Raises
+        ------
+        NotFittedError
+            If the reconstructor is not fitted.
+        TypeError
+            If a parameter of a part has no place in a JSON file.
+        """
+        from ._saving import save_reconstructor
+
+        check_is_fitted(self, "generator_")
+        save_reconstructor(self, folder)
+
+    @classmethod
+    def load(
+        cls, folder: str | os.PathLike, *, images: Any = None, trusted: bool = False, device: str = "auto"
+    ) -> Self:
+        """Read a reconstructor that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        folder : path-like
+            The folder.
+        images : ImageTable | mapping | None
+            Pictures by stimulus id: for the generator "nearest", for `score` and for `report`.
+        trusted : bool
+            Open pickles. They may run any code: do it only with folders whose maker you trust.
+        device : str
+            Torch device to put the parts on.
+
+        Returns
+        -------
+        EEGImageReconstructor
+            Fitted, with every part frozen; paints the same pictures as the one saved.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder is not whole.
+        ValueError
+            If it holds pickles and is not trusted, needs `images`, or is not what :meth:`save` writes.
+        """
+        from ._saving import load_reconstructor
+
+        return load_reconstructor(cls, folder, images=images, trusted=trusted, device=device)
+
     # -- scikit-learn -------------------------------------------------------------------------------
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Return how metadata travels: the subject goes to the encoder.
+        """Return how metadata travels: the subject goes to the encoder and the low-level decoder.
 
         Returns
         -------
         MetadataRouter
-            The routing of this estimator and its encoder.
+            The routing of this estimator and those two.
         """
         router = super().get_metadata_routing()
-        if not isinstance(self.encoder, str):
-            mapping = MethodMapping().add(caller="transform", callee="predict")
-            router.add(encoder=self.encoder, method_mapping=mapping)
+        if self.low_level is not None:
+            mapping = (
+                MethodMapping()
+                .add(caller="fit", callee="fit")
+                .add(caller="transform", callee="transform")
+                .add(caller="score", callee="transform")
+            )
+            router.add(low_level=self.low_level, method_mapping=mapping)
         return router
 
     def __sklearn_tags__(self):
@@ -401,7 +473,3 @@ class EEGImageReconstructor(EmbeddingComposite):
 
 def _learns(part: Any) -> bool:
     return part is not None and hasattr(part, "fit") and not isinstance(part, FrozenEstimator)
-
-
-def _rows(values: Any, rows: np.ndarray) -> Any:
-    return None if values is None or isinstance(values, str) else _safe_indexing(values, rows)

@@ -107,7 +107,7 @@ def save_cell(path: Path, cell: Cell) -> None:
 def load_cell(path: Path) -> Cell | None:
     """Read a cell; None where there is none, or the file is not one."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             facts = json.loads(str(file["facts"]))
             tasks: dict[str, dict[str, np.ndarray]] = {}
             for key in file.files:

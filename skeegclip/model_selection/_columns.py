@@ -31,13 +31,15 @@ def table_of(X: Any) -> pd.DataFrame | None:
     return pd.concat(tables, ignore_index=True)
 
 
-def per_row(name: str, given: Any, X: Any, n_rows: int, *, stimulus: Any = None) -> np.ndarray | None:
+def per_row(
+    column: str, given: Any, X: Any, n_rows: int, *, stimulus: Any = None, name: str | None = None
+) -> np.ndarray | None:
     """One text per row, "" where unknown, or None where nothing is known.
 
     Parameters
     ----------
-    name : str
-        Column that is looked for in what X carries where nothing is given.
+    column : str
+        What is looked for in what X carries where nothing is given.
     given : None | str | mapping | array-like, shape (n_rows,)
         The values, the name of another column, or a mapping from stimulus id.
     X : EpochsView | Epochs | DataFrame | object
@@ -46,7 +48,10 @@ def per_row(name: str, given: Any, X: Any, n_rows: int, *, stimulus: Any = None)
         Number of rows.
     stimulus : ndarray of str | None
         Ids that a mapping is read at.
+    name : str | None
+        Name of the parameter that `given` comes from, for messages; None is that of the column.
     """
+    name = name or column
     if isinstance(given, Mapping):
         if stimulus is None:
             raise ValueError(f"{name} is a mapping from stimulus ids, but no ids are known. Pass y.")
@@ -60,8 +65,8 @@ def per_row(name: str, given: Any, X: Any, n_rows: int, *, stimulus: Any = None)
             )
         return as_text(values)
     table = table_of(X)
-    if table is not None and (given or name) in table:
-        return as_text(table[given or name].to_numpy())
+    if table is not None and (given or column) in table:
+        return as_text(table[given or column].to_numpy())
     if given is not None:
         known = "no table" if table is None else f"the columns {list(table.columns)}"
         raise ValueError(

@@ -47,31 +47,31 @@ def headline(report: EvaluationReport) -> str:
 
 
 def _headline(report: EvaluationReport, summary: Any, task: str) -> Section:
-    metrics = [name for name in ("top-1", "top-5") if name in set(summary["metric"])]
     shown = _rows_of(summary, task)
+    names = [name for name in report.estimators if (name, "top-1") in shown]
+    metrics = [metric for metric in ("top-1", "top-5") if (names[0], metric) in shown]
+    oracle = [metric for metric in metrics if any((name, ORACLE + metric) in shown for name in names)]
     published = _published(report, metrics) if task == "retrieval" else {}
-    oracle = [name for name in metrics if any((e, ORACLE + name) in shown for e in report.estimators)]
+    transductive = {cell.estimator for cell in report._cells if cell.facts["transductive"]}
     rows = []
-    marked = {cell.estimator for cell in report._cells if cell.facts["transductive"]}
-    for name in report.estimators:
-        if (name, metrics[0]) not in shown:
-            continue
-        row = [name + (_MARK if name in marked else "")]
-        for metric in metrics:
-            row.append(_with_interval(shown[name, metric]))
+    for name in names:
+        row = [name + (_MARK if name in transductive else "")]
+        row += [_with_interval(shown[name, metric]) for metric in metrics]
         for metric in oracle:
             found = shown.get((name, ORACLE + metric))
             row.append("" if found is None else percent(found["mean"]))
-        for metric in metrics if published else []:
-            row.append(published.get((name, metric), ""))
-        rows.append([*row, _p(shown[name, metrics[0]]["p"])])
-    any_row = next(iter(shown.values()))
-    chance = ["chance", *(percent(shown[rows[0][0], metric]["chance"]) for metric in metrics)] if rows else []
-    width = 2 + len(metrics) + len(oracle) + (len(metrics) if published else 0)
+        row += [published.get((name, metric), "") for metric in metrics] if published else []
+        rows.append([*row, _p(shown[name, "top-1"]["p"])])
     head = ["", *metrics, *(f"oracle {m}" for m in oracle)]
-    head += [f"published {m}" for m in metrics] if published else []
-    over = any_row["interval_over"] or "nothing (one subject, one stimulus)"
-    text = f"Per cent right, mean over {any_row['n_subjects']} people; in brackets the 95 % interval over {over}."
+    head += [*(f"published {m}" for m in metrics), "p"] if published else ["p"]
+    chance = ["chance", *(percent(shown[names[0], metric]["chance"]) for metric in metrics)]
+    rows.append(chance + [""] * (len(head) - len(chance)))
+
+    first = shown[names[0], "top-1"]
+    over = first["interval_over"] or "nothing (one subject, one stimulus)"
+    text = (
+        f"Per cent right, mean over {first['n_subjects']} people; in brackets the 95 % interval over {over}."
+    )
     if oracle:
         text += (
             " Oracle figures choose the pass of training on the test set: they show that bias, nothing else."
@@ -79,10 +79,9 @@ def _headline(report: EvaluationReport, summary: Any, task: str) -> Section:
     if published:
         text += f" Published: mean ± standard deviation over people, among 200 ({_sources(report)})."
     text += " p: of top-1 against chance, by permuting which picture is which."
-    if any(row[0].endswith(_MARK) for row in rows):
+    if transductive:
         text += f"{_MARK}: transductive, see the flags."
-    rows.append([*chance, *[""] * (width - len(chance))])
-    return Section(TASKS[task], text, [*head, "p"], rows)
+    return Section(TASKS[task], text, head, rows)
 
 
 def _n_way(report: EvaluationReport, summary: Any, task: str) -> Section:

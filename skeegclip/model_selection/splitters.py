@@ -101,7 +101,7 @@ class _BySubject(BaseCrossValidator):
 
     def _subjects(self, X: Any, groups: Any) -> np.ndarray:
         n_rows = _num_samples(X if X is not None else groups)
-        subject = per_row("subject", groups, X, n_rows)
+        subject = per_row("subject", groups, X, n_rows, name="groups")
         if subject is None:
             return self._without_subjects(n_rows)
         if (subject == "").any():
@@ -135,7 +135,7 @@ class _BySubject(BaseCrossValidator):
                 )
             may_test = np.isin(stimulus, wanted)
             return ~may_test, may_test
-        label = per_row("split", self.split_labels, X, n_rows)
+        label = per_row("split", self.split_labels, X, n_rows, name="split_labels")
         if label is None:
             raise ValueError(
                 f"{type(self).__name__} does not know which stimuli to test on. Pass test_stimuli=, or split_labels="
@@ -283,7 +283,7 @@ class ConceptKFold(GroupKFold):
             If the concepts are not known, or are fewer than the folds.
         """
         n_rows = _num_samples(X)
-        concept = per_row("concept", groups, X, n_rows)
+        concept = per_row("concept", groups, X, n_rows, name="groups")
         if concept is None or (concept == "").any():
             missing = "all rows" if concept is None else f"row {int(np.argmax(concept == ''))}"
             raise ValueError(

@@ -17,8 +17,7 @@ from .tokens import positions
 class ReferenceATMS(ATM):
     """ATM-S whose subject token stays for the convolution, in the place of the last channel's token."""
 
-    def __init__(self, **params: Any) -> None:
-        super().__init__(**params, keep_subject_token=True)
+    _channels = slice(None, -1)
 
 
 class _TimeAttention(nn.Module):

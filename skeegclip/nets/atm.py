@@ -29,8 +29,8 @@ class ATM(nn.Module):
     features, and a residual network maps these into CLIP space. The parts can be left out, moved or exchanged,
     as in the ablations of the paper.
 
-    The subject token leaves after attention, so that every channel is kept. The published code drops the
-    last channel's token (O2) instead; `keep_subject_token=True` does as it did.
+    The subject token leaves after attention, so that every channel is kept. (The published code drops the
+    last channel's token, O2, instead: `skeegclip.load_reference_checkpoint` does as it did.)
 
     Parameters
     ----------
@@ -88,8 +88,6 @@ class ATM(nn.Module):
         Its dropout, after the spatial filters.
     head_dropout : float, default=0.5
         Dropout in the residual network at the end.
-    keep_subject_token : bool, default=False
-        True drops the last channel's token rather than the subject token, as the published code does.
 
     Raises
     ------
@@ -109,6 +107,8 @@ class ATM(nn.Module):
     >>> net(torch.zeros(2, 63, 250), subject=torch.tensor([3, -1])).shape
     torch.Size([2, 1024])
     """
+
+    _channels = slice(1, None)  # of the tokens that leave attention: all but the subject's
 
     def __init__(
         self,
@@ -139,7 +139,6 @@ class ATM(nn.Module):
         pool_stride: int = 5,
         conv_dropout: float = 0.5,
         head_dropout: float = 0.5,
-        keep_subject_token: bool = False,
     ) -> None:
         super().__init__()
         n_outputs, n_chans, n_times = resolve_sizes(n_outputs, n_chans, n_times, chs_info)
@@ -167,7 +166,6 @@ class ATM(nn.Module):
             **lengths,
         }
         self.aggregation, self.has_attention = aggregation, attention
-        self.keep_subject_token = keep_subject_token
 
         shape: tuple[int, ...] = (n_chans, n_times)
         seen = None  # how many samples the first convolution gets
@@ -238,4 +236,4 @@ class ATM(nn.Module):
         tokens = self.dropout(tokens)
         for layer in self.layers:
             tokens = layer(tokens)
-        return self.norm(tokens[:, :-1] if self.keep_subject_token else tokens[:, 1:])
+        return self.norm(tokens[:, self._channels])

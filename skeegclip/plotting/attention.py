@@ -97,6 +97,12 @@ def _mean_shares(attention: Any, info: mne.Info) -> np.ndarray:
         raise ValueError("attention holds NaN or inf. Look for them in the epochs it was computed from.")
     if n < 3:
         raise ValueError(f"attention: a map of the head needs three channels or more, got {n}.")
+    check_places(info)
+    return a.reshape(-1, n, n).mean(axis=0)
+
+
+def check_places(info: mne.Info) -> None:
+    """Refuse an info whose channels have no places on the head."""
     # Before the first montage is set there are no places, or zeros.
     where = np.array([ch["loc"][:3] for ch in info["chs"]])
     if not np.isfinite(where).all() or (where == 0).all(axis=1).any():
@@ -108,10 +114,9 @@ def _mean_shares(attention: Any, info: mne.Info) -> np.ndarray:
         raise ValueError(
             f"info has no place for {len(missing)} channels (first: {missing[0]!r}). Set a montage: info.set_montage(...)."
         )
-    return a.reshape(-1, n, n).mean(axis=0)
 
 
-def _head(values: np.ndarray, info: mne.Info, ax: Axes) -> Any:
+def _head(values: np.ndarray, info: mne.Info, ax: Axes, *, cmap: str = "cividis", vlim: Any = None) -> Any:
     import mne
 
     image, _ = mne.viz.plot_topomap(
@@ -120,8 +125,8 @@ def _head(values: np.ndarray, info: mne.Info, ax: Axes) -> Any:
         axes=ax,
         show=False,
         contours=0,
-        cmap="cividis",
-        vlim=(values.min(), values.max()),
+        cmap=cmap,
+        vlim=(values.min(), values.max()) if vlim is None else vlim,
         sensors="k.",
     )
     for line in ax.lines:

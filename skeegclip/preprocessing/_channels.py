@@ -51,7 +51,7 @@ class ChannelMap:
         return out
 
 
-class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """A transformer that learns one map of the channels for each subject and session.
 
     Subclasses have a parameter `unknown` and two methods: ``_learn`` gives the parameters of each group, and ``_map``
@@ -78,8 +78,8 @@ class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, 
 
     def _groups(self, read: Epoched, session: np.ndarray | None) -> np.ndarray:
         """Set ``groups_``; return the code of each row."""
-        self.groups_, codes = Groups.of(read.subject, session)
-        return codes if self.groups_.names else np.zeros(len(read.X), dtype=np.intp)
+        self.groups_, codes = Groups.of(read.subject, session, len(read.X))
+        return codes
 
     def fit(self, X: Any, y: Any = None, subject: Any = None, session: Any = None) -> Any:
         """Learn from training epochs.
@@ -111,7 +111,8 @@ class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, 
             read = check_epochs(self, X, subject=subject, reset=True)
             codes = self._groups(read, read_session(X, session, len(read.X)))
             self._params = self._learn(read.X, codes, len(self.groups_.keys), _conditions(X, y, len(read.X)))
-            self.transductive_ = self.unknown == "transductive"
+            # Where nobody was told apart in fit, nobody is unknown.
+            self.transductive_ = self.unknown == "transductive" and bool(self.groups_.names)
         return self
 
     def fit_transform(self, X: Any, y: Any = None, subject: Any = None, session: Any = None) -> Any:
@@ -147,7 +148,8 @@ class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, 
         -------
         ndarray of float32 | Epochs | EpochsView
             What X was: Epochs stay Epochs with their metadata, lists of Epochs lists, a view stays a view whose epochs
-            are transformed as they are read; a braindecode data set becomes a view, anything else an array.
+            are transformed as they are read; a braindecode data set that tells its subjects becomes a view, anything
+            else an array.
 
         Raises
         ------
@@ -163,7 +165,8 @@ class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, 
         if new.keys:
             params = np.concatenate([params, self._params_of_unknown(read.X, codes, new)])
         weights, offsets = self._map(params)
-        return like_input(X, read, ChannelMap(weights, offsets, codes))
+        carried = subject is None and read.subject is not None
+        return like_input(X, read, ChannelMap(weights, offsets, codes), carried=carried)
 
     def _params_of_unknown(self, X: Any, codes: np.ndarray, new: Groups) -> np.ndarray:
         n_known, n_new = len(self.groups_.keys), len(new.keys)

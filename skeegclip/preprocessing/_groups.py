@@ -39,12 +39,12 @@ class Groups:
     keys: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def of(cls, subject: np.ndarray | None, session: np.ndarray | None) -> tuple[Groups, np.ndarray]:
+    def of(
+        cls, subject: np.ndarray | None, session: np.ndarray | None, n_rows: int
+    ) -> tuple[Groups, np.ndarray]:
         """Return the groups of some rows, sorted, and the code of each row."""
         known = {name: ids for name, ids in (("subject", subject), ("session", session)) if ids is not None}
-        if not known:
-            return cls((), ((),)), np.zeros(0, dtype=np.intp)
-        rows = list(zip(*(ids.tolist() for ids in known.values()), strict=True))
+        rows = _keys(list(known.values()), n_rows)
         keys = sorted(set(rows))
         code = {key: position for position, key in enumerate(keys)}
         return cls(tuple(known), tuple(keys)), np.array([code[row] for row in rows], dtype=np.intp)
@@ -54,13 +54,11 @@ class Groups:
     ) -> tuple[np.ndarray, Groups]:
         """Return the code of each row, and the groups not seen in fit, whose codes follow those that were."""
         given = {"subject": subject, "session": session}
-        columns = [np.full(n_rows, "") if given[name] is None else given[name] for name in self.names]
+        rows = _keys(
+            [np.full(n_rows, "") if (ids := given[name]) is None else ids for name in self.names], n_rows
+        )
         code = {key: position for position, key in enumerate(self.keys)}
-        codes = np.empty(n_rows, dtype=np.intp)
-        for row, key in enumerate(
-            zip(*(ids.tolist() for ids in columns), strict=True) if columns else [()] * n_rows
-        ):
-            codes[row] = code.setdefault(key, len(code))
+        codes = np.array([code.setdefault(row, len(code)) for row in rows], dtype=np.intp)
         return codes, Groups(self.names, tuple(code)[len(self.keys) :])
 
     def relatives(self, key: tuple[str, ...]) -> list[int]:
@@ -78,3 +76,8 @@ class Groups:
             f"{name} {value!r}" if value else f"no {name}"
             for name, value in zip(self.names, key, strict=True)
         )
+
+
+def _keys(columns: list[np.ndarray], n_rows: int) -> list[tuple[str, ...]]:
+    """One key for each row."""
+    return list(zip(*(column.tolist() for column in columns), strict=True)) if columns else [()] * n_rows

@@ -6,14 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import DISPLAY_UNITS, Epoched, as_mne_list, is_braindecode, is_view
+from .._utils.inputs import DISPLAY_UNITS, Epoched, as_mne_list, is_view
 
 if TYPE_CHECKING:
     from ._channels import ChannelMap
 
 
-def like_input(X: Any, read: Epoched, function: ChannelMap) -> Any:
-    """Apply `function` to the epochs read from X, and return them as X was."""
+def like_input(X: Any, read: Epoched, function: ChannelMap, *, carried: bool) -> Any:
+    """Apply `function` to the epochs read from X, and return them as X was.
+
+    Parameters
+    ----------
+    X : object
+        What transform was given.
+    read : Epoched
+        X as read.
+    function : ChannelMap
+        What to apply.
+    carried : bool
+        Whether the subject came from X: then it must not get lost.
+    """
     if is_view(X):
         return read.X.map(function)
     made = function(read.X, np.arange(len(read.X)))
@@ -24,7 +36,7 @@ def like_input(X: Any, read: Epoched, function: ChannelMap) -> Any:
             for part, data in zip(epochs, np.split(made, ends[:-1]), strict=True)
         ]
         return parts if isinstance(X, (list, tuple)) else parts[0]
-    if is_braindecode(X):
+    if carried:
         from ..epochs import EpochsView
 
         return EpochsView.from_arrays(made, subject=read.subject)

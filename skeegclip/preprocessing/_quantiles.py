@@ -11,7 +11,7 @@ _BINS = 1 << _HALF
 
 
 def channel_quantiles(
-    read: Callable[[], Iterable[np.ndarray]], n_samples: int, quantiles: Sequence[float]
+    read: Callable[[], Iterable[np.ndarray]], n_chans: int, n_samples: int, quantiles: Sequence[float]
 ) -> np.ndarray:
     """Quantiles of each channel over epochs and times, as ``numpy.quantile`` gives them.
 
@@ -22,6 +22,8 @@ def channel_quantiles(
     ----------
     read : callable
         Gives blocks, float32 of shape (k, n_chans, n_times), the same each time it is called.
+    n_chans : int
+        Channels of a block.
     n_samples : int
         Epochs times times, over all blocks.
     quantiles : sequence of float
@@ -36,8 +38,10 @@ def channel_quantiles(
     ranks = np.stack([np.floor(places), np.ceil(places)]).astype(np.int64)
     order, back = np.unique(ranks, return_inverse=True)
 
-    upper = sum(_count(keys >> _HALF) for keys in map(_keys, read()))
-    bins, inside = _find(upper, np.broadcast_to(order[:, None], (len(order), len(upper))))
+    upper = np.zeros((n_chans, _BINS), dtype=np.int64)
+    for keys in map(_keys, read()):
+        upper += _count(keys >> _HALF)
+    bins, inside = _find(upper, np.broadcast_to(order[:, None], (len(order), n_chans)))
     lower = [np.zeros_like(upper) for _ in order]
     for keys in map(_keys, read()):
         high, low = keys >> _HALF, keys & (_BINS - 1)

@@ -44,8 +44,8 @@ def average_repetitions(
     -------
     X : ndarray, shape (n_groups * n_draws, ...) | EpochsView | EpochsArray
         Means, `n_draws` for each pair of subject and stimulus, in the order in which the pairs first appear. Floating types
-        are kept, others become float64. A view stays a view and Epochs stay Epochs, with the columns (metadata) of
-        each pair's first epoch.
+        are kept, others become float64. A view stays a view, whose means are made as they are read, and Epochs stay
+        Epochs, with the columns (metadata) of each pair's first epoch.
     y : ndarray, shape (n_groups * n_draws,)
         Stimulus of each mean.
     subject : ndarray of str, shape (n_groups * n_draws,) | None

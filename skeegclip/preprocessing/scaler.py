@@ -73,8 +73,8 @@ class EpochScaler(ChannelTransformer):
     def _groups(self, read: Epoched, session: np.ndarray | None) -> np.ndarray:
         if self.per_subject:
             return super()._groups(read, session)
-        self.groups_ = Groups((), ((),))
-        return np.zeros(len(read.X), dtype=np.intp)
+        self.groups_, codes = Groups.of(None, None, len(read.X))
+        return codes
 
     @property
     def center_(self) -> np.ndarray:  # numpydoc ignore=GL08
@@ -97,7 +97,7 @@ class EpochScaler(ChannelTransformer):
 def _standard(X: Any, rows: np.ndarray) -> np.ndarray:
     """Mean and standard deviation of each channel."""
     total = np.zeros((2, X.shape[1]))
-    shift = None  # near the mean, so that squares of large offsets do not swallow small variances
+    shift: Any = None  # near the mean, so that squares of large offsets do not swallow small variances
     for _, block in blocks(X, rows):
         data = block.astype(np.float64)
         shift = data[0].mean(axis=1)[:, None] if shift is None else shift
@@ -113,5 +113,5 @@ def _robust(X: Any, rows: np.ndarray) -> np.ndarray:
     def read():
         return (block for _, block in blocks(X, rows))
 
-    low, middle, high = channel_quantiles(read, len(rows) * X.shape[2], [0.25, 0.5, 0.75])
+    low, middle, high = channel_quantiles(read, X.shape[1], len(rows) * X.shape[2], [0.25, 0.5, 0.75])
     return np.stack([middle, (high - low) / _NORMAL_IQR])

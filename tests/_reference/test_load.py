@@ -191,6 +191,27 @@ def test_what_is_trained_from_it_is_the_corrected_network(plain, hashed):
     assert type(fresh.net_.module_).__name__ == "ATM"
 
 
+def test_a_new_subject_is_calibrated_to_the_published_network(plain, hashed):
+    table = EmbeddingTable([f"s{i}" for i in range(8)], hashed(8, 16))
+    encoder = load(trained(plain.atms_layers(**SMALL)).state_dict(), targets=table)
+    x = hashed(16, 5, 90)
+    before = encoder.transform(x, subject="sub-04")
+    encoder.calibrate(x, np.repeat(table.ids, 2), subject="sub-11", max_epochs=2)
+    assert encoder.subjects_[-1] == "sub-11"
+    assert type(encoder.net_.module_).__name__ == "ReferenceATMS"
+    np.testing.assert_allclose(encoder.transform(x, subject="sub-04"), before, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_of_the_published_network(plain, hashed):
+    encoder = load(trained(plain.atms_layers(**SMALL)).state_dict())
+    attention = encoder.attention(hashed(3, 5, 90))
+    assert attention.shape == (3, 4, 5, 5)
+    np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-5)
+    over_time = load(trained(plain.atme_layers(**SMALL)).state_dict())
+    with pytest.raises(TypeError, match="ReferenceATME has no attention between channels"):
+        over_time.attention(hashed(3, 5, 90))
+
+
 def test_channels_of_things_eeg2_are_compared_by_name(plain, hashed):
     import mne
 
@@ -322,13 +343,16 @@ def test_unknown_and_incomplete_checkpoints_say_what_is_wrong(plain):
 def test_weights_that_do_not_belong_together(plain):
     state = plain.nice_layers(**SMALL).state_dict()
     state["proj_eeg.2.weight"] = torch.ones(7)
-    with pytest.raises(
-        ValueError, match=r"'proj_eeg.2.weight' of NICE has shape \(7,\), but .* ask for \(16,\)"
-    ):
+    with pytest.raises(ValueError, match=r"'proj_eeg.2.weight' has shape \(7,\), but .* ask for \(16,\)"):
         load(state)
     state["enc_eeg.0.tsconv.4.weight"] = torch.ones(7)
     with pytest.raises(ValueError, match="has the keys of NICE, but its weights have other shapes than any"):
         load(state)
+    query = "encoder.encoder.attn_layers.0.attention.query_projection.weight"
+    for key in (query, "encoder.enc_embedding.position_embedding.pe"):
+        state = plain.atms_layers(**SMALL).state_dict() | {key: torch.tensor(1.0)}
+        with pytest.raises(ValueError, match="has the keys of ATMS, but its weights have other shapes"):
+            load(state)
 
 
 def test_weights_of_a_run_that_diverged(plain):

@@ -10,39 +10,11 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 
-from skeegclip import EEGEncoder, EmbeddingTable, EpochsView, ZeroShotClassifier
+from skeegclip import EEGEncoder, EpochsView, ZeroShotClassifier
 from skeegclip._training import calibrate
+from skeegclip._training.targets import Targets
 
-N_CHANS, N_TIMES, N_DIMS = 6, 24, 8
-
-
-class Recordings:
-    """Epochs of people whose channels are mixed in ways of their own; everybody sees the same pictures."""
-
-    def __init__(self):
-        rng = np.random.default_rng(0)
-        ids = [f"s{i:03d}" for i in range(140)]
-        self.table = EmbeddingTable(ids, rng.standard_normal((len(ids), N_DIMS)))
-        self.trained, self.shown, self.unseen = np.array(ids[:80]), np.array(ids[80:110]), np.array(ids[110:])
-        self.response = rng.standard_normal((N_DIMS, N_CHANS * N_TIMES)) / N_DIMS**0.5
-        self.mixing = {
-            f"sub-{i:02d}": np.eye(N_CHANS) + 0.8 * rng.standard_normal((N_CHANS, N_CHANS))
-            for i in range(1, 12)
-        }
-
-    def of(self, subject, ids, seed=0):
-        clean = (self.table.lookup(ids) @ self.response).reshape(-1, N_CHANS, N_TIMES)
-        noise = np.random.default_rng([seed, int(subject[-2:])]).standard_normal(clean.shape)
-        return (self.mixing[subject] @ clean + 0.5 * noise).astype(np.float32)
-
-    def train_set(self, subjects):
-        X = np.concatenate([self.of(subject, self.trained) for subject in subjects])
-        return X, np.tile(self.trained, len(subjects)), np.repeat(subjects, len(self.trained))
-
-
-@pytest.fixture(scope="module")
-def recordings():
-    return Recordings()
+N_CHANS, N_TIMES = 6, 24  # of the recordings
 
 
 def make(
@@ -86,13 +58,45 @@ def test_it_helps_a_new_subject_on_pictures_never_seen(recordings, fitted):
     assert chosen == {"n_epochs": 30, "n_stimuli": 30}
 
 
-def test_noise_teaches_nothing(recordings, fitted):
-    # Epochs without any response: the number of passes that helps on held-out pictures is about none.
-    X = np.random.default_rng(5).standard_normal((30, N_CHANS, N_TIMES)).astype(np.float32)
-    encoder = copy.deepcopy(fitted).calibrate(X, recordings.shown, subject="sub-03")
-    unseen = recordings.of("sub-02", recordings.unseen)
-    change = encoder.transform(unseen, subject="sub-03") - fitted.transform(unseen)
-    assert np.abs(change).mean() < 0.2 * np.abs(fitted.transform(unseen)).mean()
+class FakeFold:
+    """Stands for a fold whose loss on what it holds out is known for every pass."""
+
+    def __init__(self, losses):
+        self.losses, self.passes = losses, 0
+
+    def fit_pass(self):
+        self.passes += 1
+
+    def held_out_loss(self):
+        return self.losses[self.passes]
+
+
+@pytest.mark.parametrize(
+    ("losses", "best", "passes"),
+    [
+        ([[5, 4, 3, 4, 5], [5, 4, 4, 2, 5]], 3, 4),  # the sum counts
+        ([[1, 2, 3, 4, 5]], 0, 4),  # nothing learned helps
+        ([[9, 8, *[10] * 30]], 1, 11),  # ten passes without a gain end it
+        ([[9, 8, *[10] * 8, 7, *[10] * 30]], 10, 20),
+        ([[1.0, *[np.nan] * 30]], 0, 10),
+    ],
+)
+def test_the_number_of_passes_is_the_one_with_the_lowest_loss_held_out(losses, best, passes):
+    folds = [FakeFold(each) for each in losses]
+    assert calibrate._best_number_of_passes(folds, len(losses[0]) - 1, False) == best
+    assert [fold.passes for fold in folds] == [passes] * len(folds)
+
+
+def test_folds_hold_out_stimuli_or_rows_of_classes():
+    stimulus = np.repeat(np.arange(7), 3)
+    folds = calibrate._folds(Targets(np.eye(7), stimulus), 0)
+    assert len(folds) == 3
+    np.testing.assert_array_equal(np.sort(np.concatenate([held for _, held in folds])), np.arange(21))
+    for fit, held in folds:
+        assert not set(stimulus[fit]) & set(stimulus[held])
+        assert len(set(stimulus[held])) >= 2
+    classes = calibrate._folds(Targets(np.eye(2), np.arange(20) % 2, are_codes=True), 0)
+    assert [len(held) for _, held in classes] == [4] * 5
 
 
 @pytest.fixture
@@ -179,6 +183,15 @@ def test_mean_of_the_known_counts_the_new_one(recordings):
     assert (known[2] - start).abs().max() <= 3 * 3e-3 * 1.01
 
 
+def test_with_a_projector_of_the_targets(recordings, three_passes):
+    encoder = make(recordings, projector=5, max_epochs=2)
+    X, y = recordings.of("sub-03", recordings.shown), recordings.shown
+    project = encoder.net_.criterion_.project.weight.detach().clone()
+    encoder.calibrate(X, y, subject="sub-03")
+    assert encoder.transform(X, subject="sub-03").shape == (30, 5)
+    assert torch.equal(encoder.net_.criterion_.project.weight, project)
+
+
 def test_the_subject_may_travel_in_the_view(recordings, fitted, three_passes):
     X, y = recordings.of("sub-03", recordings.shown), recordings.shown
     view = EpochsView.from_arrays(X, subject=np.full(len(X), "sub-03"), stimulus=y)
@@ -192,7 +205,7 @@ def test_class_labels_are_calibrated_on_too(recordings):
     labels = np.where(recordings.table.lookup(y)[:, 0] > 0, "light", "dark")
     encoder = EEGEncoder("eegproject", subject_layer="linear", max_epochs=5, random_state=0, device="cpu")
     classifier = ZeroShotClassifier(encoder).fit(X, labels, subject=subject)
-    new = classifier.encoder_.calibrate(X[:40], labels[:40], subject="sub-03")
+    new = classifier.encoder_.calibrate(X[:40], labels[:40], subject="sub-03", max_epochs=5)
     assert new.selection_["calibrated"]["sub-03"]["n_stimuli"] == 2
     assert set(classifier.predict(X[:10], subject="sub-03")) <= {"light", "dark"}
 
@@ -200,7 +213,10 @@ def test_class_labels_are_calibrated_on_too(recordings):
 def test_it_is_reproducible_and_touches_no_global_generator(recordings, fitted):
     X, y = recordings.of("sub-03", recordings.shown), recordings.shown
     state = torch.get_rng_state()
-    z = [copy.deepcopy(fitted).calibrate(X, y, subject="x").transform(X, subject="x") for _ in range(2)]
+    z = [
+        copy.deepcopy(fitted).calibrate(X, y, subject="x", max_epochs=5).transform(X, subject="x")
+        for _ in range(2)
+    ]
     np.testing.assert_array_equal(*z)
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -232,7 +248,10 @@ def test_progress_is_shown_when_asked_for(recordings, fitted, capsys):
         ({"n": 0}, "0 sample"),
         ({"max_epochs": 0}, "max_epochs must lie in"),
         ({"lr": 0}, "lr must lie in"),
-        ({"y": np.ones((30, 5))}, "y holds vectors of 5 dimensions, but the encoder gives 8"),
+        (
+            {"y": np.ones((30, 5))},
+            "y holds vectors of 5 dimensions, but the encoder was fitted to vectors of 8",
+        ),
         ({"y": ["s000"] * 30}, "Too few epochs to calibrate: got 30 of 1 stimuli"),
         ({"X": np.zeros((30, 5, N_TIMES), "float32")}, "X has 5 features"),
     ],

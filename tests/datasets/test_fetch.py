@@ -146,24 +146,55 @@ def test_ctrl_c_leaves_a_part_to_go_on_from(published, tmp_path, monkeypatch):
     assert part.stat().st_size == 1000
 
 
+def interrupted(publisher, folder, file, n_bytes):
+    """Leave a part of so many bytes."""
+    publisher.cut_after = n_bytes
+    with pytest.raises(ConnectionError):
+        download([file], folder, progress=False)
+    publisher.cut_after = None
+    publisher.asked.clear()
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """One attempt, in pieces that are written at once."""
+    monkeypatch.setattr("skeegclip.datasets._download._RETRIES", 0)
+    monkeypatch.setattr("skeegclip.datasets._download._CHUNK", 1000)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_servers_that_cannot_resume_start_anew(publisher, tmp_path):
-    content = some_bytes(5000)
-    publisher.bucket["file"] = content
+    publisher.bucket["file"] = some_bytes(5000)
+    file = Remote("file", f"{publisher.address}/bucket/file", 5000)
+    interrupted(publisher, tmp_path, file, 3000)
     publisher.resumes = False
-    (tmp_path / ".downloads").mkdir()
-    (tmp_path / ".downloads" / "file.part").write_bytes(some_bytes(3000))
-    download([Remote("file", f"{publisher.address}/bucket/file", 5000)], tmp_path, progress=False)
-    assert (tmp_path / "file").read_bytes() == content
+    download([file], tmp_path, progress=False)
+    assert (tmp_path / "file").read_bytes() == publisher.bucket["file"]
     assert publisher.asked == [("/bucket/file", "bytes=3000-")]
 
 
+@pytest.mark.usefixtures("impatient")
+def test_a_part_of_another_version_is_not_gone_on_from(publisher, tmp_path):
+    publisher.bucket["file"] = some_bytes(5000)
+    url = f"{publisher.address}/bucket/file"
+    interrupted(publisher, tmp_path, Remote("file", url, 5000, etag='"old"'), 3000)
+    publisher.bucket["file"] = some_bytes(5000)
+    download([Remote("file", url, 5000, etag='"new"')], tmp_path, progress=False)
+    assert (tmp_path / "file").read_bytes() == publisher.bucket["file"]
+    assert publisher.asked == [("/bucket/file", None)]
+    assert list((tmp_path / ".downloads").glob("*.part")) == []
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_part_that_is_whole_is_checked_and_used(publisher, tmp_path):
-    content = some_bytes(5000)
-    (tmp_path / ".downloads").mkdir()
-    (tmp_path / ".downloads" / "a--file.part").write_bytes(content)
-    hash_ = "sha256:" + publisher.sha256(content)
-    download([Remote("a/file", "http://127.0.0.1:9/", 5000, hash_)], tmp_path, progress=False)
+    content = publisher.bucket["file"] = some_bytes(5000)
+    file = Remote("a/file", f"{publisher.address}/bucket/file", 5000, "sha256:" + publisher.sha256(content))
+    interrupted(publisher, tmp_path, file, 3000)
+    (part,) = (tmp_path / ".downloads").glob("*.part")
+    part.write_bytes(content)
+    download([file], tmp_path, progress=False)
     assert (tmp_path / "a" / "file").read_bytes() == content
+    assert publisher.asked == []
 
 
 def test_a_wrong_hash_is_refused(published, tmp_path):
@@ -186,18 +217,6 @@ def test_a_wrong_size_is_refused(n_bytes, publisher, tmp_path):
     ):
         download([Remote("file", f"{publisher.address}/bucket/file", n_bytes)], tmp_path, progress=False)
     assert not (tmp_path / "file").exists()
-
-
-def test_a_part_of_another_version_is_not_gone_on_from(publisher, tmp_path):
-    # The bucket's server sends the whole file where If-Range names another version; here: any If-Range.
-    publisher.bucket["file"] = some_bytes(5000)
-    publisher.resumes = False
-    (tmp_path / ".downloads").mkdir()
-    (tmp_path / ".downloads" / "file.part").write_bytes(b"old" * 1000)
-    download(
-        [Remote("file", f"{publisher.address}/bucket/file", 5000, etag='"new"')], tmp_path, progress=False
-    )
-    assert (tmp_path / "file").read_bytes() == publisher.bucket["file"]
 
 
 def test_two_at_once(published, tmp_path):

@@ -187,12 +187,15 @@ CRAFTED = {
 }
 
 
-@pytest.mark.parametrize("attack", CRAFTED)
-@pytest.mark.parametrize("wrapped", [False, True])
+# Honest inside a dictionary.
+ALONE_ONLY = {"number", "nothing", "list inside itself", "nested a thousand deep"}
+
+
+@pytest.mark.parametrize(
+    ("attack", "wrapped"), [(a, False) for a in CRAFTED] + [(a, True) for a in CRAFTED if a not in ALONE_ONLY]
+)
 def test_crafted_pickles_are_refused(attack, wrapped, tmp_path):
     body = CRAFTED[attack]
-    if wrapped and attack in ("number", "nothing", "list inside itself", "nested a thousand deep"):
-        pytest.skip("honest inside a dictionary")
     path = tmp_path / "crafted.npy"
     path.write_bytes(b"\x80\x04" + (b"}" + _text("data") + body + b"s" if wrapped else body) + b".")
     with pytest.raises(ValueError, match=r"is refused|is cut off or not|holds no dictionary"):

@@ -17,7 +17,7 @@ from skeegclip.demo.output import prepare_folder
 from skeegclip.demo.report import describe_selection, example_code
 from skeegclip.demo.run import run_demo
 
-FIGURES = {"retrieved", "n_way_retrieval", "n_way_naming", "training", "similarity"}
+FIGURES = {"retrieved", "reconstructed", "n_way_retrieval", "n_way_naming", "training", "similarity"}
 NETS = ("ATM-S", "NICE")
 TINY = Config(
     name="tiny",
@@ -147,6 +147,28 @@ def test_scores_follow_from_the_similarity(demo):
         records = metrics["accuracy"]["retrieval"][name]
         assert next(r for r in records if (r["n_way"], r["k"]) == (12, 1))["accuracy"] == pytest.approx(first)
         assert results.retrieved[name][0][:, 0].tolist() == results.test.y[similarity.argmax(axis=1)].tolist()
+
+
+def test_reconstructions_are_beside_their_baselines(demo):
+    _, results, printed, metrics, html = demo
+    painted, found = results.painted, metrics["reconstruction"]
+    assert list(found["metrics"]) == ["generated", "mean training picture", "nearest training picture"]
+    assert found["metrics"]["generated"]["PixCorr"] > found["metrics"]["mean training picture"]["PixCorr"]
+    assert found["two_way_by_pixels"] > 0.5
+    shown = results.data.images.lookup(results.test.y) / 255.0
+    direct = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(shown, painted.pictures, strict=True)]
+    assert found["metrics"]["generated"]["PixCorr"] == pytest.approx(np.mean(direct), abs=0.02)
+    early = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(shown, painted.low_level, strict=True)]
+    assert np.mean(early) > 0.1
+    training = {
+        p.tobytes()
+        for p in results.data.images.lookup(np.unique(results.data.y[results.data.split == "train"]))
+    }
+    assert {picture.tobytes() for picture in painted.nearest} <= training
+    for name in found["metrics"]:
+        text = f"{found['metrics'][name]['PixCorr']:.3f}"
+        assert text in printed
+        assert text in html
 
 
 def test_something_is_learned(demo):

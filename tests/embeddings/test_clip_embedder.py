@@ -34,7 +34,7 @@ def make(tiny_clip):
 
 @pytest.fixture
 def count(monkeypatch):
-    """How many pictures the network has seen."""
+    """How many pictures the network has seen, and in which batches."""
     seen = []
     encode = _clip.ClipModel.encode_pixels
 
@@ -43,7 +43,12 @@ def count(monkeypatch):
         return encode(self, pixels, read, precision)
 
     monkeypatch.setattr(_clip.ClipModel, "encode_pixels", counting)
-    return lambda: sum(seen)
+
+    def total():
+        return sum(seen)
+
+    total.batches = seen
+    return total
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,6 +116,13 @@ def test_views_are_averaged(make, pictures):
     spoilt = views(clip.shape(pictures[0]), 3, 0)
     expected = make().embed_images(spoilt).vectors.mean(axis=0)
     np.testing.assert_allclose(embedder.embed_images(pictures[:1]).vectors[0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_views_count_in_the_size_of_a_batch(make, pictures, count):
+    make(n_views=3, batch_size=7).embed_images(pictures)
+    assert count.batches == [6, 6, 3]
+    make(n_views=3, batch_size=1).embed_images(pictures[:2])
+    assert count.batches[3:] == [3, 3]
 
 
 def test_blur_is_that_of_the_models_input(make, tiny_clip, pictures):
@@ -294,9 +306,12 @@ def test_vectors_that_are_not_finite_are_refused_and_not_kept(make, pictures, tm
         return vectors
 
     monkeypatch.setattr(_clip.ClipModel, "encode_pixels", spoilt)
-    with pytest.raises(ValueError, match=r"images\[2\] has a vector with NaN or inf"):
-        make(cache_dir=tmp_path).embed_images(pictures)
+    with pytest.raises(ValueError, match=r"images\[2\] has a vector with NaN or inf") as caught:
+        make(cache_dir=tmp_path, batch_size=3).embed_images(pictures)
     assert not list(tmp_path.rglob("*.safetensors"))
+    # No thread goes on loading, even while the error, and with it every frame, is held.
+    assert caught.value is not None
+    assert not [t for t in threading.enumerate() if t.name.startswith("skeegclip-pictures")]
 
 
 @pytest.mark.slow
@@ -398,7 +413,7 @@ def test_the_bar_counts_what_is_left(make, pictures, tmp_path, capsys):
         ({"precision": "fp16"}, ValueError, "precision must be one of"),
         ({"device": "gpu"}, ValueError, "device must be"),
         ({"cache_dir": 3}, TypeError, "cache_dir must be a path or None, got int"),
-        ({"random_state": "x"}, ValueError, "random_state must be None"),
+        ({"random_state": "x", "n_views": 2}, ValueError, "random_state must be None"),
         ({"layer": 4}, ValueError, r"layer must lie in \[-4, 3\]: this image tower has 4 blocks, got 4"),
     ],
     ids=str,

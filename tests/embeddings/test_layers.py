@@ -59,17 +59,22 @@ def test_intermediate_layers_are_the_blocks_outputs(kind, tiny_clip, pictures):
                 embedder.embed_images(pictures)
 
 
+@pytest.mark.parametrize("mix", [[-1, "final", 0, 1.0], ["final", 1]], ids=str)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_mix_puts_its_layers_one_after_another(kind, tiny_clip, pictures):
+def test_a_mix_puts_its_layers_one_after_another(kind, mix, tiny_clip, pictures):
     tiny = tiny_clip(kind)
-    found = outputs(tiny, pictures)
     patches = slice(1, None) if kind in WITH_CLASS else slice(None)
-    mix = [-1, "final", 0, 1.0]
-    table = CLIPEmbedder(tiny.name, tiny.weights, layer=mix, device="cpu", progress=False).embed_images(
-        pictures
-    )
-    last, first = (found[block][:, patches].mean(axis=1) for block in (-1, 0))
-    expected = np.concatenate([last, tiny.encode(pictures), first, last], axis=1)
+    pooled = [tokens[:, patches].mean(axis=1) for tokens in outputs(tiny, pictures)]
+    parts = {
+        "final": tiny.encode(pictures),
+        "-1": pooled[-1],
+        "1.0": pooled[-1],
+        "0": pooled[0],
+        "1": pooled[1],
+    }
+    embedder = CLIPEmbedder(tiny.name, tiny.weights, layer=mix, device="cpu", progress=False)
+    table = embedder.embed_images(pictures)
+    expected = np.concatenate([parts[str(layer)] for layer in mix], axis=1)
     np.testing.assert_allclose(table.vectors, expected, rtol=1e-4, atol=1e-5)
     assert table.meta["layer"] == mix
 
@@ -77,6 +82,7 @@ def test_a_mix_puts_its_layers_one_after_another(kind, tiny_clip, pictures):
 def test_a_fraction_counts_blocks_passed():
     # 35 % of ViT-H's 32 blocks: 11 of them, and block 10 is the eleventh.
     assert block_of(0.35, 32) == 10
+    assert block_of(0.9, 12) == 10
     assert [block_of(f, 4) for f in (0.01, 0.25, 0.5, 0.75, 1.0)] == [0, 0, 1, 2, 3]
     assert [block_of(i, 4) for i in (0, 3, -1, -4)] == [0, 3, 3, 0]
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from skeegclip import ImageTable
+from skeegclip._utils.pictures import read_picture
 from skeegclip.embeddings._pictures import Picture, pixel_digest, read_pictures
 
 
@@ -68,7 +69,9 @@ def test_pictures_are_turned_upright(colours, tmp_path):
     np.testing.assert_array_equal(read([tmp_path / "turned.png"])[1][0], upright)
     with Image.open(tmp_path / "turned.png") as opened:
         np.testing.assert_array_equal(read([opened])[1][0], upright)
+    # And wherever else the library opens pictures.
     np.testing.assert_array_equal(ImageTable(["a"], [tmp_path / "turned.png"])["a"], upright)
+    np.testing.assert_allclose(read_picture(tmp_path / "turned.png", "picture"), upright / 255, rtol=1e-6)
 
 
 def test_one_pixel_is_a_picture():

@@ -196,7 +196,8 @@ class _Hub(http.server.SimpleHTTPRequestHandler):
         return os.path.join(self.directory, path.partition("?")[0].rpartition("/")[2])
 
     def end_headers(self):
-        self.send_header("X-Repo-Commit", "0" * 40)
+        revision = self.path.split("/")[-2]
+        self.send_header("X-Repo-Commit", "0" * 40 if revision == "main" else revision)
         self.send_header("ETag", '"' + self.path.rpartition("/")[2] + '"')
         if not os.path.exists(self.translate_path(self.path)):
             self.send_header("X-Error-Code", "EntryNotFound")
@@ -217,19 +218,30 @@ def server(clip_folder):
         thread.join()
 
 
-def test_weights_are_downloaded_from_the_hub(
-    server, pictures, clip_folder, tiny_clip, publish, monkeypatch, tmp_path
-):
+@pytest.fixture
+def hub(server, monkeypatch):
+    """The hub's client talks to our server."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server)
     template = server + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
+def test_weights_are_downloaded_from_the_hub(hub, pictures, clip_folder, tiny_clip, publish, tmp_path):
     table = embed(pictures, "hf-hub:me/clip")
     assert_same(table, by_open_clip(pictures, f"local-dir:{clip_folder}"))
     assert table.meta["weights"]["commit"] == "0" * 40
     publish(good_tag={"hf_hub": "me/tiny/"})  # has no safetensors there: the .bin is taken
     assert_same(embed(pictures, tiny_clip().name, "good_tag"), tiny_clip().encode(pictures))
     assert list((tmp_path / "hub" / "models--me--tiny").rglob("open_clip_pytorch_model.bin"))
+
+
+def test_weights_belong_to_the_configuration_in_the_cache(hub, pictures, in_hub_cache, clip_folder):
+    # The repository has moved on since its configuration was fetched: its weights of that time are taken.
+    snapshot = in_hub_cache("me/clip", "a" * 40, clip_folder / "open_clip_config.json")
+    table = embed(pictures, "hf-hub:me/clip")
+    assert table.meta["weights"]["commit"] == "a" * 40
+    assert (snapshot / "open_clip_pytorch_model.bin").exists()
 
 
 def test_weights_are_downloaded_from_an_address(server, pictures, tiny_clip, publish):

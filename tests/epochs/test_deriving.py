@@ -93,7 +93,7 @@ def test_random_averages_are_drawn_once_and_differ(rows):
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
-        ({"by": "sesion"}, KeyError, "by: no column 'sesion' in this view"),
+        ({"by": "sitting"}, KeyError, "by: no column 'sitting' in this view"),
         ({"by": []}, ValueError, "by must name at least one column"),
         ({"n": 3}, ValueError, "n=3, but 9 of 9 stimuli have fewer repetitions .* has 1"),
         (

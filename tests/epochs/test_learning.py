@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, cross_validate
+from sklearn.pipeline import make_pipeline
 
 from skeegclip import EEGEncoder, EmbeddingTable, EpochsStore, EpochsView, ImageRetriever, ZeroShotClassifier
 from skeegclip._training.checkpoint import run_path
 from skeegclip.epochs import _create
 from skeegclip.metrics import make_retrieval_scorer
+from skeegclip.preprocessing import MVNN, EpochScaler
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,7 @@ def test_cross_validation_by_subject_from_a_store(world):
     assert np.mean(scores[0]) > 0.2  # chance 0.05
 
 
+@pytest.mark.slow  # two workers import torch
 def test_grid_search_sends_little_to_its_workers(world):
     table, _, disk = world
     search = GridSearchCV(
@@ -77,6 +80,18 @@ def test_grid_search_sends_little_to_its_workers(world):
     search.fit(disk, disk.stimulus)
     assert search.best_estimator_.subjects_.tolist() == ["s1", "s2", "s3"]
     assert len(pickle.dumps(disk[:120])) < np.asarray(disk).nbytes / 5
+
+
+def test_preprocessing_in_a_pipeline_stays_on_disk(world):
+    table, memory, disk = world
+    pipeline = make_pipeline(MVNN(), EpochScaler(), encoder(table))
+    embedded = []
+    for view in (memory, disk):
+        fitted = pipeline.fit(view, view.stimulus)
+        assert fitted[-1].subjects_.tolist() == ["s1", "s2", "s3"]
+        embedded.append(fitted.transform(view))
+    np.testing.assert_array_equal(*embedded)
+    assert isinstance(fitted[:-1].transform(disk), EpochsView)
 
 
 def test_composites_and_baselines_take_views_of_a_store(world):

@@ -75,6 +75,15 @@ def test_append_adds_and_leaves_earlier_views_as_they_are(store, X, rows):
     assert len(EpochsStore.open(store.path)) == 17
 
 
+@pytest.mark.parametrize("steps", [[4, 4, 4], [8, 1, 8], [1] * 9, [10, 2, 5]])
+def test_appends_of_any_size_fill_the_shards(tmp_path, X, rows, info, small_shards, steps):
+    store = EpochsStore.create(tmp_path, X[: steps[0]], rows[: steps[0]], info=info)
+    for step in steps[1:]:
+        store.append(X[:step], rows[:step])
+    np.testing.assert_array_equal(np.asarray(store.view()), np.concatenate([X[:step] for step in steps]))
+    assert sum(name.startswith("epochs") for name in names(store)) == -(-sum(steps) // 4)
+
+
 def test_append_takes_columns_in_any_order_and_whole_numbers_for_floats(store, X, rows):
     store.append(X, rows[rows.columns[::-1]].assign(onset=3))
     assert store.view().rows["onset"].tolist() == [*rows["onset"], *[3.0] * 10]

@@ -125,6 +125,7 @@ def test_a_view_without_columns(X):
         ({"stimulus": ["a", None, "c", "d", "e"]}, "stimulus is missing"),
         ({"info": mne.create_info(2, 100.0, "eeg")}, "info describes 2 channels, but X has 3"),
         ({"rows": pd.DataFrame({"x": [1]})}, r"one line per epoch \(5\), got 1"),
+        ({"rows": pd.DataFrame(np.ones((5, 2)), columns=["x", "x"])}, "each used once, got 'x'"),
     ],
 )
 def test_what_does_not_fit_is_refused(X, change, match):

@@ -121,7 +121,6 @@ def test_pictures_look_like_what_was_seen():
     real = IMAGES.lookup(Y[TEST])
     table = reconstruction_scores(real, pictures, ["PixCorr"], n_resamples=0, progress=False)
     assert table.loc["generated", "PixCorr"] > 0.6
-    assert reconstructor.n_features_in_ == 3
 
 
 def test_the_order_of_rows_is_kept():
@@ -180,18 +179,24 @@ def test_a_generator_that_learns_nothing_needs_no_folds(monkeypatch):
 
 
 def test_parts_learn_from_embeddings_of_stimuli_held_out():
-    prior = make(prior=Sampler()).fit(X[TRAIN], Y[TRAIN]).prior_
-    expected = np.empty((60, N_DIMS))
+    prior = make(prior=Sampler(), random_state=3).fit(X[TRAIN], Y[TRAIN]).prior_
+    expected = {}
     flat = X.reshape(80, -1)
-    for train, test in GroupKFold(5).split(TRAIN, groups=Y[TRAIN]):
-        assert not set(Y[TRAIN][train]) & set(Y[TRAIN][test])
-        expected[test] = Ridge().fit(flat[train], TARGETS.lookup(Y[train])).predict(flat[test])
-    np.testing.assert_allclose(prior.Z_, expected)
-    np.testing.assert_array_equal(prior.y_, Y[TRAIN])
-    in_sample = make(prior=Sampler(), cross_fit=None).fit(X[TRAIN], Y[TRAIN])
-    np.testing.assert_allclose(in_sample.prior_.Z_, in_sample.embed(X[TRAIN]))
-    error = [np.square(p.Z_ - TARGETS.lookup(Y[TRAIN])).mean() for p in (prior, in_sample.prior_)]
+    for train, test in GroupKFold(5, shuffle=True, random_state=3).split(TRAIN, groups=Y[TRAIN]):
+        encoder = Ridge().fit(flat[train], TARGETS.lookup(Y[train]))
+        expected |= {
+            name: encoder.predict(flat[test][Y[test] == name].mean(axis=0)[None])[0] for name in Y[test]
+        }
+    assert sorted(prior.y_) == sorted(expected)  # the average of a stimulus's epochs, once
+    np.testing.assert_allclose(prior.Z_, [expected[name] for name in prior.y_], rtol=1e-5)
+    in_sample = make(prior=Sampler(), cross_fit=None, repetitions="single").fit(X[TRAIN], Y[TRAIN])
+    np.testing.assert_allclose(in_sample.prior_.Z_, in_sample.embed(X[TRAIN]), rtol=1e-5)
+    np.testing.assert_array_equal(in_sample.prior_.y_, Y[TRAIN])
+    out = make(prior=Sampler(), repetitions="single").fit(X[TRAIN], Y[TRAIN]).prior_
+    error = [np.square(p.Z_ - TARGETS.lookup(p.y_)).mean() for p in (out, in_sample.prior_)]
     assert error[0] > 1.5 * error[1]
+    both = make(prior=Sampler(), repetitions="both").fit(X[TRAIN], Y[TRAIN]).prior_
+    assert len(both.Z_) == 60 + 30
 
 
 def test_the_generator_learns_from_what_the_prior_gives():
@@ -207,10 +212,9 @@ def test_the_generator_learns_from_what_the_prior_gives():
 
 
 def test_a_regressor_serves_as_prior():
-    weak = make(encoder=Ridge(1e3))
-    flat = weak.set_params(prior=Ridge()).fit(X[TRAIN], Y[TRAIN])
-    direct = Ridge().fit(flat._training_embeddings(X[TRAIN], Y[TRAIN], None), TARGETS.lookup(Y[TRAIN]))
-    np.testing.assert_allclose(flat.prior_.coef_, direct.coef_)
+    flat = make(encoder=Ridge(1e3), prior=Ridge(), random_state=0).fit(X[TRAIN], Y[TRAIN])
+    Z, names = flat._training_embeddings(X[TRAIN], Y[TRAIN], None)
+    np.testing.assert_allclose(flat.prior_.coef_, Ridge().fit(Z, TARGETS.lookup(names)).coef_)
     assert flat.score(X[TEST], Y[TEST]) > 0.9
     twice = flat.set_params(n_images=2).transform(X[TEST])
     np.testing.assert_array_equal(
@@ -237,8 +241,8 @@ def test_frozen_parts_stay_as_they_are():
 
 def test_a_frozen_encoder_s_embeddings_are_taken_as_they_are():
     encoder = FrozenEstimator(Ridge().fit(X[TRAIN].reshape(60, -1), TARGETS.lookup(Y[TRAIN])))
-    reconstructor = make(encoder=encoder, prior=Sampler()).fit(X[TRAIN], Y[TRAIN])
-    np.testing.assert_array_equal(reconstructor.prior_.Z_, encoder.predict(X[TRAIN].reshape(60, -1)))
+    reconstructor = make(encoder=encoder, prior=Sampler(), repetitions="single").fit(X[TRAIN], Y[TRAIN])
+    np.testing.assert_allclose(reconstructor.prior_.Z_, encoder.predict(X[TRAIN].reshape(60, -1)), rtol=1e-5)
 
 
 def test_passthrough():
@@ -256,7 +260,7 @@ def test_labels_serve_where_there_are_no_targets():
     }
     epochs = RNG.normal(size=(60, 3, 5)) + 3 * labels[:, None, None]
     reconstructor = EEGImageReconstructor(
-        Ridge(), images=images, generator="nearest", cross_fit=2, progress=False
+        Ridge(), images=images, generator="nearest", cross_fit=None, progress=False
     )
     pictures = reconstructor.fit(epochs, labels).transform(epochs)
     assert np.mean(pictures[:, 0, 0, 0] == 80 * labels) > 0.9
@@ -280,13 +284,14 @@ def test_in_a_pipeline_a_search_and_a_cross_validation():
 def test_epochs_of_mne():
     info = mne.create_info(3, 100.0, "eeg")
     epochs = mne.EpochsArray(1e-6 * X, info, metadata=pd.DataFrame({"stimulus": Y}), verbose=False)
-    reconstructor = make(low_level=None).fit(epochs[:60], Y[TRAIN])
-    expected = make().fit(X[TRAIN], Y[TRAIN]).transform(X[TEST])
+    reconstructor = make(random_state=0).fit(epochs[:60], Y[TRAIN])
+    expected = make(random_state=0).fit(X[TRAIN], Y[TRAIN]).transform(X[TEST])
     assert np.abs(reconstructor.transform(epochs[60:]).astype(int) - expected).max() <= 1
     scores = cross_validate(make(), epochs, Y, groups=Y, cv=GroupKFold(2), error_score="raise")
     assert scores["test_score"].min() > 0.8
 
 
+@pytest.mark.filterwarnings("ignore:Epochs of n_times=10 are too short:UserWarning")
 def test_the_subject_reaches_the_encoder_in_every_fold():
     subject = np.where(np.arange(80) % 2, "sub-01", "sub-02")
     encoder = EEGEncoder("atm-s", max_epochs=1, batch_size=16, random_state=0, device="cpu")
@@ -300,6 +305,30 @@ def test_the_subject_reaches_the_encoder_in_every_fold():
     np.testing.assert_array_equal(given, carried)
 
 
+def test_the_subject_reaches_a_low_level_decoder_that_asks_for_it():
+    class Asking(Blur):
+        __metadata_request__fit = {"subject": True}
+        __metadata_request__transform = {"subject": True}
+
+        def __init__(self, images=None):
+            self.images = images
+
+        def fit(self, X, y, subject=None):
+            self.fit_on_ = y, subject
+            return super().fit(X, [self.images[name] for name in y])
+
+        def transform(self, X, subject=None):
+            self.asked_ = subject
+            return super().transform(X)
+
+    subject = np.array(["a", "b"] * 40)
+    reconstructor = make(low_level=Asking()).fit(X[TRAIN], Y[TRAIN], subject=subject[TRAIN])
+    np.testing.assert_array_equal(reconstructor.low_level_.fit_on_, [Y[TRAIN], subject[TRAIN]])
+    reconstructor.transform(X[TEST], subject=subject[TEST])
+    np.testing.assert_array_equal(reconstructor.low_level_.asked_, subject[TEST])
+
+
+@pytest.mark.filterwarnings("ignore:`drop_last_window`:DeprecationWarning", "ignore:.*fast epoch access")
 def test_braindecode_data_sets():
     from braindecode.datasets import create_from_X_y
 
@@ -414,10 +443,11 @@ def test_scoring_writes_nothing(tmp_path):
             TypeError,
             "prior must be None or an estimator with transform or predict, got 'unet'",
         ),
-        ({"low_level": object()}, TypeError, "low_level must be None or an estimator"),
+        ({"low_level": Ridge()}, TypeError, "low_level must be None or an estimator with transform"),
         ({"captioner": Sampler()}, TypeError, "captioner must be None or an estimator with predict"),
         ({"cross_fit": 1}, ValueError, "cross_fit must lie in"),
-        ({"cross_fit": 31}, ValueError, r"needs at least as many stimuli, but y shows 30 \(n_samples=60\)"),
+        ({"cross_fit": 16}, ValueError, "n_folds=16 needs at least 32 stimuli"),
+        ({"repetitions": "all"}, ValueError, "repetitions must be one of 'average', 'single', 'both'"),
         ({"n_images": 0}, ValueError, "n_images must lie in"),
         ({"images": [1, 2]}, TypeError, "images must be an ImageTable"),
         ({"out_dir": "x"}, ValueError, "out_dir needs random_state to be an int, got None"),

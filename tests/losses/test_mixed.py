@@ -109,3 +109,24 @@ def test_missing_parts_are_named(batch):
         MixedLoss()(z, {"stimulus": target["stimulus"]})
     with pytest.raises(ValueError, match=r"text_weight=0.1 needs the texts' embeddings under the key 'text'"):
         MixedLoss(text_weight=0.1)(z, target["target"])
+
+
+def test_a_projector_compares_in_its_own_space():
+    generator = torch.Generator().manual_seed(0)
+    z, target = torch.randn(6, 3, generator=generator), torch.randn(6, 5, generator=generator)
+    loss = MixedLoss(projector=(5, 3))
+    projected = target @ loss.project.weight.T
+    assert torch.allclose(loss(z, target), ClipLoss()(z, projected))
+    # The text goes through the same map, the stimulus through none.
+    mixed = MixedLoss(projector=(5, 3), text_weight=0.5)
+    mixed.project.load_state_dict(loss.project.state_dict())
+    parts = {"target": target, "text": 2 * target, "stimulus": torch.arange(6)}
+    assert torch.allclose(mixed(z, parts), ClipLoss()(z, projected, torch.arange(6)))
+    mixed(z, parts).backward()
+    assert mixed.project.weight.grad.abs().sum() > 0
+    assert MixedLoss().project(target) is target
+
+
+def test_a_projector_and_the_squared_error_exclude_each_other():
+    with pytest.raises(ValueError, match="projector needs loss_weight=1, got 0.5"):
+        MixedLoss(projector=(5, 3), loss_weight=0.5)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from skeegclip.nets import ATM, NICE, EEGProject
+from skeegclip.nets._reference import ReferenceATMS
 from skeegclip.nets.per_subject import SubjectToken
 from skeegclip.nets.transformer import EncoderLayer
 
@@ -19,8 +20,8 @@ def _atm(**params):
 
 def test_every_channel_reaches_the_output():
     x = torch.randn(4, 3, 80)
-    for keep, last_counts_directly in ((False, True), (True, False)):
-        net = _atm(keep_subject_token=keep).eval()
+    for cls, last_counts_directly in ((ATM, True), (ReferenceATMS, False)):
+        net = cls(8, 3, 80, n_subjects=3).eval()
         with torch.no_grad():  # without attention, a channel counts only through its own token
             net.layers[0].attention.out.weight.zero_()
         changed = x.clone()

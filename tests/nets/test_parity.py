@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from skeegclip.nets import ATM, NICE
+from skeegclip.nets._reference import ReferenceATMS
 
 
 def test_nice_gives_the_published_figures(fill_weights, hashed):
@@ -20,7 +21,7 @@ def test_nice_gives_the_published_figures(fill_weights, hashed):
 
 def test_atm_gives_the_published_figures(fill_weights, hashed):
     # The published code dropped the last channel's token rather than the subject token.
-    net = ATM(1024, 63, 250, n_subjects=10, keep_subject_token=True).eval()
+    net = ReferenceATMS(1024, 63, 250, n_subjects=10).eval()
     fill_weights(net)
     z = net(hashed(2, 63, 250), torch.tensor([8, 8])).detach()
     expected = torch.tensor([0.059308, -0.030464, 0.020068, 0.277774, 0.628761])
@@ -30,7 +31,7 @@ def test_atm_gives_the_published_figures(fill_weights, hashed):
 
 
 def test_attention_block_gives_the_published_figures(fill_weights, hashed):
-    net = ATM(1024, 63, 250, n_subjects=10, keep_subject_token=True).eval()
+    net = ReferenceATMS(1024, 63, 250, n_subjects=10).eval()
     fill_weights(net)
     seen = []
     net.tsconv.register_forward_pre_hook(lambda module, args: seen.append(args[0].detach()))

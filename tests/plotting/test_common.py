@@ -19,8 +19,11 @@ from skeegclip.metrics import n_way_table
 from skeegclip.plotting import (
     plot_accuracy_bars,
     plot_attention,
+    plot_guidance_curve,
     plot_n_way,
+    plot_reconstruction_grid,
     plot_retrieval_grid,
+    plot_similarity_histograms,
     plot_similarity_matrix,
     plot_training_curve,
 )
@@ -41,6 +44,17 @@ HEAD = mne.create_info(["Fz", "C3", "Cz", "C4", "Pz", "O1", "Oz", "O2"], 250.0, 
     "colin27_1005"
 )
 PICTURES = RNG.random((3, 6, 16, 16, 3))
+COSINES = pd.DataFrame(
+    {"picture": np.repeat(["random", "generated", "shown"], 50), "similarity": RNG.normal(size=150)}
+)
+CURVE = pd.DataFrame(
+    {
+        "guidance_scale": [1, 5, 10],
+        "similarity": [0.4, 0.6, 0.5],
+        "similarity_to_truth": 0.3,
+        "diversity": [0.5, 0.3, 0.2],
+    }
+)
 
 ON_AXES = {
     "training": lambda **k: plot_training_curve(HISTORY, **k),
@@ -53,6 +67,7 @@ ON_AXES = {
         SIMILARITY[:25, :25], labels=[f"a concept {i}" for i in range(25)], **k
     ),
     "attention": lambda **k: plot_attention(RNG.dirichlet(np.ones(8), size=8), HEAD, **k),
+    "similarities": lambda **k: plot_similarity_histograms(COSINES, **k),
     "bars": lambda **k: plot_accuracy_bars(BARS, points={"ATM-S": [0.1, 0.5]}, label="Top-1 accuracy", **k),
 }
 
@@ -62,7 +77,18 @@ def new_grid():
     return plot_retrieval_grid(PICTURES[:, 0], PICTURES[:, 1:], np.eye(3, 5) > 0, np.ones((3, 5)), names)
 
 
-NEW = {name: (lambda draw=draw: draw().figure) for name, draw in ON_AXES.items()} | {"grid": new_grid}
+def new_reconstructions():
+    names = ["shown", "low-level", "reconstructed", "nearest"]
+    return plot_reconstruction_grid(
+        dict(zip(names, PICTURES.swapaxes(0, 1), strict=False)), ["cat", "a_long_name", "b"]
+    )
+
+
+NEW = {name: (lambda draw=draw: draw().figure) for name, draw in ON_AXES.items()} | {
+    "grid": new_grid,
+    "reconstructions": new_reconstructions,
+    "guidance": lambda: plot_guidance_curve(CURVE),
+}
 
 
 @pytest.mark.parametrize("draw", ON_AXES.values(), ids=ON_AXES)

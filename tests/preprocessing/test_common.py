@@ -143,6 +143,7 @@ def test_transformed_views_slice_pick_crop_average_and_pickle(transformer, view)
     np.testing.assert_allclose(
         np.asarray(means), expected.reshape(12, 4, 4, 30).mean(axis=1), rtol=1e-5, atol=1e-5
     )
+    np.testing.assert_array_equal(np.asarray(made.average()), np.asarray(means))
     # A view that was cut before it is transformed.
     part = transformer.transform(view[10:30].pick(["Oz", "Pz", "Cz", "Fz"]))
     np.testing.assert_array_equal(np.asarray(part), expected[10:30])

@@ -52,6 +52,7 @@ def test_unknown_subjects():
         EpochScaler(per_subject=True).fit(X, subject=SUBJECT).transform(X, subject="eve")
     transductive = EpochScaler(per_subject=True, unknown="transductive").fit(X, subject=SUBJECT)
     assert transductive.transductive_
+    assert not EpochScaler(unknown="transductive").fit(X, subject=SUBJECT).transductive_
     np.testing.assert_array_equal(transductive.transform(X, subject="eve"), EpochScaler().fit_transform(X))
 
 
@@ -84,6 +85,6 @@ def test_quantiles_are_numpys(n_epochs):
     odd[0, 3, :3] = [0.0, -0.0, 3e38]
     quantiles = [0, 0.1, 0.25, 0.5, 0.75, 1]
     blocks = np.array_split(odd, 3)
-    made = channel_quantiles(lambda: (b for b in blocks if len(b)), odd[:, 0].size, quantiles)
+    made = channel_quantiles(lambda: (b for b in blocks if len(b)), 4, odd[:, 0].size, quantiles)
     expected = np.quantile(flat(odd), quantiles, axis=0)
     np.testing.assert_allclose(made, expected, rtol=1e-12)

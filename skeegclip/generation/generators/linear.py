@@ -71,7 +71,12 @@ class LinearGenerator(BaseEstimator):
     """
 
     def __init__(
-        self, images=None, *, size=64, n_components=256, alphas=tuple(10.0**k for k in range(-4, 5))
+        self,
+        images=None,
+        *,
+        size=64,
+        n_components=256,
+        alphas=(1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1e3, 1e4),
     ):
         self.images = images
         self.size = size

@@ -1,0 +1,208 @@
+"""Fit on a fold and look at its test epochs: what all analyses share."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.stats import rankdata
+from sklearn.model_selection import check_cv
+
+from .._utils.params import check_number
+from .._utils.persistence import write_whole
+from .._utils.seeding import draw_seed, set_seeds
+from .._version import __version__
+from ..metrics._counts import hit_probability
+from ..metrics._fitted import image_similarity
+from ..model_selection import ConceptKFold
+from ..model_selection._evaluate import _task
+from ..model_selection._fingerprint import data_digest, estimator_digest
+from ..model_selection._run import Queries, Task, _class_scores, _fit, _queries, _table, as_decoder
+from ._cuts import as_data
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An estimator, the data as `evaluate` sees them, and the folds."""
+
+    estimator: Any
+    task: Task
+    folds: list[tuple[np.ndarray, np.ndarray]]
+    times: np.ndarray | None
+    info: Any
+    k: int
+
+
+def make_problem(
+    estimator,
+    X,
+    y,
+    *,
+    cv,
+    subject,
+    groups,
+    concept,
+    targets,
+    average_test,
+    info,
+    sfreq,
+    tmin,
+    k,
+    random_state,
+) -> Problem:
+    """Check the parameters that all analyses share."""
+    if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
+        raise TypeError(f"estimator must be an instance with get_params, got {estimator!r}.")
+    check_number("k", k, low=1, integer=True)
+    X, times, info = as_data(X, info, sfreq, tmin)
+    task = _task(X, y, subject, concept, targets, None, average_test, False, draw_seed(random_state))
+    if groups is None:
+        groups = task.concept if isinstance(cv, ConceptKFold) else task.subject
+    folds = [
+        (np.asarray(train), np.asarray(test)) for train, test in check_cv(cv).split(task.X, task.y, groups)
+    ]
+    for number, (_, test) in enumerate(folds, 1):
+        if (n := len(np.unique(task.y[test]))) <= k:
+            raise ValueError(
+                f"cv: fold {number} tests {n} stimuli, too few to choose {k} from. Test more at once, or lower k."
+            )
+    return Problem(estimator, task, folds, times, info, k)
+
+
+def fit(problem: Problem, task: Task, train: np.ndarray) -> Any:
+    """Fit a clone on the training rows of `task`, which may show a part of the epochs."""
+    decoder = as_decoder(problem.estimator, task.targets)
+    set_seeds(decoder, np.random.default_rng(task.random_state))
+    _fit(decoder, task, train)
+    return decoder
+
+
+def look(decoder: Any, task: Task, queries: Queries, k: int) -> Arrays:
+    """Rank everything that could be the answer, for each query.
+
+    Returns
+    -------
+    dict of ndarray
+        ``hits`` (n_queries, n_gallery), the probability of a hit if that item were the true one, which the
+        permutation test needs; ``target`` (n_queries,), the true item; ``similarity`` (n_queries,), of the true item,
+        less the mean of the others; ``n_gallery``.
+    """
+    table = _table(decoder)
+    if table is not None:
+        gallery = np.unique(queries.y)
+        scores = image_similarity(decoder, queries.X, table, gallery, queries.params)
+    else:
+        scores, classes = _class_scores(decoder, queries)
+        gallery = np.array([str(label) for label in classes.tolist()])
+        order = np.argsort(gallery)
+        gallery, scores = gallery[order], scores[:, order]
+        if len(unknown := np.setdiff1d(queries.y, gallery)):
+            raise ValueError(
+                f"{len(unknown)} labels of the test set were not in training (first: {str(unknown[0])!r}): a classifier"
+                " without targets cannot name them. Pass targets=EmbeddingTable(...), or another cv."
+            )
+    target = np.searchsorted(gallery, queries.y)
+    return {"target": target, **_ranked(np.asarray(scores), target, k)}
+
+
+def _ranked(scores: np.ndarray, target: np.ndarray, k: int) -> Arrays:
+    n = scores.shape[1]
+    first, last = (rankdata(-scores, method=method, axis=1).astype(int) for method in ("min", "max"))
+    true = scores[np.arange(len(scores)), target].astype(np.float64)
+    return {
+        "hits": hit_probability(first - 1, last - first, n, n, k).astype(np.float32),
+        "similarity": true - (scores.sum(axis=1, dtype=np.float64) - true) / (n - 1),
+        "n_gallery": np.array(n),
+    }
+
+
+def only_true(looks: Arrays) -> Arrays:
+    """Keep the hits of the true items alone, where there is no permutation test: much less to hold."""
+    hits = np.take_along_axis(looks["hits"], looks["target"][..., None], axis=-1)
+    return {**looks, "hits": hits, "target": np.zeros_like(looks["target"])}
+
+
+def queries_of(task: Task, test: np.ndarray) -> Queries:
+    """Test epochs, averaged over repetitions where asked for."""
+    return _queries(task, test)
+
+
+def who(queries: Queries) -> Arrays:
+    """Return who saw what, of each query."""
+    known = {**queries.who, "concept": queries.y if queries.concept is None else queries.concept}
+    return {name: np.asarray(values).astype(str) for name, values in known.items()}
+
+
+def stack(parts: list[Arrays]) -> Arrays:
+    """Stack what looks at the same queries gave, along a new first axis."""
+    return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+
+
+def run(
+    problem: Problem,
+    function: Callable[..., Arrays],
+    jobs: list[tuple],
+    *,
+    n_jobs: int | None,
+    verbose: int,
+    folder: str | os.PathLike | None,
+) -> list[Arrays]:
+    """Do ``function(problem, *job)`` for every job, in parallel; finished ones are found again in `folder`."""
+    from tqdm.auto import tqdm
+
+    paths: list[Path | None] = [None] * len(jobs)
+    if folder is not None:
+        base = (
+            __version__,
+            estimator_digest("estimator", problem.estimator),
+            data_digest(problem.task),
+            problem.k,
+            function.__name__,
+        )
+        paths = [
+            Path(folder) / f"{function.__name__.strip('_')}-{joblib.hash((base, job))[:24]}.npz"
+            for job in jobs
+        ]
+    work = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_do)(problem, function, job, path) for job, path in zip(jobs, paths, strict=True)
+    )
+    with tqdm(total=len(jobs), desc="inspecting", unit="fit") if verbose else nullcontext() as bar:
+        results = []
+        for result in work:
+            results.append(result)
+            if bar is not None:
+                bar.update()
+    return results
+
+
+def _do(problem: Problem, function: Callable[..., Arrays], job: tuple, path: Path | None) -> Arrays:
+    if path is None:
+        return function(problem, *job)
+    if (found := _load(path)) is not None:
+        return found
+    result = function(problem, *job)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **result)  # type: ignore[arg-type]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, buffer.getvalue())
+    return result
+
+
+def _load(path: Path) -> Arrays | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        return None
+    except Exception:  # damaged, or of another make: it is done again
+        return None

@@ -1,0 +1,82 @@
+"""Accuracies with intervals, and a test against chance that knows how many windows were looked at."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from .._utils.params import check_option
+from ..metrics.bootstrap import bootstrap_columns
+
+Arrays = dict[str, np.ndarray]
+N_RESAMPLES = 2000
+N_PERMUTATIONS = 2000
+
+
+def hits_of(looks: Arrays) -> np.ndarray:
+    """Probability of a hit, shape (n_variants, n_queries)."""
+    hits, target = looks["hits"], looks["target"]
+    return np.take_along_axis(hits, target[..., None], axis=-1)[..., 0].astype(np.float64)
+
+
+def join(folds: list[Arrays]) -> Arrays:
+    """Hits and similarities of all folds side by side, (n_variants, n_queries), and whose they are."""
+    joined = {
+        "hits": np.concatenate([hits_of(fold) for fold in folds], axis=1),
+        "similarity": np.concatenate([fold["similarity"] for fold in folds], axis=1),
+    }
+    for name in ("subject", "stimulus", "concept"):
+        joined[name] = np.concatenate([fold[name] for fold in folds])
+    return joined
+
+
+def chance(folds: list[Arrays], k: int) -> float:
+    """Mean chance level over the queries of all folds."""
+    sizes = [fold["target"].shape[-1] for fold in folds]
+    return float(np.average([k / fold["n_gallery"][0] for fold in folds], weights=sizes))
+
+
+def groups_of(joined: Arrays, interval: str) -> np.ndarray:
+    """What the bootstrap draws."""
+    check_option("interval", interval, ["stimulus", "subject"])
+    if len(np.unique(joined[interval])) < 2:
+        raise ValueError(
+            f"interval={interval!r} needs at least two of them in the test set. Choose the other option."
+        )
+    return joined[interval]
+
+
+def with_intervals(joined: Arrays, interval: str, seed: int) -> pd.DataFrame:
+    """Mean accuracy and similarity of each variant, with 95 % bootstrap intervals from the same resamples."""
+    groups = groups_of(joined, interval)
+    columns: dict[str, np.ndarray] = {}
+    for name, key, ends in (
+        ("accuracy", "hits", ("low", "high")),
+        ("similarity", "similarity", ("similarity_low", "similarity_high")),
+    ):
+        values = joined[key].T
+        columns[name] = values.mean(axis=0)
+        columns[ends[0]], columns[ends[1]] = bootstrap_columns(values, groups, 0.95, N_RESAMPLES, seed)
+    return pd.DataFrame(columns)
+
+
+def p_values(folds: list[Arrays], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """p of each variant against chance, and corrected for all of them by the largest accuracy (max statistic).
+
+    Under the null hypothesis the epochs of a person say nothing about the stimuli, so their labels may be exchanged.
+    All variants get the same exchange, which keeps what they have in common.
+    """
+    rng = np.random.default_rng([seed, 1])
+    n_variants = len(folds[0]["hits"])
+    null = np.zeros((N_PERMUTATIONS, n_variants))
+    for fold in folds:
+        target = fold["target"][0]
+        for person in np.unique(fold["subject"]):
+            rows = np.flatnonzero(fold["subject"] == person)
+            by_item = np.ascontiguousarray(fold["hits"][:, rows].transpose(1, 2, 0))  # query, item, variant
+            for total in null:
+                total += by_item[np.arange(len(rows)), rng.permutation(target[rows])].sum(axis=0)
+    seen = sum(hits_of(fold).sum(axis=1) for fold in folds) - 1e-6  # sums of float32
+    p = (1 + (null >= seen).sum(axis=0)) / (1 + N_PERMUTATIONS)
+    corrected = (1 + (null.max(axis=1)[:, None] >= seen).sum(axis=0)) / (1 + N_PERMUTATIONS)
+    return p, corrected

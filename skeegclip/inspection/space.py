@@ -1,0 +1,355 @@
+"""Where: decoders that see some channels only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._utils.params import check_option
+from ..epochs.regions import regions as find_regions
+from ..metrics.bootstrap import bootstrap_columns
+from ._cuts import hide, mean_epoch, pick
+from ._look import Arrays, Problem, fit, look, make_problem, only_true, queries_of, run, stack, who
+from ._statistics import N_RESAMPLES, chance, groups_of, join, with_intervals
+
+if TYPE_CHECKING:
+    import mne
+    import pandas as pd
+
+
+def region_importance(
+    estimator: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    cv: Any,
+    regions: Mapping[str, Sequence[str]] | None = None,
+    refit: bool = True,
+    subject: Any = None,
+    groups: Any = None,
+    targets: Any = None,
+    average_test: bool = True,
+    info: mne.Info | None = None,
+    k: int = 1,
+    interval: str = "stimulus",
+    n_jobs: int | None = None,
+    verbose: int = 0,
+    folder: str | os.PathLike | None = None,
+    random_state: Any = 0,
+) -> pd.DataFrame:
+    """Accuracy with each region of the head alone, and with each left out.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What :func:`~skeegclip.evaluate` takes. With ``refit=False`` it may be frozen.
+    X : array-like, shape (n_epochs, n_chans, n_times) | EpochsView | Epochs
+        All epochs. Views stay lazy: channels are picked as they are read; Epochs become views in memory.
+    y : array-like of str, shape (n_epochs,) | None
+        Stimulus ids; labels, for classifiers without targets. None takes the stimuli that X carries.
+    cv : splitter | iterable of (train, test)
+        Folds, such as :class:`~skeegclip.model_selection.WithinSubject`; ``[(train, test)]`` for one split.
+    regions : mapping of str to sequence of str | None
+        Region -> names of its channels. None takes the five of :func:`skeegclip.epochs.regions`, without empty ones.
+    refit : bool
+        Whether a decoder is trained for each set of channels: what those *hold*. False trains once, on all, and hides
+        channels of the test epochs under the mean of the training epochs: what *this* decoder takes from them.
+    subject : array-like of str, shape (n_epochs,) | None
+        Person, where X does not carry it.
+    groups : array-like, shape (n_epochs,) | None
+        Groups for `cv`. None hands it the subjects.
+    targets : EmbeddingTable | None
+        Vectors of the stimuli for an estimator that has none of its own.
+    average_test : bool
+        Whether the test epochs of one stimulus and person are averaged first.
+    info : Info | None
+        Channels of an array, in its order; views and Epochs carry theirs.
+    k : int
+        A hit is the true item among the k best.
+    interval : {"stimulus", "subject"}
+        What the bootstrap draws: intervals speak of other stimuli, or of other people.
+    n_jobs : int | None
+        Trainings at the same time, as in joblib.
+    verbose : int
+        1 shows a progress bar.
+    folder : path-like | None
+        Where finished trainings are kept: what was interrupted goes on from there. None keeps nothing.
+    random_state : int | RandomState | Generator | None
+        Seed of the estimators, of the bootstrap and of the permutations.
+
+    Returns
+    -------
+    DataFrame
+        One row for all channels (``region`` "all"), then one for each region ``kept`` ("alone") and left out
+        ("without"): ``n_channels``, ``accuracy`` with ``low`` and ``high``, ``similarity`` with its interval,
+        ``difference`` of the accuracy from that of all channels with its paired interval (``difference_low``,
+        ``difference_high``), and ``chance``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the data or a parameter is not usable, or channels have no names.
+
+    References
+    ----------
+    Li et al., "Visual Decoding and Reconstruction via EEG Embeddings with Guided Diffusion", NeurIPS 2024, section 3.5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from skeegclip import EmbeddingTable
+    >>> from skeegclip.inspection import region_importance
+    >>> from skeegclip.model_selection import WithinSubject
+    >>> rng = np.random.default_rng(0)
+    >>> table = EmbeddingTable([f"image_{i:02d}" for i in range(80)], rng.normal(size=(80, 5)))
+    >>> y = np.repeat(table.ids, 2)
+    >>> X = rng.normal(size=(len(y), 6, 40))
+    >>> X[:, 4:] += (table.lookup(y) @ rng.normal(size=(5, 80))).reshape(-1, 2, 40)
+    >>> import mne
+    >>> info = mne.create_info(["Fp1", "Fp2", "C3", "C4", "O1", "O2"], 100.0, "eeg")
+    >>> found = region_importance(
+    ...     Ridge(), X, y, targets=table, cv=WithinSubject(test_stimuli=table.ids[:20]), info=info
+    ... )
+    >>> found.query("kept == 'alone'").nlargest(1, "accuracy")[["region", "n_channels"]]
+          region  n_channels
+    3  occipital           2
+    """
+    problem = make_problem(
+        estimator,
+        X,
+        y,
+        cv=cv,
+        subject=subject,
+        groups=groups,
+        concept=None,
+        targets=targets,
+        average_test=average_test,
+        info=info,
+        sfreq=None,
+        tmin=0.0,
+        k=k,
+        random_state=random_state,
+    )
+    names = _names(problem)
+    members = _members(regions, problem, names)
+    place = {name: position for position, name in enumerate(names)}
+    sets = [(region, [place[name] for name in channels]) for region, channels in members.items()]
+    everything = list(range(len(names)))
+    variants = [("all", "all", everything)]
+    variants += [(region, "alone", kept) for region, kept in sets]
+    variants += [
+        (region, "without", [c for c in everything if c not in set(left)])
+        for region, left in sets
+        if len(left) < len(names)
+    ]
+    table = _compare(
+        problem,
+        [kept for *_, kept in variants],
+        refit,
+        interval,
+        n_jobs=n_jobs,
+        verbose=verbose,
+        folder=folder,
+    )
+    table.insert(0, "region", [region for region, *_ in variants])
+    table.insert(1, "kept", [how for _, how, _ in variants])
+    table.insert(2, "n_channels", [len(kept) for *_, kept in variants])
+    return table
+
+
+def channel_importance(
+    estimator: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    cv: Any,
+    refit: bool = False,
+    subject: Any = None,
+    groups: Any = None,
+    targets: Any = None,
+    average_test: bool = True,
+    info: mne.Info | None = None,
+    k: int = 1,
+    interval: str = "stimulus",
+    n_jobs: int | None = None,
+    verbose: int = 0,
+    folder: str | os.PathLike | None = None,
+    random_state: Any = 0,
+) -> pd.DataFrame:
+    """How much a decoder loses without each channel.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What :func:`~skeegclip.evaluate` takes. With ``refit=False`` it may be frozen.
+    X : array-like, shape (n_epochs, n_chans, n_times) | EpochsView | Epochs
+        All epochs. Views stay lazy: channels are picked as they are read; Epochs become views in memory.
+    y : array-like of str, shape (n_epochs,) | None
+        Stimulus ids; labels, for classifiers without targets. None takes the stimuli that X carries.
+    cv : splitter | iterable of (train, test)
+        Folds, such as :class:`~skeegclip.model_selection.WithinSubject`; ``[(train, test)]`` for one split.
+    refit : bool
+        False trains once, on all channels, and hides one after the other in the test epochs, under the mean of the
+        training epochs: what *this* decoder takes from a channel. True trains again without it: what *only* this
+        channel holds, which is little where neighbours say the same.
+    subject : array-like of str, shape (n_epochs,) | None
+        Person, where X does not carry it.
+    groups : array-like, shape (n_epochs,) | None
+        Groups for `cv`. None hands it the subjects.
+    targets : EmbeddingTable | None
+        Vectors of the stimuli for an estimator that has none of its own.
+    average_test : bool
+        Whether the test epochs of one stimulus and person are averaged first.
+    info : Info | None
+        Channels of an array, in its order; views and Epochs carry theirs.
+    k : int
+        A hit is the true item among the k best.
+    interval : {"stimulus", "subject"}
+        What the bootstrap draws: intervals speak of other stimuli, or of other people.
+    n_jobs : int | None
+        Trainings at the same time, as in joblib.
+    verbose : int
+        1 shows a progress bar.
+    folder : path-like | None
+        Where finished trainings are kept: what was interrupted goes on from there. None keeps nothing.
+    random_state : int | RandomState | Generator | None
+        Seed of the estimators, of the bootstrap and of the permutations.
+
+    Returns
+    -------
+    DataFrame
+        One row a channel: ``channel`` (its position, where there are no names), ``accuracy`` without it, and the loss
+        against all channels in accuracy (``loss``, ``loss_low``, ``loss_high``) and in similarity
+        (``similarity_loss``, ``similarity_loss_low``, ``similarity_loss_high``). Accuracy moves in steps of one query;
+        similarity tells small losses apart.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the data or a parameter is not usable, or there is one channel only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from skeegclip import EmbeddingTable
+    >>> from skeegclip.inspection import channel_importance
+    >>> from skeegclip.model_selection import WithinSubject
+    >>> rng = np.random.default_rng(0)
+    >>> table = EmbeddingTable([f"image_{i:02d}" for i in range(80)], rng.normal(size=(80, 5)))
+    >>> y = np.repeat(table.ids, 2)
+    >>> X = rng.normal(size=(len(y), 6, 40))
+    >>> X[:, 4] += table.lookup(y) @ rng.normal(size=(5, 40))
+    >>> found = channel_importance(Ridge(), X, y, targets=table, cv=WithinSubject(test_stimuli=table.ids[:20]))
+    >>> int(found["similarity_loss"].idxmax())
+    4
+    """
+    problem = make_problem(
+        estimator,
+        X,
+        y,
+        cv=cv,
+        subject=subject,
+        groups=groups,
+        concept=None,
+        targets=targets,
+        average_test=average_test,
+        info=info,
+        sfreq=None,
+        tmin=0.0,
+        k=k,
+        random_state=random_state,
+    )
+    n = problem.task.X.shape[1]
+    if n < 2:
+        raise ValueError("X has one channel, so that nothing remains without it. Give two or more.")
+    variants = [list(range(n)), *([c for c in range(n) if c != left] for left in range(n))]
+    table = _compare(problem, variants, refit, interval, n_jobs=n_jobs, verbose=verbose, folder=folder).iloc[
+        1:
+    ]
+    found = table.reset_index(drop=True)[["accuracy"]].copy()
+    found.insert(0, "channel", range(n) if problem.info is None else list(problem.info["ch_names"]))
+    for new, old in (("loss", "difference"), ("similarity_loss", "similarity_difference")):
+        found[new] = 0.0 - table[old].to_numpy()
+        found[f"{new}_low"], found[f"{new}_high"] = (
+            -table[f"{old}_{end}"].to_numpy() for end in ("high", "low")
+        )
+    return found
+
+
+def _names(problem: Problem) -> list[str]:
+    if problem.info is None:
+        raise ValueError("the channels of X have no names. Pass info=, or a view or Epochs that carry them.")
+    return list(problem.info["ch_names"])
+
+
+def _members(given: Any, problem: Problem, names: list[str]) -> dict[str, list[str]]:
+    members = {
+        region: list(channels)
+        for region, channels in (find_regions(problem.info) if given is None else given).items()
+        if given is not None or channels
+    }
+    for region, channels in members.items():
+        if not channels or (unknown := [name for name in channels if name not in names]):
+            what = f"has channels that X lacks, first {unknown[0]!r}" if channels else "is empty"
+            raise ValueError(f"regions: {region!r} {what}. Name channels of X.")
+    return members
+
+
+def _compare(
+    problem: Problem, variants: list[list[int]], refit: bool, interval: str, **todo: Any
+) -> pd.DataFrame:
+    """Scores with each set of channels, and differences from the first."""
+    check_option("refit", refit, [True, False])
+    n = len(variants)
+    if refit:
+        jobs = [(train, test, kept) for train, test in problem.folds for kept in variants]
+        results = run(problem, _refitted_channels, jobs, **todo)
+        folds = [_joined(results[i * n : (i + 1) * n]) for i in range(len(problem.folds))]
+    else:
+        folds = run(problem, _hidden_channels, [(*fold, variants) for fold in problem.folds], **todo)
+    joined = join(folds)
+    seed = problem.task.random_state
+    table = with_intervals(joined, interval, seed)
+    for name, key in (("difference", "hits"), ("similarity_difference", "similarity")):
+        values = (joined[key] - joined[key][:1]).T
+        table[name] = values.mean(axis=0)
+        table[f"{name}_low"], table[f"{name}_high"] = bootstrap_columns(
+            values, groups_of(joined, interval), 0.95, N_RESAMPLES, seed
+        )
+    table["chance"] = chance(folds, problem.k)
+    return table
+
+
+def _joined(parts: list[Arrays]) -> Arrays:
+    people = ("subject", "stimulus", "concept")
+    scores = [{name: values for name, values in part.items() if name not in people} for part in parts]
+    return {**stack(scores), **{name: parts[0][name] for name in people}}
+
+
+def _refitted_channels(problem: Problem, train: np.ndarray, test: np.ndarray, kept: list[int]) -> Arrays:
+    task = replace(problem.task, X=pick(problem.task.X, kept))
+    queries = queries_of(task, test)
+    seen = look(fit(problem, task, train), task, queries, problem.k)
+    return {**only_true(seen), **who(queries)}
+
+
+def _hidden_channels(
+    problem: Problem, train: np.ndarray, test: np.ndarray, variants: list[list[int]]
+) -> Arrays:
+    task = problem.task
+    decoder, queries = fit(problem, task, train), queries_of(task, test)
+    mean = mean_epoch(task.X, train)
+    found = []
+    for kept in variants:
+        hidden = np.ones(mean.shape, dtype=bool)
+        hidden[kept] = False
+        found.append(
+            only_true(look(decoder, task, replace(queries, X=hide(queries.X, hidden, mean)), problem.k))
+        )
+    return {**stack(found), **who(queries)}

@@ -1,0 +1,150 @@
+"""What each region, and each channel, is worth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._style import COLOURS, GREY, WIDTH, axes_of, legend, percent, styled
+from .attention import _head, check_places
+
+if TYPE_CHECKING:
+    import mne
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+
+_BARS = (("alone", COLOURS[0], ""), ("without", COLOURS[5], "////"))
+
+
+def plot_regions(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw accuracy with each region alone, and without it.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`skeegclip.inspection.region_importance`.
+    ax : Axes | None
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    Axes
+        Two bars a region with 95 % intervals; all channels and chance as horizontal lines.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skeegclip.plotting import plot_regions
+    >>> table = pd.DataFrame({"region": ["all", "occipital", "occipital"], "kept": ["all", "alone", "without"]})
+    >>> table = table.assign(accuracy=[0.5, 0.4, 0.1], low=[0.4, 0.3, 0.0], high=[0.6, 0.5, 0.2], chance=0.01)
+    >>> ax = plot_regions(table)
+    >>> [label.get_text() for label in ax.get_xticklabels()]
+    ['occipital']
+    """
+    missing = [name for name in ("region", "kept", "accuracy", "low", "high", "chance") if name not in table]
+    if missing:
+        raise ValueError(
+            f"table lacks the columns {missing}. Make it with skeegclip.inspection.region_importance."
+        )
+    rows = table[table["kept"] != "all"]
+    names = list(dict.fromkeys(rows["region"]))
+    new = ax is None
+    with styled(ax):
+        ax = axes_of(ax, height=2.3)
+        handles: list[Any] = []
+        for side, (kept, colour, hatch) in zip((-1, 1), _BARS, strict=True):
+            part = rows[rows["kept"] == kept].set_index("region")
+            x = np.array([names.index(name) for name in part.index]) + 0.2 * side
+            errors = np.stack([part["accuracy"] - part["low"], part["high"] - part["accuracy"]])
+            handles.append(
+                ax.bar(
+                    x,
+                    part["accuracy"],
+                    width=0.38,
+                    color=colour,
+                    hatch=hatch,
+                    edgecolor="white",
+                    label="this region alone" if kept == "alone" else "all others",
+                    yerr=np.clip(errors, 0, None),
+                    error_kw={"lw": 0.8, "ecolor": "0.2"},
+                )
+            )
+        everything = table.loc[table["kept"] == "all", "accuracy"]
+        if len(everything):
+            handles.append(
+                ax.axhline(everything.iloc[0], color="0.2", lw=0.9, label="all channels", zorder=0)
+            )
+        handles.append(
+            ax.axhline(table["chance"].iloc[0], color=GREY, ls=(0, (4, 2)), lw=0.9, label="chance", zorder=3)
+        )
+        ax.set_xticks(range(len(names)), names)
+        ax.set_ylim(0, None)
+        percent(ax.yaxis)
+        ax.set_ylabel("Accuracy (%)")
+        legend(ax, handles, new=new)
+    return ax
+
+
+def plot_importance(
+    values: ArrayLike, info: mne.Info, ax: Axes | None = None, *, label: str = "Loss of similarity without it"
+) -> Axes:
+    """Draw a value of each channel on the head.
+
+    Parameters
+    ----------
+    values : array-like, shape (n_chans,)
+        Such as the column "similarity_loss" of :func:`skeegclip.inspection.channel_importance`.
+    info : Info
+        Names and places of the channels, all of one type, in the same order.
+    ax : Axes | None
+        Where to draw; None makes a new figure.
+    label : str
+        Name of the values, beside the colour bar.
+
+    Returns
+    -------
+    Axes
+        The map. The colour bar is the last one of ``ax.figure.axes``; where values have both signs, zero is its middle.
+
+    Raises
+    ------
+    ValueError
+        If values do not fit, are not finite, or `info` has no places for its channels.
+
+    Examples
+    --------
+    >>> import mne
+    >>> from skeegclip.plotting import plot_importance
+    >>> info = mne.create_info(["Fz", "Cz", "Pz", "O1", "Oz", "O2"], 250.0, "eeg")
+    >>> ax = plot_importance([0, 0, 0.1, 0.3, 0.4, 0.3], info.set_montage("colin27_1020"))
+    >>> ax.figure.axes[-1].get_ylabel()
+    'Loss of similarity without it'
+    """
+    array = np.asarray(values, dtype=float)
+    n = len(info["ch_names"])
+    if array.shape != (n,) or not np.isfinite(array).all():
+        raise ValueError(
+            f"values must be finite, one for each of the {n} channels of info, got {array.shape}."
+        )
+    check_places(info)
+    new = ax is None
+    with styled(ax):
+        ax = axes_of(ax, height=0.72 * WIDTH, layout="compressed")
+        if array.min() < 0 < array.max():  # blue below zero, red above, both told apart by lightness too
+            limit = float(np.abs(array).max())
+            image = _head(array, info, ax, cmap="RdBu_r", vlim=(-limit, limit))
+        else:
+            image = _head(array, info, ax)
+        bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, aspect=20, pad=0.02)
+        bar.outline.set_visible(False)
+        bar.set_label(label)
+        if new:
+            bar.ax.tick_params(labelsize=float(ax.xaxis.label.get_fontsize()) - 1, width=0.6)
+    return ax

@@ -1,0 +1,119 @@
+"""Reconstructors as folders."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Ridge
+
+from skeegclip import DiffusionPrior, EEGEncoder, EEGImageReconstructor, EmbeddingTable, ImageTable
+from skeegclip.generation import LinearGenerator, NearestImageGenerator, SDXLGenerator
+from skeegclip.generation._saving import _load_part, _save_part
+
+RNG = np.random.default_rng(0)
+IDS = [f"s{i:02d}" for i in range(20)]
+VECTORS = RNG.normal(size=(20, 6))
+TARGETS = EmbeddingTable(IDS, VECTORS)
+IMAGES = ImageTable(IDS, RNG.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8))
+X = (VECTORS @ RNG.normal(size=(6, 60)) + RNG.normal(size=(20, 60))).reshape(20, 4, 15)
+PRIOR = DiffusionPrior(net="gaussian", scheduler="ddim", n_steps=5, device="cpu")
+
+
+def make(encoder, **params):
+    given = {"targets": TARGETS, "images": IMAGES, "random_state": 3, "progress": False, "cross_fit": 2}
+    return EEGImageReconstructor(encoder, **(given | params)).fit(X, IDS)
+
+
+def same(a, b):
+    np.testing.assert_array_equal(a.transform(X), b.transform(X))
+    assert a.score(X, IDS) == b.score(X, IDS)
+    report = [r.report(X, IDS, ["PixCorr"], n_resamples=0, progress=False) for r in (a, b)]
+    np.testing.assert_array_equal(report[0], report[1])
+
+
+def test_our_own_parts_travel_without_pickles(tmp_path):
+    encoder = EEGEncoder("eegproject", max_epochs=2, batch_size=8, random_state=0, device="cpu")
+    saved = make(encoder, prior=PRIOR, generator=LinearGenerator(size=8), n_images=2)
+    saved.save(tmp_path)
+    assert not list(tmp_path.rglob("*.joblib"))
+    loaded = EEGImageReconstructor.load(tmp_path, images=IMAGES, device="cpu")
+    same(saved, loaded)
+    loaded.save(tmp_path / "again")
+    same(saved, EEGImageReconstructor.load(tmp_path / "again", images=IMAGES, device="cpu"))
+    loaded.fit(X)  # every part is frozen: nothing is learned
+    np.testing.assert_array_equal(loaded.transform(X), saved.transform(X))
+
+
+def test_other_parts_are_pickled_and_must_be_trusted(tmp_path):
+    saved = make(Ridge(), prior=Ridge(), generator="linear")
+    saved.save(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"holds pickles \(encoder/part.joblib, prior/part.joblib\).*trusted=True"
+    ):
+        EEGImageReconstructor.load(tmp_path, images=IMAGES)
+    same(saved, EEGImageReconstructor.load(tmp_path, images=IMAGES, trusted=True))
+
+
+def test_the_nearest_pictures_are_looked_up_again(tmp_path):
+    saved = EEGImageReconstructor(
+        "passthrough", targets=TARGETS, images=IMAGES, generator="nearest", random_state=0, progress=False
+    ).fit(VECTORS, IDS)
+    saved.save(tmp_path)
+    with pytest.raises(ValueError, match="Pass images="):
+        EEGImageReconstructor.load(tmp_path)
+    loaded = EEGImageReconstructor.load(tmp_path, images=IMAGES)
+    Z = RNG.normal(size=(9, 6))
+    np.testing.assert_array_equal(loaded.transform(Z), saved.transform(Z))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        LinearGenerator(IMAGES, size=8).fit(VECTORS, IDS),
+        NearestImageGenerator(IMAGES, targets=TARGETS, size=4).fit(VECTORS, IDS),
+    ],
+)
+def test_generators(part, tmp_path):
+    kind = _save_part(FrozenEstimator(part), tmp_path)
+    loaded = _load_part(kind, tmp_path, IMAGES, "cpu")
+    Z = RNG.normal(size=(5, 6))
+    np.testing.assert_array_equal(loaded.generate(Z), part.generate(Z))
+    assert loaded.size == part.size
+
+
+def test_sdxl_is_its_parameters(tmp_path):
+    part = SDXLGenerator("sdxl-base", weights=tmp_path / "sdxl", n_steps=7, device="cpu", batch_size=3)
+    kind = _save_part(part, tmp_path)
+    loaded = _load_part(kind, tmp_path, None, "cpu")
+    assert (loaded.model, loaded.weights, loaded.n_steps) == ("sdxl-base", str(tmp_path / "sdxl"), 7)
+    assert loaded.batch_size == SDXLGenerator().batch_size  # the machine's matter
+
+
+def test_folders_that_are_not_whole_are_refused(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match="is not a whole folder that EEGImageReconstructor.save wrote"
+    ):
+        EEGImageReconstructor.load(tmp_path)
+    make(Ridge(), generator="linear").save(tmp_path)
+    known = tmp_path / "reconstructor.json"
+    facts = json.loads(known.read_text())
+    for change, match in [
+        ({"format": 2}, "has format 2, this version reads 1"),
+        ({"parts": {}}, "is not what EEGImageReconstructor.save writes"),
+        ({"parts": facts["parts"] | {"encoder": "os"}}, "a part of an unknown kind, 'os'"),
+    ]:
+        known.write_text(json.dumps(facts | change))
+        with pytest.raises(ValueError, match=match):
+            EEGImageReconstructor.load(tmp_path, trusted=True)
+
+
+def test_a_save_that_fails_leaves_no_reconstructor(tmp_path, monkeypatch):
+    saved = make(Ridge(), generator="linear")
+    saved.save(tmp_path)
+    monkeypatch.setattr(
+        type(saved.targets_), "save", lambda *args: (_ for _ in ()).throw(OSError("disk full"))
+    )
+    with pytest.raises(OSError, match="disk full"):
+        saved.save(tmp_path)
+    assert not (tmp_path / "reconstructor.json").exists()

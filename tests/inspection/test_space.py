@@ -1,0 +1,63 @@
+"""Regions and channels on planted sources."""
+
+import numpy as np
+import pytest
+
+from skeegclip.inspection import channel_importance, region_importance
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_regions_rank_as_planted(view, setting, planted, refit):
+    found = region_importance(X=view, refit=refit, **setting)
+    assert found["n_channels"].tolist()[:6] == [63, *(len(names) for names in planted.truth.regions.values())]
+    alone = found[found["kept"] == "alone"].set_index("region")["similarity"]
+    without = found[found["kept"] == "without"].set_index("region")["similarity"]
+    # Sources lie under occipital, occipito-temporal and parietal electrodes.
+    assert alone[["occipital", "parietal"]].min() > alone["temporal"] > alone[["frontal", "central"]].min()
+    assert alone["frontal"] < 0.5 * alone["occipital"]
+    assert without[["occipital", "parietal"]].max() < without[["frontal", "central", "temporal"]].min()
+    everything = found.iloc[0]
+    assert everything["difference"] == 0
+    assert everything["region"] == "all"
+    frontal = found.query("region == 'frontal' and kept == 'alone'").iloc[0]
+    assert frontal["difference_high"] < 0  # worse than all channels, beyond the pictures' spread
+
+
+def test_regions_of_ones_own(view, setting):
+    given = {"back": ["O1", "Oz", "O2"], "front": ["Fp1", "Fp2"]}
+    found = region_importance(X=view, regions=given, **setting).set_index(["region", "kept"])
+    assert found.loc[("back", "alone"), "n_channels"] == 3
+    assert found.loc[("back", "alone"), "similarity"] > found.loc[("front", "alone"), "similarity"] + 0.05
+
+
+def test_channels_over_the_sources_are_worth_most(view, setting, planted):
+    found = channel_importance(X=view, **setting).set_index("channel")
+    assert len(found) == 63
+    region = {name: of for of, names in planted.truth.regions.items() for name in names}
+    by_region = found.groupby(found.index.map(region))["similarity_loss"].mean()
+    assert by_region[["occipital", "parietal"]].min() > 3 * by_region[["frontal", "central"]].abs().max()
+    assert (found["similarity_loss_low"] <= found["similarity_loss"]).all()
+    assert (found["similarity_loss"] <= found["similarity_loss_high"]).all()
+
+
+def test_a_channel_left_out_of_training(view, setting):
+    few = view.pick(["Fp1", "Oz", "O1"])
+    found = channel_importance(X=few, refit=True, **setting).set_index("channel")
+    assert found["similarity_loss"].idxmin() == "Fp1"
+
+
+def test_bad_input(view, setting, planted):
+    with pytest.raises(ValueError, match="channels of X have no names"):
+        region_importance(
+            X=planted.X,
+            y=planted.y,
+            subject=planted.subject,
+            **setting | {"cv": [(range(9), range(600, 700))]},
+        )
+    with pytest.raises(ValueError, match="regions: 'back' has channels that X lacks, first 'Q1'"):
+        region_importance(X=view, regions={"back": ["Oz", "Q1"]}, **setting)
+    with pytest.raises(ValueError, match="regions: 'back' is empty"):
+        region_importance(X=view, regions={"back": []}, **setting)
+    with pytest.raises(ValueError, match="X has one channel"):
+        channel_importance(X=view.pick(["Oz"]), **setting)
+    assert np.isfinite(planted.X).all()

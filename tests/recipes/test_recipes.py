@@ -1,0 +1,117 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from skeegclip import EEGEncoder, EmbeddingTable, EnsembleEncoder, EpochsView, evaluate, recipes
+from skeegclip.datasets import make_things_like
+from skeegclip.model_selection import LeaveOneSubjectOut, WithinSubject
+
+SMALL = {"max_epochs": 2, "batch_size": 16, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def data():
+    found = make_things_like(
+        n_subjects=2,
+        n_train_concepts=15,
+        n_images_per_concept=2,
+        n_test_concepts=6,
+        n_dims=24,
+        random_state=0,
+    )
+    rows = pd.DataFrame({"split": found.split, "concept": found.concept})
+    view = EpochsView.from_arrays(
+        found.X, subject=found.subject, stimulus=found.y, info=found.info, rows=rows
+    )
+    return view, found.image_embeddings
+
+
+@pytest.fixture
+def table():
+    return EmbeddingTable(["cat", "dog"], np.eye(2))
+
+
+@pytest.mark.parametrize("name", recipes.__all__)
+def test_recipes_are_plain_pipelines_that_say_what_they_are(name, table):
+    make = getattr(recipes, name)
+    pipeline = make("mlp", table) if name == "paper" else make(table)
+    assert type(pipeline) is Pipeline
+    assert "ImageRetriever" in repr(pipeline)
+    assert repr(clone(pipeline)) == repr(pipeline)
+
+
+def test_the_papers_settings(table):
+    words = EmbeddingTable(["cat", "dog"], 2 * np.eye(2))
+    encoder = recipes.atm_paper(table, text_targets=words, batch_size=16)["retriever"].encoder
+    assert encoder.net == "atm-s"
+    assert (encoder.optimizer, encoder.lr, encoder.batch_size, encoder.max_epochs) == ("adam", 3e-4, 16, 40)
+    assert (encoder.validation, encoder.text_weight, encoder.text_targets) == ("last-batch", 0.01, words)
+    assert (encoder.loss_weight, encoder.temperature, encoder.temperature_mode) == (1.0, 0.07, "raw")
+    nice = recipes.nice(table)["retriever"].encoder
+    assert (nice.net, nice.batch_size, nice.text_weight) == ("nice", 1024, 0.0)
+    other = {
+        k
+        for k, v in nice.get_params(deep=False).items()
+        if v != recipes.atm_paper(table)["retriever"].encoder.get_params()[k]
+    }
+    assert other == {"net"}
+
+
+def test_the_strong_one_uses_what_later_work_found(table):
+    within = recipes.strong(table, n_seeds=3, random_state=0)
+    ensemble = within["retriever"].encoder.encoder
+    assert isinstance(ensemble, EnsembleEncoder)
+    ((_, encoder),) = ensemble.encoders
+    assert isinstance(encoder, EEGEncoder)
+    assert (encoder.net, encoder.projector, encoder.normalize, encoder.same_stimulus) == (
+        "eegproject",
+        512,
+        "image",
+        "mask",
+    )
+    assert (ensemble.n_seeds, ensemble.random_state) == (3, 0)
+    ((_, convolution),) = recipes.strong(table, protocol="loso")["retriever"].encoder.encoder.encoders
+    assert convolution.net == "nice"
+    assert "channels" not in recipes.strong(table, protocol="loso").named_steps
+
+
+def test_they_run(data):
+    view, table = data
+    found = {
+        "atm_paper": recipes.atm_paper(table, **SMALL),
+        "strong": recipes.strong(table, projector=8, n_seeds=2, validation=0.2, **SMALL),
+    }
+    report = evaluate(found, view, cv=WithinSubject(), oracle=True)
+    assert set(report.selection["rule"]) == {"last-batch", "validation"}
+    # Two seeds of each of two people, against one network.
+    assert report.selection.groupby("estimator").size().to_dict() == {"atm_paper": 2, "strong": 4}
+    assert set(report.bias()["estimator"]) == {"atm_paper", "strong"}
+    assert not (report.flags["level"] == "leak").any()
+    fitted = recipes.strong(table, projector=8, n_seeds=1, **SMALL).fit(view, view.stimulus)
+    assert fitted["scale"].ch_names_ == regions_of(view)
+    assert len(fitted["scale"].ch_names_) == 17
+    assert fitted["retriever"].encoder_.n_averages_ == 2 * 36
+
+
+def regions_of(view):
+    return view.pick("occipito-parietal").ch_names
+
+
+def test_new_people(data):
+    view, table = data
+    strong = recipes.strong(table, protocol="loso", projector=None, n_seeds=1, **SMALL)
+    report = evaluate(strong, view, cv=LeaveOneSubjectOut())
+    assert report.summary(["top-1"])["n_subjects"].item() == 2
+
+
+def test_bad_protocol(table):
+    with pytest.raises(ValueError, match="protocol must be one of 'within', 'loso'"):
+        recipes.strong(table, protocol="both")
+
+
+def test_strong_needs_channel_names(data):
+    view, table = data
+    with pytest.raises(KeyError, match="no channel names"):
+        recipes.strong(table, **SMALL).fit(np.asarray(view), view.stimulus)
