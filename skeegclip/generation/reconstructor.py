@@ -226,12 +226,13 @@ class EEGImageReconstructor(EmbeddingComposite):
         )
         generator = prepare(make_generator(self.generator), self.random_state, **supplies)
         learners = [part for part in (prior, captioner, generator) if _learns(part)]
-        if ids is None and (learners or _learns(low_level)):
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None: its parts"
-                " are to be fitted. Pass the stimulus ids, or freeze the parts."
-            )
-        if ids is not None and learners:
+        if ids is None:
+            if learners or _learns(low_level):
+                raise ValueError(
+                    f"This {type(self).__name__} estimator requires y to be passed, but the target y is None: its parts"
+                    " are to be fitted. Pass the stimulus ids, or freeze the parts."
+                )
+        elif learners:
             Z, names = self._training_embeddings(X, ids, subject)
             prior = fit_on_ids(prior, Z, names, self.targets_)
             if _learns(captioner) or _learns(generator):
