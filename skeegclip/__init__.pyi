@@ -20,9 +20,12 @@ from .ensemble import EnsembleEncoder as EnsembleEncoder
 from .epochs import EpochsStore as EpochsStore
 from .epochs import EpochsView as EpochsView
 from .generation import DiffusionPrior as DiffusionPrior
+from .generation import EEGCaptioner as EEGCaptioner
 from .generation import EEGImageReconstructor as EEGImageReconstructor
 from .generation import LowLevelDecoder as LowLevelDecoder
 from .model_selection import evaluate as evaluate
+from .online import OnlineDecoder as OnlineDecoder
+from .online import OnlineResult as OnlineResult
 from .retrieval import ImageRetriever as ImageRetriever
 from .whitening import SubjectWhitening as SubjectWhitening
 from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
@@ -33,6 +36,7 @@ __all__ = [
     "AveragedTraining",
     "CLIPEmbedder",
     "DiffusionPrior",
+    "EEGCaptioner",
     "EEGEncoder",
     "EEGImageReconstructor",
     "EmbeddingTable",
@@ -42,6 +46,8 @@ __all__ = [
     "ImageRetriever",
     "ImageTable",
     "LowLevelDecoder",
+    "OnlineDecoder",
+    "OnlineResult",
     "SubjectWhitening",
     "ZeroShotClassifier",
     "datasets",

@@ -84,7 +84,8 @@ class EmbeddingComposite(BaseEstimator):
         """A clone of the encoder, fitted on the targets: on ids where it looks them up itself, else on vectors."""
         encoder = clone(self.encoder)
         slots = [name for name in encoder.get_params() if name == "targets" or name.endswith("__targets")]
-        if find_table(encoder) is not targets:
+        # By value: an ensemble makes its joined table anew each time.
+        if find_table(encoder) != targets:
             encoder.set_params(**dict.fromkeys(slots, targets))
         goal = ids if slots else targets.lookup(ids)
         self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject)

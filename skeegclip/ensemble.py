@@ -164,10 +164,10 @@ class EnsembleEncoder(_BaseComposition):
         for _, encoder in self.encoders:
             for _ in range(self.n_seeds):
                 copy = clone(encoder)
-                if self.random_state is None and self.n_seeds == 1 or set_seeds(copy, rng):
-                    yield copy
-                else:  # every training would be the same
-                    yield copy
+                own = self.random_state is None and self.n_seeds == 1
+                seeded = own or set_seeds(copy, rng)
+                yield copy
+                if not seeded:  # every training would be the same
                     break
 
     def _tables(self) -> list[EmbeddingTable]:

@@ -67,6 +67,8 @@ def test_a_retriever_searches_the_joined_space(data):
     members = [("a", net(table, random_state=0)), ("b", net(other, random_state=0))]
     retriever = ImageRetriever(EnsembleEncoder(members)).fit(X, y)
     assert retriever.targets_.n_dims == 10
+    assert retriever.encoder_.joined_
+    assert [member.targets_ for member in retriever.encoder_.members_] == [table, other]
     alone = [ImageRetriever(one).fit(X, y).score(X, y) for _, one in members]
     assert retriever.score(X, y) > max(alone)
     joint = join_tables([table, other])

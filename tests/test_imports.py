@@ -43,6 +43,7 @@ MAY_IMPORT["_reference"] = {"encoder", "datasets"} | MAY_IMPORT["encoder"]
 MAY_IMPORT["_composite"] = {"encoder"} | MAY_IMPORT["encoder"]
 MAY_IMPORT["zero_shot"] = MAY_IMPORT["retrieval"] = {"_composite"} | MAY_IMPORT["_composite"]
 MAY_IMPORT["generation"] = {"preprocessing", "datasets", "_reference", "retrieval"} | MAY_IMPORT["retrieval"]
+MAY_IMPORT["online"] = {"retrieval", "zero_shot"} | MAY_IMPORT["retrieval"]
 MAY_IMPORT["ensemble"] = {"retrieval"} | MAY_IMPORT["retrieval"]
 MAY_IMPORT["averaging"] = (
     {"preprocessing", "_composite"} | MAY_IMPORT["_composite"] | MAY_IMPORT["preprocessing"]

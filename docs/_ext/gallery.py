@@ -14,8 +14,11 @@ _ORDER = (
     "plot_your_own_data.py",
     "plot_evaluation.py",
     "plot_reconstruction.py",
+    "plot_online.py",
     "plot_grid_search_lambda.py",
     "plot_leave_one_subject_out.py",
+    "plot_calibrate_new_person.py",
+    "plot_real_erps.py",
     "plot_from_braindecode.py",
 )
 # braindecode 1.8 on the newest pandas and mne, as in pyproject.toml.

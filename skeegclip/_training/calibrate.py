@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from .._utils.inputs import Epoched
 from .._utils.seeding import draw_seed
 from ..nets.per_subject import PerSubject, SubjectLinear
-from .loader import BatchLoader, EpochsDataset
+from .loader import BatchLoader, EpochsDataset, whole
 from .net import EncoderNet
 from .sharing import rebuild_net, weights_of
 from .targets import Targets, read_targets
@@ -35,8 +35,11 @@ def calibrate_encoder(encoder: Any, read: Epoched, y: Any, *, max_epochs: int, l
     codes = np.full(len(read.X), place)
     seed = draw_seed(encoder.random_state)
 
+    device = str(net.device)
+    X = whole(read.X, device)  # every fold reads it in every pass
+
     def row(fit: np.ndarray, held_out: np.ndarray) -> _OwnRow:
-        parts = [EpochsDataset(read.X, codes, targets, rows, str(net.device)) for rows in (fit, held_out)]
+        parts = [EpochsDataset(X, codes, targets, rows, device) for rows in (fit, held_out)]
         return _OwnRow(net, name, place, lr, BatchLoader(parts[0], encoder.batch_size, True, seed), parts[1])
 
     folds = [row(*fold) for fold in _folds(targets, seed)]
@@ -88,10 +91,12 @@ def _read_targets(encoder: Any, y: Any, n_epochs: int) -> Targets:
     targets = read_targets(
         y, n_epochs, table=encoder.targets, text_table=encoder.text_targets, owner=type(encoder).__name__
     )
-    if targets.vectors.shape[1] != encoder.n_outputs_:
+    projector = encoder._spec[1].get("projector")
+    n_dims = encoder.n_outputs_ if projector is None else projector[0]
+    if targets.vectors.shape[1] != n_dims:
         raise ValueError(
-            f"y holds vectors of {targets.vectors.shape[1]} dimensions, but the encoder gives {encoder.n_outputs_}."
-            " Calibrate with embeddings of the model that it was fitted to."
+            f"y holds vectors of {targets.vectors.shape[1]} dimensions, but the encoder was fitted to vectors of"
+            f" {n_dims}. Calibrate with embeddings of the same model."
         )
     return targets
 

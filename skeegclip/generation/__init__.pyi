@@ -2,6 +2,7 @@ from ._painting import GenerationError as GenerationError
 from .analysis import generated_retrieval as generated_retrieval
 from .analysis import guidance_curve as guidance_curve
 from .analysis import similarity_distributions as similarity_distributions
+from .captioner import EEGCaptioner as EEGCaptioner
 from .generators.linear import LinearGenerator as LinearGenerator
 from .generators.nearest import NearestImageGenerator as NearestImageGenerator
 from .generators.sdxl import SDXLGenerator as SDXLGenerator
@@ -11,6 +12,7 @@ from .reconstructor import EEGImageReconstructor as EEGImageReconstructor
 
 __all__ = [
     "DiffusionPrior",
+    "EEGCaptioner",
     "EEGImageReconstructor",
     "GenerationError",
     "LinearGenerator",

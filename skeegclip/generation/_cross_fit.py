@@ -11,7 +11,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
-from .._utils.inputs import is_view, read_epochs
+from .._utils.inputs import as_subject, is_view, read_epochs
 from .._utils.params import check_number, check_option
 from .._utils.seeding import draw_seed
 from ..embeddings._ids import as_ids
@@ -70,7 +70,7 @@ def out_of_fold_embeddings(
     ids = as_ids(y, name="y")
     X = _indexable(X)
     if subject is not None:
-        subject = np.asarray(subject)
+        subject = as_subject(subject, len(ids))
     parts: list[tuple[np.ndarray, np.ndarray, bool]] = []
 
     def embed_with(embedder: ImageRetriever, rows: np.ndarray) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 NETS = ("unet", "mlp", "gaussian")
-_VALID_DRAWS = 4096  # rows of validation, repeated with other noise where there are fewer
+_VALID_DRAWS = 1024  # rows of validation, repeated with other noise where there are fewer
 
 
 def build_net(
@@ -135,7 +135,7 @@ class _Noising:
 
         def valid_loss(net: Any) -> float:
             total = 0.0
-            for i, e, s in zip(index.split(1024), noise.split(1024), t.split(1024), strict=True):
+            for i, e, s in zip(index.split(512), noise.split(512), t.split(512), strict=True):
                 total += float(self._error(net, self.x[i], e, s, self.c[i], None)) * len(i)
             return total / len(index)
 

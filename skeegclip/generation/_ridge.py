@@ -70,22 +70,27 @@ def ridge_cv(
     # Products of the folds' rows are all that the regressions and their errors need: trying a penalty is cheap.
     products = [(C[rows].T @ C[rows], C[rows].T @ X[rows]) for rows in held]
     gram, cross = (np.sum(part, axis=0) for part in zip(*products, strict=True))
+    spectra = [np.linalg.eigh(gram - fold_gram) for fold_gram, _ in products]
     error = {(penalty, goal): 0.0 for goal in goals for penalty in _PENALTIES}
-    for fold_gram, fold_cross in products:
+    for spectrum, (fold_gram, fold_cross) in zip(spectra, products, strict=True):
         for goal in goals:
-            tried = _solve(gram - fold_gram, cross - fold_cross, _PENALTIES, goal)
-            for penalty, B in zip(_PENALTIES, tried, strict=True):
+            for penalty, B in zip(
+                _PENALTIES, _solve(spectrum, cross - fold_cross, _PENALTIES, goal), strict=True
+            ):
                 error[penalty, goal] += float(np.sum(B * (fold_gram @ B - 2 * fold_cross)))
     penalty, goal = min(error, key=lambda choice: error[choice])
     residuals = np.empty_like(X)
-    for rows, (fold_gram, fold_cross) in zip(held, products, strict=True):
-        residuals[rows] = X[rows] - C[rows] @ _solve(gram - fold_gram, cross - fold_cross, [penalty], goal)[0]
-    return RidgeFit(_solve(gram, cross, [penalty], goal)[0], residuals, penalty, goal)
+    for rows, spectrum, (_, fold_cross) in zip(held, spectra, products, strict=True):
+        residuals[rows] = X[rows] - C[rows] @ _solve(spectrum, cross - fold_cross, [penalty], goal)[0]
+    coefficients = _solve(np.linalg.eigh(gram), cross, [penalty], goal)[0]
+    return RidgeFit(coefficients, residuals, penalty, goal)
 
 
-def _solve(gram: np.ndarray, cross: np.ndarray, penalties: Sequence[float], goal: float) -> list[np.ndarray]:
-    """Coefficients that shrink to `goal` times the identity, for each penalty."""
+def _solve(
+    spectrum: tuple[np.ndarray, np.ndarray], cross: np.ndarray, penalties: Sequence[float], goal: float
+) -> list[np.ndarray]:
+    """Coefficients that shrink to `goal` times the identity, for each penalty, from the spectrum of the inputs' products."""
+    values, axes = spectrum[0].clip(min=0), spectrum[1]
+    rotated = axes.T @ cross - goal * values[:, None] * axes.T[:, : cross.shape[1]]
     centre = goal * np.eye(*cross.shape)
-    values, axes = np.linalg.eigh(gram)
-    rotated = axes.T @ (cross - gram @ centre)
-    return [centre + axes @ (rotated / (values[:, None].clip(min=0) + penalty)) for penalty in penalties]
+    return [centre + axes @ (rotated / (values[:, None] + penalty)) for penalty in penalties]

@@ -49,8 +49,8 @@ class LowLevelDecoder(TransformerMixin, BaseEstimator):
     max_epochs : int
         Passes over the training data.
     validation : float
-        Fraction in [0, 1) of the *stimuli* held out to choose the best pass. (The regression chooses its penalty by
-        cross-validation over stimuli.)
+        Fraction in [0, 1) of the *stimuli* held out to choose the best pass. The regression chooses its penalty by
+        cross-validation over stimuli.
     patience : int | None
         Stop after so many passes without a lower validation loss.
     vae_batch_size : int

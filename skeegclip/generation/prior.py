@@ -43,7 +43,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
     n_steps : int
         Steps when sampling.
     guidance_scale : float
-        g in ``unconditional + g * (conditional - unconditional)``: 1 samples the conditional distribution, more pulls
+        Factor g in ``unconditional + g * (conditional - unconditional)``: 1 samples the conditional distribution, more pulls
         towards what sets this EEG embedding apart. The paper's text writes ``(1 + w) * conditional - w *
         unconditional``, which is g = 1 + w; its code uses g = 5.
     condition_dropout : float

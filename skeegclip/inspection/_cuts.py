@@ -20,10 +20,11 @@ _BLOCK = 512  # epochs read at once
 
 def as_data(X: Any, info: mne.Info | None, sfreq: float | None, tmin: float) -> tuple[Any, Any, Any]:
     """Return X as an array or a view, its times (None where the sampling rate is not known) and its info."""
-    if is_view(X) or (parts := as_mne_list(X)) is not None:
+    parts = as_mne_list(X)
+    if is_view(X) or parts is not None:
         if info is not None or sfreq is not None:
             raise ValueError("info and sfreq are for arrays: this X carries its own. Leave them out.")
-        view = X if is_view(X) else _view_of(X, parts)
+        view = X if parts is None else _view_of(X, parts)
         return view, view.times.round(9) if view.sfreq else None, view.info
     X = np.asarray(read_epochs(X).X)
     if X.ndim != 3 or X.dtype.kind not in "fiu":

@@ -169,11 +169,14 @@ def run(
             problem.k,
             function.__name__,
         )
-        paths = [Path(folder) / f"{function.__name__}-{joblib.hash((base, job))[:24]}.npz" for job in jobs]
+        paths = [
+            Path(folder) / f"{function.__name__.strip('_')}-{joblib.hash((base, job))[:24]}.npz"
+            for job in jobs
+        ]
     work = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_do)(problem, function, job, path) for job, path in zip(jobs, paths, strict=True)
     )
-    with tqdm(total=len(jobs), desc=function.__name__, unit="fit") if verbose else nullcontext() as bar:
+    with tqdm(total=len(jobs), desc="inspecting", unit="fit") if verbose else nullcontext() as bar:
         results = []
         for result in work:
             results.append(result)

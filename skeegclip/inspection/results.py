@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class TimeCourse:
     """Accuracy of a decoder, window by window; made by :func:`time_resolved`.
 
-    Attributes
+    Parameters
     ----------
     table : DataFrame
         One row a window: ``start`` and ``stop`` (s, times of its first and last sample), ``accuracy`` with ``low`` and
@@ -119,7 +119,7 @@ class TimeCourse:
 class Generalization:
     """Accuracy of decoders trained at one time and tested at another; made by :func:`temporal_generalization`.
 
-    Attributes
+    Parameters
     ----------
     start, stop : ndarray, shape (n_windows,)
         Times of the first and last sample of each window, in seconds.

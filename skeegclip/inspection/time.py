@@ -158,7 +158,7 @@ def time_resolved(
         random_state=random_state,
     )
     spans = windows(_times(problem), mode, width, step)
-    todo = {"n_jobs": n_jobs, "verbose": verbose, "folder": folder}
+    todo: dict[str, Any] = {"n_jobs": n_jobs, "verbose": verbose, "folder": folder}
     parts = [(fold, spans[i : i + 1]) for fold in problem.folds for i in range(len(spans))]
     if refit:
         results = run(problem, _refitted, [(*fold, span) for fold, span in parts], **todo)

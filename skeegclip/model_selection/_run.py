@@ -96,12 +96,13 @@ def run_cell(
 def as_decoder(estimator: Any, targets: Any) -> Any:
     """A clone whose last step is a classifier, or searches images: encoders are put into an ImageRetriever."""
     decoder = clone(estimator)
-    last = decoder.steps[-1][1] if isinstance(decoder, Pipeline) else decoder
-    inner = getattr(last, "estimator", last)  # of a search, or a frozen one
-    if isinstance(inner, ImageRetriever) or is_classifier(inner):
-        frozen = isinstance(last, FrozenEstimator)
-        if isinstance(inner, EmbeddingComposite) and find_table(inner) is None and not frozen:
-            inner.set_params(targets=targets)
+    last, frozen = decoder, False
+    while isinstance(last, Pipeline) or hasattr(last, "estimator"):  # of a search, or a frozen one
+        frozen = frozen or isinstance(last, FrozenEstimator)
+        last = last.steps[-1][1] if isinstance(last, Pipeline) else last.estimator
+    if isinstance(last, ImageRetriever) or is_classifier(last):
+        if isinstance(last, EmbeddingComposite) and find_table(last) is None and not frozen:
+            last.set_params(targets=targets)
         return decoder
     # The table of an encoder is its own business; `targets` are for those without.
     return ImageRetriever(decoder, targets=None if find_table(decoder) is not None else targets)

@@ -73,13 +73,16 @@ def plot_time_course(
     with styled(ax):
         ax = axes_of(ax, height=2.3)
         handles: list[Any] = []
+        marks: list[Any] = []
         for row, ((name, one), colour, marker) in enumerate(
             zip(courses.items(), cycle(COLOURS), cycle(MARKERS), strict=False)
         ):
             table = one.table
             x = table["stop"] if growing == {True} else (table["start"] + table["stop"]) / 2
             ax.fill_between(x, table[ends[0]], table[ends[1]], color=colour, alpha=0.2, lw=0)
-            handles += ax.plot(x, table[of], color=colour, marker=marker, mec="white", mew=0.5, label=name)
+            handles += ax.plot(
+                x, table[of], color=colour, marker=marker, mec="white", mew=0.5, label=name or "_line"
+            )
             if of == "accuracy":
                 above = table["p_corrected"] <= alpha
                 height = np.full(int(above.sum()), 0.98 - 0.05 * row)
@@ -87,10 +90,10 @@ def plot_time_course(
                     x[above], height, ".", ms=3, color=colour, transform=ax.get_xaxis_transform()
                 )
                 dots.set_label(f"p ≤ {alpha:g}, corrected" if row == 0 else "_dots")
-                handles += [dots] if row == 0 else []
+                marks += [dots] if row == 0 else []
         level = next(iter(courses.values())).table["chance"].iloc[0] if of == "accuracy" else 0.0
         chance = ax.axhline(level, color=GREY, ls=(0, (4, 2)), lw=0.9, label="chance", zorder=1)
-        handles = [handle for handle in [*handles, chance] if handle.get_label()]
+        handles = [handle for handle in [*handles, *marks, chance] if not handle.get_label().startswith("_")]
         if of == "accuracy":
             percent(ax.yaxis)
             top = max(one.table[ends[1]].max() for one in courses.values())

@@ -183,6 +183,15 @@ def test_mean_of_the_known_counts_the_new_one(recordings):
     assert (known[2] - start).abs().max() <= 3 * 3e-3 * 1.01
 
 
+def test_with_a_projector_of_the_targets(recordings, three_passes):
+    encoder = make(recordings, projector=5, max_epochs=2)
+    X, y = recordings.of("sub-03", recordings.shown), recordings.shown
+    project = encoder.net_.criterion_.project.weight.detach().clone()
+    encoder.calibrate(X, y, subject="sub-03")
+    assert encoder.transform(X, subject="sub-03").shape == (30, 5)
+    assert torch.equal(encoder.net_.criterion_.project.weight, project)
+
+
 def test_the_subject_may_travel_in_the_view(recordings, fitted, three_passes):
     X, y = recordings.of("sub-03", recordings.shown), recordings.shown
     view = EpochsView.from_arrays(X, subject=np.full(len(X), "sub-03"), stimulus=y)
@@ -239,7 +248,10 @@ def test_progress_is_shown_when_asked_for(recordings, fitted, capsys):
         ({"n": 0}, "0 sample"),
         ({"max_epochs": 0}, "max_epochs must lie in"),
         ({"lr": 0}, "lr must lie in"),
-        ({"y": np.ones((30, 5))}, "y holds vectors of 5 dimensions, but the encoder gives 8"),
+        (
+            {"y": np.ones((30, 5))},
+            "y holds vectors of 5 dimensions, but the encoder was fitted to vectors of 8",
+        ),
         ({"y": ["s000"] * 30}, "Too few epochs to calibrate: got 30 of 1 stimuli"),
         ({"X": np.zeros((30, 5, N_TIMES), "float32")}, "X has 5 features"),
     ],

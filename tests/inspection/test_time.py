@@ -96,6 +96,30 @@ def test_arrays_epochs_and_views_give_the_same(view, setting, planted):
     np.testing.assert_allclose(got.table.to_numpy(), want.to_numpy(), atol=1e-4)
 
 
+@pytest.mark.slow
+def test_processes_and_progress_change_nothing(view, setting, capsys):
+    asked = {"X": view, "mode": "sliding", "step": 0.3, **setting}
+    want = time_resolved(**asked)
+    got = time_resolved(n_jobs=2, verbose=1, **asked)
+    np.testing.assert_allclose(got.table.to_numpy(), want.table.to_numpy(), atol=1e-6)
+    assert "inspecting: 100%" in capsys.readouterr().err
+
+
+def test_intervals_over_people(planted, setting):
+    data = planted
+    X, y = np.concatenate([data.X, data.X[::-1]]), np.concatenate([data.y, data.y[::-1]])
+    subject = np.repeat(["ana", "ben"], len(data.X))
+    train = np.flatnonzero(data.split == "train")
+    test = np.flatnonzero(np.concatenate([data.split, data.split[::-1]]) == "test")
+    others = setting | {"cv": [(train, test)]}
+    course = time_resolved(
+        X=X, y=y, subject=subject, sfreq=50, mode="sliding", step=0.4, interval="subject", **others
+    )
+    # Both people have the same epochs, so that nothing differs between people.
+    np.testing.assert_allclose(course.table["low"], course.table["accuracy"], atol=1e-6)
+    assert set(course.queries["subject"]) == {"ana", "ben"}
+
+
 def test_a_frozen_decoder_is_masked_and_not_trained(view, setting, planted):
     train = view.select(split="train")
     retriever = ImageRetriever(Ridge(1e4), targets=planted.image_embeddings).fit(train, train.stimulus)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from skeegclip.losses import ClipLoss, MixedLoss, ScaledMSELoss
+from skeegclip.losses import ClipLoss, MixedLoss, ScaledMAELoss, ScaledMSELoss
 
 
 @pytest.fixture
@@ -32,8 +32,24 @@ def test_scaled_mse_by_hand():
     assert loss.item() == pytest.approx((4 + 16) / 2 / 4)
 
 
+def test_scaled_mae_by_hand():
+    loss = ScaledMAELoss(4.0)(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, -4.0]]))
+    assert loss.item() == pytest.approx((2 + 6) / 2 / 2)
+
+
+def test_the_absolute_error_takes_the_place_of_the_squared_one(batch):
+    z, target = batch
+    loss = MixedLoss(loss_weight=0.0, target_variance=2.5, error="l1")
+    expected = (z - target["target"]).abs().mean() / math.sqrt(2.5)
+    assert loss(z, target).item() == pytest.approx(expected.item(), rel=1e-6)
+    with pytest.raises(ValueError, match="error must be 'l2' or 'l1', got 'mse'"):
+        MixedLoss(error="mse")
+
+
 @pytest.mark.parametrize("variance", [0, -1.0, math.inf, math.nan])
 def test_bad_variance(variance):
+    with pytest.raises(ValueError, match="variance must be a positive, finite number"):
+        ScaledMAELoss(variance)
     with pytest.raises(ValueError, match="variance must be a positive, finite number"):
         ScaledMSELoss(variance)
     with pytest.raises(ValueError, match="variance must be a positive, finite number"):

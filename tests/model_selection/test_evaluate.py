@@ -7,7 +7,7 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
+from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback
@@ -22,7 +22,7 @@ from skeegclip import (
     evaluate,
 )
 from skeegclip._utils.seeding import set_seeds
-from skeegclip.metrics import cosine_similarity, n_way_table
+from skeegclip.metrics import cosine_similarity, make_retrieval_scorer, n_way_table
 from skeegclip.model_selection import ConceptKFold, LeaveOneSubjectOut, WithinSubject
 from skeegclip.model_selection import _evaluate as module
 from skeegclip.preprocessing import average_repetitions
@@ -94,6 +94,12 @@ def test_what_can_be_evaluated(planted):
             "retriever": ImageRetriever(Ridge(10.0), targets=planted.table),
             "pipeline, retriever": make_pipeline(flat[0], ImageRetriever(Ridge(10.0))),
             "classifier": ZeroShotClassifier(Ridge(10.0)),
+            "search": GridSearchCV(
+                make_pipeline(flat[0], ImageRetriever(Ridge(10.0), targets=planted.table)),
+                {"imageretriever__whiten": [0.0]},
+                scoring=make_retrieval_scorer(),
+                cv=3,
+            ),
             "frozen": FrozenEstimator(
                 ImageRetriever(Ridge(10.0), targets=planted.table).fit(
                     planted.view.select(split="train"), planted.view.select(split="train").stimulus
@@ -106,7 +112,7 @@ def test_what_can_be_evaluated(planted):
         cv=WithinSubject(),
     )
     means = report.summary(["top-1"]).set_index(["estimator", "task"])["mean"]
-    for name in ("regressor", "pipeline", "retriever", "pipeline, retriever", "classifier"):
+    for name in ("regressor", "pipeline", "retriever", "pipeline, retriever", "classifier", "search"):
         assert means[name, "retrieval"] == means["regressor", "retrieval"] > 0.5
         # One picture a concept: its vector is its name's.
         assert means[name, "classification"] == means["regressor", "classification"] > 0.5

@@ -1,0 +1,139 @@
+"""What the figures of time, space and repetitions show."""
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from skeegclip.inspection import Generalization, TimeCourse
+from skeegclip.plotting import (
+    plot_importance,
+    plot_regions,
+    plot_repetition_curve,
+    plot_temporal_generalization,
+    plot_time_course,
+)
+
+RNG = np.random.default_rng(0)
+
+
+def course(growing=False):
+    start = np.zeros(5) if growing else np.arange(5) / 10
+    accuracy = np.array([0.1, 0.1, 0.4, 0.5, 0.2])
+    ends = {"low": accuracy - 0.05, "high": accuracy + 0.05}
+    columns = {"start": start, "stop": np.arange(1, 6) / 10, "accuracy": accuracy, **ends}
+    more = {"similarity": accuracy - 0.1, "similarity_low": accuracy - 0.2, "similarity_high": accuracy}
+    p = {"p_corrected": [1, 1, 0.01, 0.01, 0.2]}
+    return TimeCourse(pd.DataFrame({**columns, **more, **p, "chance": 0.1}), None, None, None)
+
+
+def regions():
+    rows = [("all", "all")] + [(name, kept) for kept in ("alone", "without") for name in ("front", "back")]
+    accuracy = np.array([0.5, 0.1, 0.45, 0.5, 0.2])
+    table = pd.DataFrame(rows, columns=["region", "kept"])
+    return table.assign(accuracy=accuracy, low=accuracy - 0.05, high=accuracy + 0.05, chance=0.02)
+
+
+def repetitions():
+    table = pd.DataFrame({"n_repetitions": [1, 2, 4], "accuracy": [0.1, 0.2, 0.3], "low": 0.05, "high": 0.4})
+    return table.assign(chance=0.02, ceiling_low=[0.2, 0.3, np.nan], ceiling_high=[0.5, 0.7, 1.0])
+
+
+def generalization():
+    a = RNG.random((4, 4)) / 2
+    return Generalization(np.arange(4) / 10, np.arange(1, 5) / 10, a, a, a, a, 0.1)
+
+
+def head():
+    info = mne.create_info(["Fz", "C3", "Cz", "C4", "Pz", "O1", "Oz", "O2"], 250.0, "eeg")
+    return info.set_montage("colin27_1020")
+
+
+def legend_of(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_sliding_windows_stand_at_their_middle():
+    ax = plot_time_course(course(), stimulus=(0, 0.1))
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), [0.05, 0.15, 0.25, 0.35, 0.45])
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.1, 0.1, 0.4, 0.5, 0.2])
+    np.testing.assert_allclose(ax.lines[1].get_xdata(), [0.25, 0.35])  # above chance
+    assert legend_of(ax) == ["p ≤ 0.05, corrected", "chance", "picture"]
+    bar = next(patch for patch in ax.patches if isinstance(patch, Rectangle))
+    assert (bar.get_x(), bar.get_width()) == (0, 0.1)
+
+
+def test_growing_windows_stand_at_their_end():
+    ax = plot_time_course({"a": course(growing=True), "b": course(growing=True)}, of="similarity")
+    np.testing.assert_allclose(ax.lines[1].get_xdata(), [0.1, 0.2, 0.3, 0.4, 0.5])
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), course().table["similarity"])
+    assert legend_of(ax) == ["a", "b", "chance"]
+
+
+def test_generalization_has_training_along_y():
+    result = generalization()
+    ax = plot_temporal_generalization(result)
+    np.testing.assert_array_equal(ax.images[0].get_array(), result.accuracy)
+    assert ax.images[0].origin == "lower"
+    assert ax.get_ylabel() == "Trained at (s)"
+
+
+def test_regions_have_two_bars_each():
+    ax = plot_regions(regions())
+    heights = [bar.get_height() for bar in ax.patches]
+    np.testing.assert_allclose(heights, [0.1, 0.45, 0.5, 0.2])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["front", "back"]
+
+
+def test_importance_has_zero_in_the_middle_where_signs_differ():
+    ax = plot_importance([0, 0, 0.1, -0.1, 0, 0.2, 0.4, 0.3], head(), label="loss")
+    assert ax.images[0].get_clim() == (-0.4, 0.4)
+    assert ax.figure.axes[-1].get_ylabel() == "loss"
+    assert plot_importance(np.arange(8), head()).images[0].get_clim() == (0, 7)
+
+
+def test_repetitions_show_accuracy_and_ceiling():
+    ax = plot_repetition_curve(repetitions())
+    assert legend_of(ax) == ["decoder", "noise ceiling", "chance"]
+    line = next(line for line in ax.lines if line.get_label() == "decoder")
+    np.testing.assert_allclose(line.get_ydata(), [0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda ax: plot_time_course(course(), ax),
+        lambda ax: plot_temporal_generalization(generalization(), ax),
+        lambda ax: plot_regions(regions(), ax),
+        lambda ax: plot_importance(np.arange(8), head(), ax),
+        lambda ax: plot_repetition_curve(repetitions(), ax),
+    ],
+)
+def test_the_axes_given_are_drawn_on(draw):
+    ax = Figure().add_subplot()
+    assert draw(ax) is ax
+    ax.figure.canvas.draw()
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="course is an empty dict"):
+        plot_time_course({})
+    with pytest.raises(ValueError, match="mixes growing and sliding"):
+        plot_time_course({"a": course(), "b": course(growing=True)})
+    with pytest.raises(ValueError, match="of must be one of"):
+        plot_time_course(course(), of="loss")
+    with pytest.raises(ValueError, match="end > start"):
+        plot_time_course(course(), stimulus=(0.1, 0))
+    one = np.ones((1, 1))
+    with pytest.raises(ValueError, match="one window only"):
+        plot_temporal_generalization(Generalization(np.zeros(1), np.ones(1), one, one, one, one, 0.1))
+    with pytest.raises(ValueError, match="table lacks the columns"):
+        plot_regions(regions().drop(columns="low"))
+    with pytest.raises(ValueError, match="table lacks the columns"):
+        plot_repetition_curve(repetitions().drop(columns="low"))
+    with pytest.raises(ValueError, match="values must be finite"):
+        plot_importance(np.arange(7), head())
+    with pytest.raises(ValueError, match="no place for"):
+        plot_importance([1, 2], mne.create_info(["Oz", "O1"], 250.0, "eeg"))
