@@ -73,6 +73,13 @@ def test_penalties_are_chosen_on_other_pictures():
     assert chosen[0] < chosen[1]  # one column can be told from X, the other cannot
 
 
+def test_repetitions_do_not_choose_the_penalty():
+    code = np.repeat(np.arange(20), 3)
+    X, Y = RNG.normal(size=(20, 12))[code], RNG.normal(size=(20, 2))[code]  # nothing to learn, but by heart
+    assert (_choose_alphas(X, Y, code, [1e-3, 1e3]) == 1e3).all()
+    assert (_choose_alphas(X, Y, np.arange(60), [1e-3, 1e3]) == 1e-3).all()
+
+
 def test_repeated_rows_count_as_one_picture():
     twice = LinearGenerator(IMAGES, size=8, alphas=[0.1]).fit(np.repeat(Z, 2, axis=0), np.repeat(IDS, 2))
     once = LinearGenerator(IMAGES, size=8, alphas=[0.1]).fit(Z, IDS)
