@@ -56,8 +56,9 @@ class EEGImageReconstructor(EmbeddingComposite):
     captioner : EEGCaptioner | estimator | None
         From embeddings to texts.
     generator : "sdxl-turbo" | "sdxl-base" | "linear" | "nearest" | object
-        What paints, by name or as an :class:`~skeegclip.generation.SDXLGenerator`, :class:`~skeegclip.generation.LinearGenerator`, :class:`~skeegclip.generation.NearestImageGenerator`,
-        or any object whose ``generate(embeddings, low_level=None, captions=None, random_state=None)`` gives uint8
+        What paints, by name or as an :class:`~skeegclip.generation.SDXLGenerator`,
+        :class:`~skeegclip.generation.LinearGenerator`, :class:`~skeegclip.generation.NearestImageGenerator`, or any
+        object whose ``generate(embeddings, low_level=None, captions=None, random_state=None)`` gives uint8
         pictures.
     cross_fit : int | None
         Number of folds for the out-of-fold embeddings; None takes the embeddings of the training epochs as they are.
