@@ -56,9 +56,9 @@ class EEGImageReconstructor(EmbeddingComposite):
     captioner : EEGCaptioner | estimator | None
         From embeddings to texts.
     generator : "sdxl-turbo" | "sdxl-base" | "linear" | "nearest" | object
-        What paints, by name or as an :class:`~skeegclip.generation.SDXLGenerator`,
-        :class:`~skeegclip.generation.LinearGenerator`, :class:`~skeegclip.generation.NearestImageGenerator`, or any
-        object whose ``generate(embeddings, low_level=None, captions=None, random_state=None)`` gives uint8
+        What paints, by name or as an :class:`~skeegclip.generation.SDXLGenerator`, a
+        :class:`~skeegclip.generation.LinearGenerator`, a :class:`~skeegclip.generation.NearestImageGenerator`,
+        or any object whose ``generate(embeddings, low_level=None, captions=None, random_state=None)`` gives uint8
         pictures.
     cross_fit : int | None
         Number of folds for the out-of-fold embeddings; None takes the embeddings of the training epochs as they are.
@@ -243,19 +243,21 @@ class EEGImageReconstructor(EmbeddingComposite):
         if ids is not None and low_level is not None and _learns(low_level):
             goal = ids if "images" in low_level.get_params() else self._pictures(ids)
             low_level = self._call(low_level, "fit", "fit", X, goal, subject=subject, name="low_level")
-        self.prior_, self.low_level_, self.captioner_, self.generator_ = (
-            prior,
-            low_level,
-            captioner,
-            generator,
-        )
+        self.prior_, self.low_level_ = prior, low_level
+        self.captioner_, self.generator_ = captioner, generator
 
     def _training_embeddings(self, X: Any, ids: np.ndarray, subject: Any) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings of the training epochs, by encoders that have not seen their stimuli, and those stimuli."""
-        fixed = self._is_passthrough() or isinstance(self.encoder, FrozenEstimator)
-        encoder = self.encoder
-        if not fixed and self.cross_fit is None:
+        encoder, n_stimuli = self.encoder, len(np.unique(ids))
+        if self._is_passthrough() or isinstance(encoder, FrozenEstimator):
+            pass
+        elif self.cross_fit is None:
             encoder = FrozenEstimator(self.encoder_)
+        elif n_stimuli < 2 * self.cross_fit:
+            raise ValueError(
+                f"cross_fit={self.cross_fit} needs at least {2 * self.cross_fit} stimuli, two a fold, but y shows"
+                f" {n_stimuli}. Lower it, or pass None."
+            )
         found = out_of_fold_embeddings(
             encoder,
             as_one(X),
