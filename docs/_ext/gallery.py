@@ -17,6 +17,7 @@ _ORDER = (
     "plot_online.py",
     "plot_grid_search_lambda.py",
     "plot_leave_one_subject_out.py",
+    "plot_calibrate_new_person.py",
     "plot_real_erps.py",
     "plot_from_braindecode.py",
 )

@@ -37,7 +37,7 @@ def similarity_distributions(eeg: Any, generated: Any, others: Any, *, shown: An
     -------
     DataFrame
         One row for each pair. Columns: ``row`` (of `eeg`), ``picture`` ("random", "generated" or "shown") and
-        ``similarity``.
+        ``similarity``, the cosine.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def guidance_curve(
     embed: Callable[[np.ndarray], Any] | None = None,
     random_state: Any = None,
 ) -> pd.DataFrame:
-    """How near to the EEG, and how diverse, what is drawn is at each guidance scale.
+    """Measure how near to the EEG, and how diverse, what is drawn is at each guidance scale.
 
     Parameters
     ----------

@@ -56,7 +56,8 @@ class EEGImageReconstructor(EmbeddingComposite):
     captioner : EEGCaptioner | estimator | None
         From embeddings to texts.
     generator : "sdxl-turbo" | "sdxl-base" | "linear" | "nearest" | object
-        What paints, by name or as an :class:`SDXLGenerator`, :class:`LinearGenerator`, :class:`NearestImageGenerator`,
+        What paints, by name or as an :class:`~skeegclip.generation.SDXLGenerator`, a
+        :class:`~skeegclip.generation.LinearGenerator`, a :class:`~skeegclip.generation.NearestImageGenerator`,
         or any object whose ``generate(embeddings, low_level=None, captions=None, random_state=None)`` gives uint8
         pictures.
     cross_fit : int | None
@@ -226,12 +227,13 @@ class EEGImageReconstructor(EmbeddingComposite):
         )
         generator = prepare(make_generator(self.generator), self.random_state, **supplies)
         learners = [part for part in (prior, captioner, generator) if _learns(part)]
-        if ids is None and (learners or _learns(low_level)):
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target y is None: its parts"
-                " are to be fitted. Pass the stimulus ids, or freeze the parts."
-            )
-        if ids is not None and learners:
+        if ids is None:
+            if learners or _learns(low_level):
+                raise ValueError(
+                    f"This {type(self).__name__} estimator requires y to be passed, but the target y is None: its parts"
+                    " are to be fitted. Pass the stimulus ids, or freeze the parts."
+                )
+        elif learners:
             Z, names = self._training_embeddings(X, ids, subject)
             prior = fit_on_ids(prior, Z, names, self.targets_)
             if _learns(captioner) or _learns(generator):
@@ -241,19 +243,21 @@ class EEGImageReconstructor(EmbeddingComposite):
         if ids is not None and low_level is not None and _learns(low_level):
             goal = ids if "images" in low_level.get_params() else self._pictures(ids)
             low_level = self._call(low_level, "fit", "fit", X, goal, subject=subject, name="low_level")
-        self.prior_, self.low_level_, self.captioner_, self.generator_ = (
-            prior,
-            low_level,
-            captioner,
-            generator,
-        )
+        self.prior_, self.low_level_ = prior, low_level
+        self.captioner_, self.generator_ = captioner, generator
 
     def _training_embeddings(self, X: Any, ids: np.ndarray, subject: Any) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings of the training epochs, by encoders that have not seen their stimuli, and those stimuli."""
-        fixed = self._is_passthrough() or isinstance(self.encoder, FrozenEstimator)
-        encoder = self.encoder
-        if not fixed and self.cross_fit is None:
+        encoder, n_stimuli = self.encoder, len(np.unique(ids))
+        if self._is_passthrough() or isinstance(encoder, FrozenEstimator):
+            pass
+        elif self.cross_fit is None:
             encoder = FrozenEstimator(self.encoder_)
+        elif n_stimuli < 2 * self.cross_fit:
+            raise ValueError(
+                f"cross_fit={self.cross_fit} needs at least {2 * self.cross_fit} stimuli, two a fold, but y shows"
+                f" {n_stimuli}. Lower it, or pass None."
+            )
         found = out_of_fold_embeddings(
             encoder,
             as_one(X),

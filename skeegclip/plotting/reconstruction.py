@@ -60,7 +60,7 @@ def plot_reconstruction_grid(
         raise ValueError(
             f"columns must hold the same number of pictures each, at least one, got {dict(zip(columns, counts, strict=True))}."
         )
-    names = [""] * n if titles is None else [_wrapped(str(title)) for title in np.asarray(titles).tolist()]
+    names = [""] * n if titles is None else [_wrapped(str(title)) for title in np.asarray(titles)]
     if len(names) != n:
         raise ValueError(f"titles must hold one name for each of the {n} rows, got {len(names)}.")
     with styled(fig):
@@ -121,14 +121,9 @@ def plot_similarity_histograms(table: pd.DataFrame, ax: Axes | None = None, *, b
             (GREY, *COLOURS), table.groupby("picture", sort=False)["similarity"], strict=False
         ):
             label = f"{kind} (mean {values.mean():.2f})"
-            style: dict[str, Any] = {
-                "color": colour,
-                "alpha": 0.45,
-                "density": True,
-                "histtype": "stepfilled",
-            }
-            patches: Any = ax.hist(values, edges.tolist(), label=label, **style)[2]
-            handles.append(patches[0])
+            style: dict[str, Any] = {"color": colour, "alpha": 0.45, "label": label}
+            density = np.histogram(values, edges, density=True)[0]
+            handles.append(ax.stairs(density, edges, fill=True, **style))
             ax.axvline(values.mean(), color=colour, ls=(0, (3, 1.5)), lw=1.0)
         ax.set_xlabel("Cosine similarity to the EEG embedding")
         ax.set_ylabel("Density")

@@ -423,6 +423,14 @@ def test_pictures_of_another_run_are_not_mixed_in(tmp_path, change, what):
         other.fit(X[TRAIN], Y[TRAIN]).transform(X[TEST] if change else X[:20])
 
 
+def test_a_frozen_generator_may_change_its_batches(tmp_path):
+    painter = Recorder()
+    reconstructor = make(generator=FrozenEstimator(painter), random_state=0, out_dir=tmp_path)
+    pictures = reconstructor.fit(X[TRAIN], Y[TRAIN]).transform(X[TEST])
+    painter.batch_size = 3
+    np.testing.assert_array_equal(reconstructor.transform(X[TEST]), pictures)
+
+
 def test_scoring_writes_nothing(tmp_path):
     reconstructor = make(random_state=0, out_dir=tmp_path).fit(X[TRAIN], Y[TRAIN])
     reconstructor.score(X[TEST], Y[TEST])
@@ -446,7 +454,7 @@ def test_scoring_writes_nothing(tmp_path):
         ({"low_level": Ridge()}, TypeError, "low_level must be None or an estimator with transform"),
         ({"captioner": Sampler()}, TypeError, "captioner must be None or an estimator with predict"),
         ({"cross_fit": 1}, ValueError, "cross_fit must lie in"),
-        ({"cross_fit": 16}, ValueError, "n_folds=16 needs at least 32 stimuli"),
+        ({"cross_fit": 16}, ValueError, "cross_fit=16 needs at least 32 stimuli, two a fold, but y shows 30"),
         ({"repetitions": "all"}, ValueError, "repetitions must be one of 'average', 'single', 'both'"),
         ({"n_images": 0}, ValueError, "n_images must lie in"),
         ({"images": [1, 2]}, TypeError, "images must be an ImageTable"),

@@ -31,8 +31,8 @@ def test_histograms_have_the_same_bins_and_their_means():
     for line, kind in zip(ax.lines, ["random", "generated"], strict=True):
         mean = table.loc[table["picture"] == kind, "similarity"].mean()
         assert line.get_xdata()[0] == pytest.approx(mean)
-    areas = [patch.get_xy() for patch in ax.patches]
-    np.testing.assert_allclose(areas[0][:, 0], areas[1][:, 0])
+    edges = [patch.get_data().edges for patch in ax.patches]
+    np.testing.assert_allclose(edges[0], edges[1])
     plot_similarity_histograms(pd.DataFrame({"picture": ["random"], "similarity": [0.5]}))
 
 

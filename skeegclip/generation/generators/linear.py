@@ -16,6 +16,7 @@ from ._training import training_pictures
 from .base import check_embeddings
 
 _N_FOLDS = 5
+_ALPHAS = tuple(10.0**power for power in range(-4, 5))
 
 
 class LinearGenerator(BaseEstimator):
@@ -70,14 +71,7 @@ class LinearGenerator(BaseEstimator):
     ((10, 8, 8, 3), True)
     """
 
-    def __init__(
-        self,
-        images=None,
-        *,
-        size=64,
-        n_components=256,
-        alphas=(1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1e3, 1e4),
-    ):
+    def __init__(self, images=None, *, size=64, n_components=256, alphas=_ALPHAS):
         self.images = images
         self.size = size
         self.n_components = n_components

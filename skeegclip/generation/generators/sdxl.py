@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from typing import Any
 
@@ -250,7 +249,7 @@ class SDXLGenerator(BaseEstimator):
                 f"offload={self.offload!r} moves weights to a GPU, but device is 'cpu'. Leave it None."
             )
         dtype = ("float32" if device == "cpu" else "float16") if self.dtype == "auto" else self.dtype
-        weights = _MODELS[self.model]["weights"] if self.weights is None else os.fspath(self.weights)
+        weights = as_path(self.weights) or _MODELS[self.model]["weights"]
         source = Source(
             weights=weights,
             ip_adapter=as_path(self.ip_adapter),

@@ -236,3 +236,35 @@ def test_embeddings_that_cannot_be_meant(generator):
 def test_bad_parameters_are_refused(params, error, match):
     with pytest.raises(error, match=match):
         SDXLGenerator(**params).generate(Z)
+
+
+@pytest.mark.parametrize(
+    ("offload", "method"), [("model", "model"), ("sequential", "sequential"), (None, None)]
+)
+def test_weights_are_offloaded_for_the_form_in_use(offload, method, monkeypatch):
+    calls = []
+
+    class Pipeline:
+        components = {}
+
+        def __init__(self, name="text", **components):
+            self.name = name
+
+        def enable_model_cpu_offload(self, device):
+            calls.append((self.name, "model", device))
+
+        def enable_sequential_cpu_offload(self, device):
+            calls.append((self.name, "sequential", device))
+
+        def set_progress_bar_config(self, disable):
+            pass
+
+    monkeypatch.setattr(
+        "diffusers.StableDiffusionXLImg2ImgPipeline", lambda add_watermarker: Pipeline("image"), raising=False
+    )
+    source = _pipeline.Source("here", None, "float16", "cuda:0", offload, None, False)
+    loaded = _pipeline.Loaded(Pipeline(), 1024, source)
+    for name in ("text", "text", "image", "text"):
+        assert loaded.form(name).name == name
+    used = ["text", "image", "text"] if offload else []
+    assert calls == [(name, method, "cuda:0") for name in used]
