@@ -3,8 +3,8 @@ A new person and new pictures: leave one subject out
 ====================================================
 
 The hardest question one can ask of a decoder: does it work for somebody it has never seen, who looks at pictures that
-nobody has shown it? The test must then leave out the person *and* the pictures. This example builds such splits from
-scikit-learn's ``LeaveOneGroupOut``, and shows two ways in which the encoder learns whose brain it sees.
+nobody has shown it? The test must then leave out the person *and* the pictures. This example makes such splits, and
+shows two ways in which the encoder learns whose brain it sees.
 """
 
 # %%
@@ -30,19 +30,13 @@ view
 # %%
 # Splits that leave out both
 # --------------------------
-# ``LeaveOneGroupOut`` leaves out a person. Of the others only the epochs with training pictures are kept for training,
-# and of that person only those with test pictures for testing. Any list of pairs of row numbers serves as ``cv``.
-from sklearn.model_selection import LeaveOneGroupOut
+# :class:`~skeegclip.model_selection.LeaveOneSubjectOut` finds in the view who saw what, and which pictures are for
+# testing. Of the others only the epochs with training pictures are kept for training, and of the person left out only
+# those with test pictures for testing. :func:`~skeegclip.model_selection.audit_split` tells what a split shares.
+from skeegclip.model_selection import LeaveOneSubjectOut, WithinSubject, audit_split
 
-is_train = (view.rows["split"] == "train").to_numpy()
-splits = [
-    (others[is_train[others]], one[~is_train[one]])
-    for others, one in LeaveOneGroupOut().split(view, groups=view.subject)
-]
-for train, test in splits:
-    assert not set(view.subject[train]) & set(view.subject[test])
-    assert not set(view.stimulus[train]) & set(view.stimulus[test])
-    assert not set(view.rows["concept"][train]) & set(view.rows["concept"][test])
+splits = list(LeaveOneSubjectOut().split(view))
+print(audit_split(*splits[0], view))
 
 # %%
 # Cross-validation
@@ -86,15 +80,11 @@ baseline = cross_validate(
 # %%
 # For comparison, what each person's own training data are worth: trained and tested on one person, again with test
 # pictures that are not in training. It needs recordings of that very person.
-own_splits = [
-    (np.flatnonzero(is_train & (view.subject == one)), np.flatnonzero(~is_train & (view.subject == one)))
-    for one in np.unique(view.subject)
-]
 within = cross_validate(
     ImageRetriever(Ridge(1e5), targets=table),
     view,
     view.stimulus,
-    cv=own_splits,
+    cv=WithinSubject(),
     scoring=scorer,
     error_score="raise",
 )

@@ -70,7 +70,7 @@ class LowLevelDecoder(TransformerMixin, BaseEstimator):
         What maps epochs to flat latents of unit variance: an :class:`EEGEncoder`, or the regression.
     latent_shape_ : tuple of int
         Channels, height and width of a latent.
-    latent_mean_ : ndarray of float32, shape latent_shape_
+    latent_mean_ : ndarray of float32, shape ``latent_shape_``
         Mean latent of the training stimuli.
     latent_scale_ : ndarray of float32, shape (n_channels, 1, 1)
         Standard deviation of each channel around it.

@@ -376,7 +376,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
 
     @classmethod
     def from_reference(cls, weights: Any, **params: Any) -> Self:
-        """Make a fitted prior from a checkpoint of the published code of [1]_.
+        """Make a fitted prior from a checkpoint of the ATM paper's published code.
 
         Parameters
         ----------

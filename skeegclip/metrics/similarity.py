@@ -24,7 +24,7 @@ def csls(similarity: ArrayLike, k: int = 10) -> NDArray[np.floating]:
     .. math:: \mathrm{CSLS}_{ij} = 2 s_{ij} - r_i - r_j.
 
     It is *transductive*: :math:`r_j` looks at all test queries together, so that a query alone is ranked otherwise
-    than in company. :func:`~skeegclip.model_selection.evaluate` flags it.
+    than in company. :func:`~skeegclip.evaluate` flags it.
 
     Parameters
     ----------

@@ -60,11 +60,13 @@ def evaluate(
     y : array-like of str, shape (n_epochs,) | None
         Stimulus ids; labels, for classifiers without targets. None takes the stimuli that X carries.
     cv : splitter | iterable of (train, test)
-        Folds, such as :class:`LeaveOneSubjectOut` or :class:`WithinSubject`.
+        Folds, such as :class:`~skeegclip.model_selection.LeaveOneSubjectOut` or
+        :class:`~skeegclip.model_selection.WithinSubject`.
     subject : array-like of str, shape (n_epochs,) | None
         Person, where X does not carry it. None where X neither: all epochs count as one person's.
     groups : array-like, shape (n_epochs,) | None
-        Groups for `cv`. None hands it the concepts if it is a :class:`ConceptKFold`, else the subjects.
+        Groups for `cv`. None hands it the concepts if it is a :class:`~skeegclip.model_selection.ConceptKFold`, else
+        the subjects.
     concept : mapping | array-like of str, shape (n_epochs,) | str | None
         Concept of each stimulus (a mapping) or epoch, or the name of a column of X. None takes the column "concept".
     targets : EmbeddingTable | None
@@ -106,8 +108,8 @@ def evaluate(
 
     See Also
     --------
-    EvaluationReport : What can be read from the result.
-    audit_split : What training and test share.
+    skeegclip.model_selection.EvaluationReport : What can be read from the result.
+    skeegclip.model_selection.audit_split : What training and test share.
 
     Examples
     --------

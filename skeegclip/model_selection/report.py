@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class EvaluationReport:
-    """What :func:`evaluate` found.
+    """What :func:`~skeegclip.evaluate` found.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class EvaluationReport:
 
     See Also
     --------
-    evaluate : Makes a report.
+    skeegclip.evaluate : Makes a report.
 
     Examples
     --------

@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skeegclip import DiffusionPrior, EmbeddingTable
+from skeegclip.generation._prior_sampling import guided
 
 N, N_DIMS, N_CONDITIONS = 300, 6, 8
 SMALL = {"widths": (48, 24), "n_time_features": 16, "dropout": 0.0}
@@ -188,6 +189,15 @@ def test_fits_are_repeatable_and_leave_global_generators_alone(data, fitted):
     assert not np.array_equal(other.transform(Z[:5]), fitted.transform(Z[:5]))
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+def test_guidance_by_hand():
+    def net(x, t, c=None):
+        return x if c is None else x + c
+
+    x, t, c = torch.tensor([[1.0, 2.0]]), torch.tensor([5]), torch.tensor([[10.0, 20.0]])
+    for scale in (0.0, 1.0, 2.5):
+        torch.testing.assert_close(guided(net, x, t, c, scale), x + scale * c)
 
 
 def test_unguided_sampling_asks_the_network_once_a_step(data, fitted):

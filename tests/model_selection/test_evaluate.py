@@ -15,6 +15,7 @@ from skorch.callbacks import Callback
 from skeegclip import (
     EEGEncoder,
     EmbeddingTable,
+    EpochsStore,
     EpochsView,
     ImageRetriever,
     SubjectWhitening,
@@ -258,6 +259,23 @@ def test_what_does_not_matter_is_not_part_of_the_fingerprint(planted, tmp_path, 
     evaluate({"net": encoder(planted, max_epochs=1)}, planted.view, **arguments)
     evaluate({"net": encoder(planted, max_epochs=1, verbose=0, random_state=5)}, planted.view, **arguments)
     assert len(done) == 3
+
+
+def test_a_store_is_known_again_wherever_it_lies(planted, tmp_path, monkeypatch):
+    done = count_cells(monkeypatch)
+    info = mne.create_info(4, 100.0, "eeg")
+    EpochsStore.create(tmp_path / "store", planted.X, planted.rows, info=info)
+    arguments = {"targets": planted.table, "cv": WithinSubject(), "folder": tmp_path / "report"}
+    first = evaluate(Ridge(10.0), EpochsStore.open(tmp_path / "store").view(), **arguments)
+    (tmp_path / "store").rename(tmp_path / "moved")
+    view = EpochsStore.open(tmp_path / "moved").view()
+    again = evaluate(Ridge(10.0), view, **arguments)
+    assert len(done) == 3
+    pd.testing.assert_frame_equal(first.scores, again.scores)
+    evaluate(Ridge(10.0), view.crop(0.02), **arguments)
+    assert len(done) == 6
+    in_memory = evaluate(Ridge(10.0), planted.view, targets=planted.table, cv=WithinSubject())
+    pd.testing.assert_frame_equal(first.scores, in_memory.scores)
 
 
 def test_an_interrupted_evaluation_goes_on(planted, tmp_path, monkeypatch):
