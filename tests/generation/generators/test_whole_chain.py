@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from skeegclip import DiffusionPrior, EEGImageReconstructor, EmbeddingTable, ImageTable, LowLevelDecoder
+from skeegclip import (
+    DiffusionPrior,
+    EEGCaptioner,
+    EEGImageReconstructor,
+    EmbeddingTable,
+    ImageTable,
+    LowLevelDecoder,
+)
 from skeegclip.generation import GenerationError, SDXLGenerator
 from skeegclip.generation.generators import sdxl
 
@@ -20,13 +27,6 @@ X = (
     .reshape(N, 4, 20)
     .astype("float32")
 )
-
-
-class Namer:
-    """A captioner of fixed words, fitted before."""
-
-    def predict(self, Z):
-        return [f"picture {np.sign(z[0]):+.0f}" for z in Z]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def reconstructor(tiny_sdxl):
             device="cpu",
         ),
         low_level=LowLevelDecoder(tiny_sdxl / "sdxl", image_size=64, device="cpu"),
-        captioner=Namer(),
+        captioner=EEGCaptioner("nearest", captions={name: f"picture {name}" for name in IDS}),
         generator=generator,
         cross_fit=2,
         random_state=0,
@@ -71,7 +71,7 @@ def test_every_part_has_its_say(reconstructor, monkeypatch):
     np.testing.assert_allclose(np.concatenate([call[0] for call in seen]), Z, rtol=1e-5)
     low = reconstructor.low_level_.transform(X[20:26])
     np.testing.assert_array_equal(np.concatenate([call[1] for call in seen]), low)
-    assert [text for call in seen for text in call[2]] == Namer().predict(Z)
+    assert [text for call in seen for text in call[2]] == reconstructor.captioner_.predict(Z)
     alone = [reconstructor.transform(X[[i]])[0] for i in (20,)]
     assert np.abs(alone[0].astype(int) - pictures[0]).max() <= 1
 
@@ -105,8 +105,6 @@ def test_memory_that_runs_out_costs_one_batch(reconstructor, tmp_path, monkeypat
 def test_it_travels(reconstructor, tmp_path):
     loaded_from = tmp_path / "saved"
     reconstructor.save(loaded_from)
-    assert (
-        sorted(path.name for path in loaded_from.rglob("*.joblib")) == ["part.joblib"] * 2
-    )  # Ridge and Namer
+    assert sorted(path.name for path in loaded_from.rglob("*.joblib")) == ["part.joblib"]  # Ridge
     loaded = EEGImageReconstructor.load(loaded_from, trusted=True, device="cpu").set_params(progress=False)
     np.testing.assert_allclose(loaded.transform(X[20:22]), reconstructor.transform(X[20:22]), atol=1)
