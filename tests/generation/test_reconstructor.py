@@ -350,7 +350,7 @@ def test_braindecode_data_sets():
 
 
 def test_score_is_two_way_identification():
-    reconstructor = make().fit(X[TRAIN], Y[TRAIN])
+    reconstructor = make(random_state=0).fit(X[TRAIN], Y[TRAIN])
     names = np.unique(Y[TEST])
     real = IMAGES.lookup(names).reshape(10, -1)
     made = reconstructor.transform(X[TEST]).reshape(20, -1)
