@@ -41,7 +41,9 @@ def test_code_of_a_page_runs(page: str) -> None:
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     # braindecode's first import makes mne print that names of montages will change.
     with mne.use_log_level("ERROR"):
-        result = doctest.testfile(str(DOCS / page), module_relative=False, optionflags=flags, encoding="utf-8")
+        result = doctest.testfile(
+            str(DOCS / page), module_relative=False, optionflags=flags, encoding="utf-8"
+        )
     assert result.attempted > 0
     assert result.failed == 0
 
