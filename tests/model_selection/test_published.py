@@ -1,6 +1,7 @@
 import pytest
 
 from skeegclip.model_selection import published_figures
+from skeegclip.nets import list_nets
 
 
 def test_the_table_is_complete_and_in_range():
@@ -28,3 +29,7 @@ def test_a_few_figures():
 def test_protocols():
     with pytest.raises(ValueError, match="protocol must be one of None, 'within', 'loso'"):
         published_figures("both")
+
+
+def test_every_network_of_the_table_can_be_trained():
+    assert set(published_figures()["net"]) <= set(list_nets()["name"])
