@@ -54,11 +54,11 @@ TABLE_4 = {
 VARIANTS = {**TABLE_3, **TABLE_4}
 
 
-def simulated(quick):
+def simulated(n_subjects, quick):
     """A view of simulated recordings, and the table of targets."""
     size = {"n_subjects": 1, "n_train_concepts": 20, "n_test_concepts": 10}
     if not quick:
-        size = {"n_subjects": 3, "n_train_concepts": 250, "n_test_concepts": 100}
+        size = {"n_subjects": n_subjects, "n_train_concepts": 250, "n_test_concepts": 100}
     data = make_things_like(
         **size, n_images_per_concept=2, sfreq=125, duration=0.8, snr=3, n_dims=128, random_state=12
     )
@@ -153,6 +153,7 @@ def main():
     source.add_argument("--arrays", help="npz file with X, stimulus, split and, for several people, subject")
     parser.add_argument("--targets", help="EmbeddingTable of the pictures; needed with --store and --arrays")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, metavar="NAME", help="default: all")
+    parser.add_argument("--subjects", type=int, default=3, help="simulated people")
     parser.add_argument("--passes", type=int, default=20)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=128)
@@ -170,7 +171,7 @@ def main():
     elif args.arrays:
         view = from_arrays(args.arrays)
     else:
-        view, table = simulated(args.quick)
+        view, table = simulated(args.subjects, args.quick)
     if args.targets:
         table = EmbeddingTable.load(args.targets)
     warnings.filterwarnings("ignore", message="Epochs of n_times|Tokens of width")
