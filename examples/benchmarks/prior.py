@@ -143,19 +143,22 @@ def simulated(quick, passes):
         "both": (rows.Z, rows.y),
         "in-sample single epochs": (encoder.transform(X), y),
     }
-    table = Table(targets.lookup(y_test))
-    table.row("before", Z_test)
-    mean = targets.lookup(np.unique(y)).mean(0, keepdims=True)
-    table.row("mean embedding", np.repeat(mean, len(Z_test), axis=0))
-    for what, (Z, ids) in learned_from.items():
-        table.row(
-            f"ridge regression, learned from {what}", ridge().fit(Z, targets.lookup(ids)).predict(Z_test)
-        )
     chosen = priors(quick, (64, 32) if quick else (512, 256, 128, 64))
-    for what, (Z, ids) in learned_from.items():
-        for name in ("gaussian", "unet"):
-            prior = chosen[name][0].set_params(targets=targets).fit(Z, ids)
-            table.row(f"{name}, g 3, learned from {what}", sampled(prior, Z_test, False)["g 3"])
+    once = np.flatnonzero(~train & (data.repetition == 0))
+    for shown, Z, names in (
+        ("once", encoder.transform(data.X[once]), data.y[once]),
+        ("16 times", Z_test, y_test),
+    ):
+        print(f"Test pictures shown {shown}")
+        table = Table(targets.lookup(names))
+        table.row("before", Z)
+        mean = targets.lookup(np.unique(y)).mean(0, keepdims=True)
+        table.row("mean embedding", np.repeat(mean, len(Z), axis=0))
+        for what, (Z_train, ids) in learned_from.items():
+            fitted = ridge().fit(Z_train, targets.lookup(ids))
+            table.row(f"ridge regression, learned from {what}", fitted.predict(Z))
+            prior = chosen["unet"][0].set_params(targets=targets).fit(Z_train, ids)
+            table.row(f"unet, g 3, learned from {what}", sampled(prior, Z, False)["g 3"])
     for name, (prior, full) in chosen.items():
         start = time.perf_counter()
         prior.set_params(targets=targets).fit(*learned_from["means"])
