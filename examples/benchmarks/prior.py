@@ -120,7 +120,7 @@ def pairs(folder, quick):
         print(f"    ({time.perf_counter() - start:.0f} s)", flush=True)
 
 
-def simulated(quick, passes):
+def simulated(quick, overfit):
     data = make_things_like(
         n_train_concepts=60 if quick else 400,
         n_train_repetitions=4,
@@ -132,7 +132,10 @@ def simulated(quick, passes):
     X, y = data.X[train], data.y[train]
     X_test, y_test, _ = average_repetitions(data.X[~train], data.y[~train])
     common = {"lr": 1e-3, "batch_size": 256, "random_state": 0, "device": "cpu"}
-    encoder = EEGEncoder("eegproject", targets=targets, max_epochs=passes, **common)
+    memory = {"net_params": {"dropout": 0.0}, "max_epochs": 60, "validation": 0}
+    encoder = EEGEncoder(
+        "eegproject", targets=targets, **(memory if overfit else {"max_epochs": 12}), **common
+    )
     rows = out_of_fold_embeddings(encoder, X, y, repetitions="both", random_state=0)
     encoder.fit(X, y)
     Z_test = encoder.transform(X_test)
@@ -159,6 +162,8 @@ def simulated(quick, passes):
             table.row(f"ridge regression, learned from {what}", fitted.predict(Z))
             prior = chosen["unet"][0].set_params(targets=targets).fit(Z_train, ids)
             table.row(f"unet, g 3, learned from {what}", sampled(prior, Z, False)["g 3"])
+    if overfit:
+        return
     for name, (prior, full) in chosen.items():
         start = time.perf_counter()
         prior.set_params(targets=targets).fit(*learned_from["means"])
@@ -172,13 +177,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", choices=["pairs", "simulated"])
     parser.add_argument("--folder", help="of the two .npy files of the pairs")
-    parser.add_argument("--passes", type=int, default=12, help="training passes of the simulated encoder")
+    parser.add_argument(
+        "--overfit", action="store_true", help="simulated: an encoder that knows its training epochs by heart"
+    )
     parser.add_argument("--quick", action="store_true", help="small networks, few passes: to try the script")
     args = parser.parse_args()
     if args.data == "pairs":
         pairs(args.folder, args.quick)
     else:
-        simulated(args.quick, args.passes)
+        simulated(args.quick, args.overfit)
 
 
 if __name__ == "__main__":
