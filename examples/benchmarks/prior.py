@@ -120,7 +120,7 @@ def pairs(folder, quick):
         print(f"    ({time.perf_counter() - start:.0f} s)", flush=True)
 
 
-def simulated(quick, passes):
+def simulated(quick, overfit):
     data = make_things_like(
         n_train_concepts=60 if quick else 400,
         n_train_repetitions=4,
@@ -132,7 +132,10 @@ def simulated(quick, passes):
     X, y = data.X[train], data.y[train]
     X_test, y_test, _ = average_repetitions(data.X[~train], data.y[~train])
     common = {"lr": 1e-3, "batch_size": 256, "random_state": 0, "device": "cpu"}
-    encoder = EEGEncoder("eegproject", targets=targets, max_epochs=passes, **common)
+    memory = {"net_params": {"dropout": 0.0}, "max_epochs": 60, "validation": 0}
+    encoder = EEGEncoder(
+        "eegproject", targets=targets, **(memory if overfit else {"max_epochs": 12}), **common
+    )
     rows = out_of_fold_embeddings(encoder, X, y, repetitions="both", random_state=0)
     encoder.fit(X, y)
     Z_test = encoder.transform(X_test)
@@ -143,19 +146,24 @@ def simulated(quick, passes):
         "both": (rows.Z, rows.y),
         "in-sample single epochs": (encoder.transform(X), y),
     }
-    table = Table(targets.lookup(y_test))
-    table.row("before", Z_test)
-    mean = targets.lookup(np.unique(y)).mean(0, keepdims=True)
-    table.row("mean embedding", np.repeat(mean, len(Z_test), axis=0))
-    for what, (Z, ids) in learned_from.items():
-        table.row(
-            f"ridge regression, learned from {what}", ridge().fit(Z, targets.lookup(ids)).predict(Z_test)
-        )
     chosen = priors(quick, (64, 32) if quick else (512, 256, 128, 64))
-    for what, (Z, ids) in learned_from.items():
-        for name in ("gaussian", "unet"):
-            prior = chosen[name][0].set_params(targets=targets).fit(Z, ids)
-            table.row(f"{name}, g 3, learned from {what}", sampled(prior, Z_test, False)["g 3"])
+    once = np.flatnonzero(~train & (data.repetition == 0))
+    for shown, Z, names in (
+        ("once", encoder.transform(data.X[once]), data.y[once]),
+        ("16 times", Z_test, y_test),
+    ):
+        print(f"Test pictures shown {shown}")
+        table = Table(targets.lookup(names))
+        table.row("before", Z)
+        mean = targets.lookup(np.unique(y)).mean(0, keepdims=True)
+        table.row("mean embedding", np.repeat(mean, len(Z), axis=0))
+        for what, (Z_train, ids) in learned_from.items():
+            fitted = ridge().fit(Z_train, targets.lookup(ids))
+            table.row(f"ridge regression, learned from {what}", fitted.predict(Z))
+            prior = chosen["unet"][0].set_params(targets=targets).fit(Z_train, ids)
+            table.row(f"unet, g 3, learned from {what}", sampled(prior, Z, False)["g 3"])
+    if overfit:
+        return
     for name, (prior, full) in chosen.items():
         start = time.perf_counter()
         prior.set_params(targets=targets).fit(*learned_from["means"])
@@ -169,13 +177,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", choices=["pairs", "simulated"])
     parser.add_argument("--folder", help="of the two .npy files of the pairs")
-    parser.add_argument("--passes", type=int, default=12, help="training passes of the simulated encoder")
+    parser.add_argument(
+        "--overfit", action="store_true", help="simulated: an encoder that knows its training epochs by heart"
+    )
     parser.add_argument("--quick", action="store_true", help="small networks, few passes: to try the script")
     args = parser.parse_args()
     if args.data == "pairs":
         pairs(args.folder, args.quick)
     else:
-        simulated(args.quick, args.passes)
+        simulated(args.quick, args.overfit)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ class EEGCaptioner(NetCarrier):
     """Put into words what was seen.
 
     A network maps an embedding to the tokens that a captioning model's eye would give of the picture, and the model
-    (GIT) writes a caption of them (section 2.6 of [1]_). Or, as the baseline that needs no model: the caption of the
+    (GIT) writes a caption of them (appendix of [1]_). Or, as the baseline that needs no model: the caption of the
     nearest training stimulus.
 
     Parameters

@@ -18,7 +18,7 @@ _REQUESTS = {"subject": True}
 class LowLevelDecoder(TransformerMixin, BaseEstimator):
     """Decode the layout of a picture: light, colour and coarse shape.
 
-    A network maps an epoch to the latent of an autoencoder, which paints it (section 2.6 of [1]_). The blurry picture
+    A network maps an epoch to the latent of an autoencoder, which paints it (section 2.3 of [1]_). The blurry picture
     shows where things are, not what they are; a generator starts from it.
 
     Parameters

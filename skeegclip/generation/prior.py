@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarrier):
     """Draw image embeddings that go with EEG embeddings.
 
-    A diffusion model of p(image embedding | EEG embedding) (section 2.5 of [1]_): a network learns to remove noise
+    A diffusion model of p(image embedding | EEG embedding) (section 2.3 of [1]_): a network learns to remove noise
     from image embeddings, given the EEG embedding; started from pure noise it makes a new image embedding. Picture
     generators expect embeddings that look like an image's, which those of EEG do not.
 
