@@ -52,7 +52,9 @@ MAY_IMPORT["whitening"] = {"_composite"} | MAY_IMPORT["_composite"]
 MAY_IMPORT["model_selection"] = {"ensemble", "averaging", "whitening", "zero_shot"} | (
     MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"] | MAY_IMPORT["whitening"]
 )
-MAY_IMPORT["inspection"] = {"model_selection"} | MAY_IMPORT["model_selection"]
+MAY_IMPORT["inspection"] = {"model_selection", "generation"} | (
+    MAY_IMPORT["model_selection"] | MAY_IMPORT["generation"]
+)
 MAY_IMPORT["recipes"] = (
     {"preprocessing", "ensemble", "averaging"} | MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"]
 )

@@ -32,8 +32,9 @@ class ViewBase:
     _chans: np.ndarray
     _times: slice
     _frame: pd.DataFrame  # one line for each row of the view
-    _info: mne.Info | None  # all channels of the source
+    _info: mne.Info | None  # all channels of the source; shared by views, and never changed or given away
     _tmin: float  # time of the first sample of the source
+    _picked: list[mne.Info]  # the channels shown, once `_own_info` of any view of the same ones was asked for
 
     @classmethod
     def _of(cls: type[Self], data: Any, frame: pd.DataFrame, info: mne.Info | None, tmin: float) -> Self:
@@ -42,12 +43,18 @@ class ViewBase:
         view._data, view._frame, view._info, view._tmin = data, frame, info, tmin
         view._index, view._chans = np.arange(data.shape[0]), np.arange(data.shape[1])
         view._times = slice(0, data.shape[2])
+        view._picked = []
         return view
 
     def _replace(self: Self, **changes: Any) -> Self:
         view = object.__new__(type(self))
         vars(view).update(vars(self), **{f"_{name}": value for name, value in changes.items()})
+        if "chans" in changes:
+            view._picked = []
         return view
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_picked": []}
 
     # -- what it is ---------------------------------------------------------------------------------
 
@@ -77,9 +84,19 @@ class ViewBase:
 
     @property
     def info(self) -> mne.Info | None:  # numpydoc ignore=GL08
-        import mne
+        own = self._own_info
+        return None if own is None else own.copy()  # an Info can be changed in many ways; the view cannot
 
-        return None if self._info is None else mne.pick_info(self._info, self._chans, verbose=False)
+    @property
+    def _own_info(self) -> mne.Info | None:
+        """The info for views made of this one. MNE's picking takes milliseconds, as long as reading some epochs."""
+        if self._info is None or np.array_equal(self._chans, np.arange(self._data.shape[1])):
+            return self._info
+        if not self._picked:
+            import mne
+
+            self._picked.append(mne.pick_info(self._info, self._chans, verbose=False))
+        return self._picked[0]
 
     @property
     def sfreq(self) -> float | None:  # numpydoc ignore=GL08

@@ -36,7 +36,7 @@ class EpochsView(Deriving):
     subject, stimulus : ndarray of str, shape (n_epochs,) | None
         These columns, None where absent.
     info : mne.Info | None
-        The channels.
+        The channels; a copy.
     ch_names : tuple of str | None
         Channel names.
     chs_info : list of dict | None
@@ -124,4 +124,5 @@ class EpochsView(Deriving):
         given = {"subject": subject, "stimulus": stimulus}
         ids = {k: as_subject(v, len(data), name=k) for k, v in given.items() if v is not None}
         frame = as_frame({} if rows is None else rows, len(data)).assign(**as_frame(ids, len(data)))
-        return cls._of(data, frame, info, tmin if info is not None else 0.0)
+        own = None if info is None else info.copy()  # what its owner does with it later is not ours
+        return cls._of(data, frame, own, tmin if info is not None else 0.0)

@@ -1,5 +1,8 @@
+from .reconstruction import reconstruct_by_region as reconstruct_by_region
+from .reconstruction import reconstruct_over_time as reconstruct_over_time
 from .repetitions import repetition_curve as repetition_curve
 from .results import Generalization as Generalization
+from .results import PartialReconstructions as PartialReconstructions
 from .results import TimeCourse as TimeCourse
 from .space import channel_importance as channel_importance
 from .space import region_importance as region_importance
@@ -8,8 +11,11 @@ from .time import time_resolved as time_resolved
 
 __all__ = [
     "Generalization",
+    "PartialReconstructions",
     "TimeCourse",
     "channel_importance",
+    "reconstruct_by_region",
+    "reconstruct_over_time",
     "region_importance",
     "repetition_curve",
     "temporal_generalization",

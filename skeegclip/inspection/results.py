@@ -1,4 +1,4 @@
-"""What the analyses of time return."""
+"""What the analyses return, where it is more than a table."""
 
 from __future__ import annotations
 
@@ -176,3 +176,59 @@ class Generalization:
                 "chance": self.chance,
             }
         )
+
+
+@dataclass(frozen=True)
+class PartialReconstructions:
+    """Pictures painted from parts of the epochs; made by :func:`reconstruct_over_time`, :func:`reconstruct_by_region`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a part: what it is (``start`` and ``stop`` in seconds, or ``region`` and ``n_channels``), and the mean
+        over the queries of each score, with its interval (``two-way``, ``two-way_low``, ``two-way_high``, and so on).
+    queries : DataFrame
+        One row a query painted: ``subject``, ``stimulus``, ``concept``.
+    shown : list of ndarray, length n_queries
+        The picture that each query saw.
+    pictures : ndarray of uint8, shape (n_parts, n_queries, height, width, 3)
+        What was painted; with the pictures of one query along a third axis, where the reconstructor paints several.
+    scores : dict of str to ndarray, shape (n_parts, n_queries)
+        ``two-way``, ``PixCorr`` and ``SSIM`` of each.
+
+    See Also
+    --------
+    skeegclip.plotting.plot_partial_reconstructions : Draw them.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from skeegclip.inspection import PartialReconstructions
+    >>> table = pd.DataFrame({"start": [0.0, 0.0], "stop": [0.1, 0.2]})
+    >>> pictures = np.zeros((2, 1, 8, 8, 3), dtype="uint8")
+    >>> queries = pd.DataFrame({"subject": ["all"], "stimulus": ["cat"], "concept": ["animal"]})
+    >>> PartialReconstructions(table, queries, [pictures[0, 0]], pictures, {}).labels
+    ['0 to 0.1 s', '0 to 0.2 s']
+    """
+
+    table: pd.DataFrame
+    queries: pd.DataFrame
+    shown: list
+    pictures: np.ndarray
+    scores: dict[str, np.ndarray]
+
+    @property
+    def labels(self) -> list[str]:
+        """Return what each part is called.
+
+        Returns
+        -------
+        list of str
+            "0 to 0.1 s", or the name of a region.
+        """
+        if "region" in self.table:
+            return self.table["region"].tolist()
+        return [
+            f"{start:g} to {stop:g} s"
+            for start, stop in zip(self.table["start"], self.table["stop"], strict=True)
+        ]

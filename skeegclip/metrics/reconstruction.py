@@ -202,6 +202,12 @@ def reconstruction_scores(
     return pd.DataFrame.from_dict(table, orient="index")
 
 
+def pixel_scores(real: Sequence[Any], generated: Any) -> dict[str, NDArray[np.float64]]:
+    """PixCorr and SSIM of each of n reconstructions, a mean where there are several pictures of one."""
+    row = _Row(generated, "generated", len(real))
+    return row.average(_compare_pixels(real, row, PIXEL_METRICS, None))
+
+
 class _Row:
     """The pictures of one row of the table, and the row of `real` that each belongs to."""
 
@@ -259,7 +265,8 @@ def _compare_pixels(
             values["PixCorr"][i] = _correlation(real, generated)
         if "SSIM" in values:
             values["SSIM"][i] = _ssim(real, generated)
-        bar.update()
+        if bar is not None:
+            bar.update()
     return values
 
 

@@ -1,6 +1,7 @@
 from .attention import plot_attention as plot_attention
 from .bars import plot_accuracy_bars as plot_accuracy_bars
 from .n_way import plot_n_way as plot_n_way
+from .parts import plot_partial_reconstructions as plot_partial_reconstructions
 from .reconstruction import plot_guidance_curve as plot_guidance_curve
 from .reconstruction import plot_reconstruction_grid as plot_reconstruction_grid
 from .reconstruction import plot_similarity_histograms as plot_similarity_histograms
@@ -19,6 +20,7 @@ __all__ = [
     "plot_guidance_curve",
     "plot_importance",
     "plot_n_way",
+    "plot_partial_reconstructions",
     "plot_reconstruction_grid",
     "plot_regions",
     "plot_repetition_curve",

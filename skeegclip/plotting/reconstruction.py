@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._style import COLOURS, GREY, MARKERS, WIDTH, axes_of, fix_ticks, legend, new_figure, styled
-from .retrieval import _picture, _wrapped
+from .retrieval import _picture
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
+
+_LETTERS = 62  # that fit along a row of pictures
 
 
 def plot_reconstruction_grid(
@@ -31,7 +34,7 @@ def plot_reconstruction_grid(
         Name of a column, written above it, to its pictures: arrays (height, width, 3) or (height, width), uint8 or float
         in [0, 1], or PIL images. The first column, for the pictures shown, is set apart.
     titles : array-like of str of shape (n,), default=None
-        Names of the pictures shown, written below them; underscores become spaces, long names are wrapped.
+        Names of the pictures shown, written below each row; underscores become spaces.
     fig : Figure, default=None
         Where to draw; None makes a new figure.
 
@@ -60,24 +63,45 @@ def plot_reconstruction_grid(
         raise ValueError(
             f"columns must hold the same number of pictures each, at least one, got {dict(zip(columns, counts, strict=True))}."
         )
-    names = [""] * n if titles is None else [_wrapped(str(title)) for title in np.asarray(titles)]
+    names = [""] * n if titles is None else [_along_row(str(title)) for title in np.asarray(titles)]
     if len(names) != n:
         raise ValueError(f"titles must hold one name for each of the {n} rows, got {len(names)}.")
     with styled(fig):
         cell = WIDTH / (len(columns) + 0.25)
-        heights = [cell + 0.06 + 0.11 * len(name.splitlines()) for name in names]
+        heights = [cell + 0.1 + 0.11 * len(name.splitlines()) for name in names]
         if fig is None:
-            fig = new_figure(WIDTH, sum(heights) + 0.15)
+            fig = new_figure(WIDTH, sum(heights) + 0.15 * max(len(name.splitlines()) for name in columns))
         # An empty column sets the pictures shown apart.
         widths = [1, 0.12, *[1] * (len(columns) - 1)]
         grid = fig.add_gridspec(n, len(widths), width_ratios=widths, height_ratios=heights)
         for i in range(n):
             for j, (name, pictures) in enumerate(columns.items()):
                 ax = fig.add_subplot(grid[i, j + (j > 0)])
-                _picture(ax, pictures[i], names[i] if j == 0 else "")
+                _picture(ax, pictures[i], "")
+                ax.set_anchor("N")
                 if i == 0:
-                    ax.set_title(name, pad=3)
+                    ax.set_title(name, pad=3, fontsize=_fitting(columns, cell, fig))
+                if j == 0:
+                    # A picture is too narrow for most names.
+                    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+                    text = ax.annotate(names[i], (0, 0), (0, -2), va="top", size=6.5, color=GREY, **place)
+                    text.set_in_layout(False)  # else the layout would make the column as wide as the name
     return fig
+
+
+def _along_row(name: str) -> str:
+    return "\n".join(textwrap.wrap(name.replace("_", " "), width=_LETTERS))
+
+
+def _fitting(names: Iterable[str], width: float, fig: Figure) -> float:
+    """Size of letters, in points, with which all names fit above columns of this width in inches."""
+    import matplotlib as mpl
+    from matplotlib.font_manager import FontProperties
+
+    size = FontProperties(size=mpl.rcParams["axes.titlesize"]).get_size_in_points()
+    longest = max(len(line) for name in names for line in str(name).splitlines() or [""])
+    # A letter is about 0.6 of the font's size wide; one more stands for the gap.
+    return float(np.clip(72 * width * fig.get_figwidth() / WIDTH / (0.6 * (longest + 1)), 4.5, size))
 
 
 def plot_similarity_histograms(table: pd.DataFrame, ax: Axes | None = None, *, bins: int = 40) -> Axes:

@@ -158,3 +158,29 @@ def test_repr_tells_shape_times_and_columns(X, view):
 def test_views_are_made_by_from_arrays_only():
     with pytest.raises(TypeError, match="from_arrays"):
         EpochsView()
+
+
+def test_info_is_the_callers_own(X):
+    given = mne.create_info(["Oz", "Pz", "Cz"], 100.0, "eeg")
+    view = EpochsView.from_arrays(X, info=given)
+    picked = view.pick(["Cz", "Oz"])
+    derived = picked.map(lambda X, rows: X)
+    for info in (given, view.info, picked.info, derived.info, picked[:2].info):
+        info["bads"] = list(info["ch_names"])
+        mne.rename_channels(info, {"Oz": "O9"})
+    assert (view.ch_names, picked.ch_names, derived.ch_names) == (("Oz", "Pz", "Cz"), *[("Cz", "Oz")] * 2)
+    assert view.info["bads"] == picked.info["bads"] == derived.info["bads"] == []
+
+
+def test_info_is_picked_once_and_follows_the_channels(view, monkeypatch):
+    calls, real = [], mne.pick_info
+    monkeypatch.setattr(mne, "pick_info", lambda *a, **k: (calls.append(1), real(*a, **k))[1])
+    picked = view.pick(["Cz", "Oz"])
+    for part in (picked, picked[1:], picked.crop(0, 0.05), picked.map(lambda X, rows: X)):
+        assert part.info["ch_names"] == ["Cz", "Oz"]
+    assert len(calls) == 1
+    assert picked.pick(["Oz"]).info["ch_names"] == ["Oz"]
+    assert view.info["ch_names"] == ["Oz", "Pz", "Cz"]
+    assert len(calls) == 2
+    other = view.pick(["Cz", "Oz"])
+    assert len(pickle.dumps(picked)) == len(pickle.dumps(other))
