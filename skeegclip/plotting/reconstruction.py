@@ -68,7 +68,7 @@ def plot_reconstruction_grid(
         raise ValueError(f"titles must hold one name for each of the {n} rows, got {len(names)}.")
     with styled(fig):
         cell = WIDTH / (len(columns) + 0.25)
-        heights = [cell + 0.1 + 0.11 * len(name.splitlines()) for name in names]
+        heights = [cell + 0.06 + 0.11 * len(name.splitlines()) for name in names]
         if fig is None:
             fig = new_figure(WIDTH, sum(heights) + 0.15 * max(len(name.splitlines()) for name in columns))
         # An empty column sets the pictures shown apart.
@@ -97,11 +97,14 @@ def _fitting(names: Iterable[str], width: float, fig: Figure) -> float:
     """Size of letters, in points, with which all names fit above columns of this width in inches."""
     import matplotlib as mpl
     from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
 
-    size = FontProperties(size=mpl.rcParams["axes.titlesize"]).get_size_in_points()
-    longest = max(len(line) for name in names for line in str(name).splitlines() or [""])
-    # A letter is about 0.6 of the font's size wide; one more stands for the gap.
-    return float(np.clip(72 * width * fig.get_figwidth() / WIDTH / (0.6 * (longest + 1)), 4.5, size))
+    font = FontProperties(size=mpl.rcParams["axes.titlesize"])
+    size = font.get_size_in_points()
+    lines = [line for name in names for line in str(name).splitlines() if line.strip()]
+    longest = max((TextPath((0, 0), line, prop=font).get_extents().width for line in lines), default=1.0)
+    room = 72 * width * fig.get_figwidth() / WIDTH
+    return float(np.clip(size * room / longest, 4.5, size))
 
 
 def plot_similarity_histograms(table: pd.DataFrame, ax: Axes | None = None, *, bins: int = 40) -> Axes:
