@@ -1,4 +1,5 @@
 from .bootstrap import bootstrap_interval as bootstrap_interval
+from .confusion import category_confusion as category_confusion
 from .ranking import chance_level as chance_level
 from .ranking import n_way_accuracy as n_way_accuracy
 from .ranking import n_way_probability as n_way_probability
@@ -15,6 +16,7 @@ from .table import n_way_table as n_way_table
 
 __all__ = [
     "bootstrap_interval",
+    "category_confusion",
     "chance_level",
     "cosine_similarity",
     "csls",

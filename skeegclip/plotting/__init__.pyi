@@ -1,5 +1,7 @@
 from .attention import plot_attention as plot_attention
 from .bars import plot_accuracy_bars as plot_accuracy_bars
+from .bars import plot_encoder_comparison as plot_encoder_comparison
+from .confusion import plot_confusion as plot_confusion
 from .n_way import plot_n_way as plot_n_way
 from .parts import plot_partial_reconstructions as plot_partial_reconstructions
 from .reconstruction import plot_guidance_curve as plot_guidance_curve
@@ -17,6 +19,8 @@ from .training import plot_training_curve as plot_training_curve
 __all__ = [
     "plot_accuracy_bars",
     "plot_attention",
+    "plot_confusion",
+    "plot_encoder_comparison",
     "plot_guidance_curve",
     "plot_importance",
     "plot_n_way",

@@ -7,12 +7,88 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.params import check_option
 from ._style import COLOURS, axes_of, legend, percent, styled
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike
+
+    from ..model_selection import EvaluationReport
+
+
+def plot_encoder_comparison(
+    report: EvaluationReport,
+    ax: Axes | None = None,
+    *,
+    metric: str = "top-1",
+    task: str | None = None,
+) -> Axes:
+    """Draw the accuracy of each estimator of a report, with its interval, and a point for each person.
+
+    Parameters
+    ----------
+    report : EvaluationReport
+        From :func:`skeegclip.evaluate`.
+    ax : Axes | None
+        Where to draw; None makes a new figure.
+    metric : str
+        What is drawn: "top-1", "top-5", "10-way", ... as in ``report.scores``.
+    task : {"retrieval", "classification"} | None
+        None takes retrieval where there is any.
+
+    Returns
+    -------
+    Axes
+        A bar for each estimator, in the order of the report, with its 95 % interval (over people and stimuli, as far as
+        there are several) and chance; a point is a person's mean over seeds; a diamond the published figure, where the
+        report has one.
+
+    Raises
+    ------
+    ValueError
+        If the report has no such metric or task.
+
+    See Also
+    --------
+    plot_accuracy_bars : The same from a table of one's own.
+
+    References
+    ----------
+    Li et al., "Visual Decoding and Reconstruction via EEG Embeddings with Guided Diffusion", NeurIPS 2024, figure 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from skeegclip import EmbeddingTable, evaluate
+    >>> from skeegclip.model_selection import WithinSubject
+    >>> from skeegclip.plotting import plot_encoder_comparison
+    >>> rng = np.random.default_rng(0)
+    >>> table = EmbeddingTable([f"image_{i:02d}" for i in range(60)], rng.normal(size=(60, 5)))
+    >>> X = (table.vectors @ rng.normal(size=(5, 40))).reshape(60, 4, 10)
+    >>> cv = WithinSubject(test_stimuli=table.ids[:20])
+    >>> report = evaluate({"weak": Ridge(1e4), "strong": Ridge(1)}, X, table.ids, targets=table, cv=cv)
+    >>> [label.get_text() for label in plot_encoder_comparison(report).get_yticklabels()]
+    ['weak', 'strong']
+    """
+    scores = report.scores
+    task = scores["task"].iloc[0] if task is None else check_option("task", task, scores["task"].unique())
+    scores = scores[scores["task"] == task]
+    check_option("metric", metric, scores["metric"].unique())
+    scores = scores[scores["metric"] == metric]
+    summary = report.summary([metric])
+    rows = summary[summary["task"] == task].set_index("estimator").rename(columns={"mean": "accuracy"})
+    shown = ["accuracy", "chance", *(["low", "high"] if rows["low"].notna().all() else [])]
+    people = scores.groupby(["estimator", "subject"])["value"].mean()
+    points = {name: people[name] for name in rows.index if len(people[name]) > 1}
+    published: dict[str, float] = {}
+    if report.published is not None and task == "retrieval":
+        own = report.published[report.published["metric"] == metric]
+        published = dict(zip(own["estimator"], own["mean"], strict=True))
+    label = f"{metric[0].upper()}{metric[1:]} accuracy"
+    return _bars(rows[shown], ax, points, "person", label, published)
 
 
 def plot_accuracy_bars(
@@ -67,6 +143,17 @@ def plot_accuracy_bars(
     unknown = [name for name in points if name not in table.index]
     if unknown:
         raise ValueError(f"points names {unknown}, which the index of table does not: {list(table.index)}.")
+    return _bars(table, ax, points, points_label, label, {})
+
+
+def _bars(
+    table: pd.DataFrame,
+    ax: Axes | None,
+    points: Mapping[str, ArrayLike],
+    points_label: str,
+    label: str,
+    published: Mapping[str, float],
+) -> Axes:
     new = ax is None
     with styled(ax):
         ax = axes_of(ax, height=0.65 + 0.27 * len(table))
@@ -83,6 +170,10 @@ def plot_accuracy_bars(
             handles.append(interval)
         if "chance" in table:
             handles.append(_chance(ax, table["chance"].to_numpy(dtype=float)))
+        if known := {name: i for i, name in enumerate(table.index) if name in published}:
+            values = [published[name] for name in known]
+            style: dict[str, Any] = {"mfc": "white", "mec": COLOURS[3], "mew": 1.2, "ms": 4.5, "zorder": 5}
+            handles += ax.plot(values, list(known.values()), "D", label="published", **style)
         ax.set_yticks(place, [str(name) for name in table.index])
         ax.tick_params(axis="y", length=0)
         ax.set_ylim(len(table) - 0.5, -0.5)
@@ -90,7 +181,7 @@ def plot_accuracy_bars(
         percent(ax.xaxis)
         ax.set_xlabel(f"{label} (%)")
         if len(handles) > 1:
-            legend(ax, handles, new=new, n_columns=len(handles), side="right")
+            legend(ax, handles, new=new, side="right")
     return ax
 
 

@@ -15,12 +15,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from skeegclip.metrics import n_way_table
+from skeegclip.inspection import PartialReconstructions
+from skeegclip.metrics import category_confusion, n_way_table
 from skeegclip.plotting import (
     plot_accuracy_bars,
     plot_attention,
+    plot_confusion,
     plot_guidance_curve,
     plot_n_way,
+    plot_partial_reconstructions,
     plot_reconstruction_grid,
     plot_retrieval_grid,
     plot_similarity_histograms,
@@ -47,6 +50,7 @@ PICTURES = RNG.random((3, 6, 16, 16, 3))
 COSINES = pd.DataFrame(
     {"picture": np.repeat(["random", "generated", "shown"], 50), "similarity": RNG.normal(size=150)}
 )
+CONFUSION = category_confusion(SIMILARITY, np.arange(200), GROUPS)
 CURVE = pd.DataFrame(
     {
         "guidance_scale": [1, 5, 10],
@@ -67,6 +71,8 @@ ON_AXES = {
         SIMILARITY[:25, :25], labels=[f"a concept {i}" for i in range(25)], **k
     ),
     "attention": lambda **k: plot_attention(RNG.dirichlet(np.ones(8), size=8), HEAD, **k),
+    "confusion": lambda **k: plot_confusion(CONFUSION, **k),
+    "confusion ratio": lambda **k: plot_confusion(CONFUSION, of="ratio", **k),
     "similarities": lambda **k: plot_similarity_histograms(COSINES, **k),
     "bars": lambda **k: plot_accuracy_bars(BARS, points={"ATM-S": [0.1, 0.5]}, label="Top-1 accuracy", **k),
 }
@@ -84,9 +90,19 @@ def new_reconstructions():
     )
 
 
+def new_parts():
+    table = pd.DataFrame({"start": -0.2, "stop": np.arange(-1, 8) / 10, "two-way": 0.7})
+    pictures = RNG.integers(0, 256, (9, 3, 16, 16, 3), dtype=np.uint8)
+    queries = pd.DataFrame({"stimulus": ["cat", "aircraft_carrier_06s", "long_" * 20]})
+    return plot_partial_reconstructions(
+        PartialReconstructions(table, queries, list(pictures[0]), pictures, {})
+    )
+
+
 NEW = {name: (lambda draw=draw: draw().figure) for name, draw in ON_AXES.items()} | {
     "grid": new_grid,
     "reconstructions": new_reconstructions,
+    "parts": new_parts,
     "guidance": lambda: plot_guidance_curve(CURVE),
 }
 
@@ -118,7 +134,7 @@ def test_a_new_figure_fits_a_column_and_cuts_nothing_off(draw):
         assert -2 < box.x0 < box.x1 < width + 2
         assert -2 < box.y0 < box.y1 < height + 2
     sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text().strip()]
-    assert max(sizes) == 8
+    assert 6.5 <= max(sizes) <= 8
     assert min(sizes) >= 4
 
 
