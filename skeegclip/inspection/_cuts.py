@@ -91,3 +91,18 @@ def hide(X: Any, hidden: np.ndarray, mean: np.ndarray) -> Any:
 
 def _fill(X: np.ndarray, rows: Any = None, *, hidden: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return np.where(hidden, mean.astype(X.dtype if X.dtype.kind == "f" else float), X)
+
+
+def permute(X: Any, channels: np.ndarray, order: np.ndarray) -> Any:
+    """Give each epoch some channels of another one: epoch i those of epoch ``order[i]``."""
+    exchange = partial(_exchange, whole=X, channels=channels, order=order)
+    return X.map(exchange) if is_view(X) else exchange(X, np.arange(len(X)))
+
+
+def _exchange(
+    X: np.ndarray, rows: np.ndarray, *, whole: Any, channels: np.ndarray, order: np.ndarray
+) -> np.ndarray:
+    exchanged = np.array(X)
+    others = pick(whole, channels.tolist())[order[rows]]
+    exchanged[:, channels] = np.asarray(others)
+    return exchanged

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.params import check_option
+from .._utils.params import check_number, check_option
 from ..epochs.regions import regions as find_regions
 from ..metrics.bootstrap import bootstrap_columns
-from ._cuts import hide, mean_epoch, pick
+from ._cuts import hide, mean_epoch, permute, pick
 from ._look import Arrays, Problem, fit, look, make_problem, only_true, queries_of, run, stack, who
 from ._statistics import N_RESAMPLES, chance, groups_of, join, with_intervals
 
@@ -169,6 +169,8 @@ def channel_importance(
     *,
     cv: Any,
     refit: bool = False,
+    hide: str = "mean",
+    n_repeats: int = 10,
     subject: Any = None,
     groups: Any = None,
     targets: Any = None,
@@ -194,9 +196,16 @@ def channel_importance(
     cv : splitter | iterable of (train, test)
         Folds, such as :class:`~skeegclip.model_selection.WithinSubject`; ``[(train, test)]`` for one split.
     refit : bool
-        False trains once, on all channels, and hides one after the other in the test epochs, under the mean of the
-        training epochs: what *this* decoder takes from a channel. True trains again without it: what *only* this
-        channel holds, which is little where neighbours say the same.
+        False trains once, on all channels, and hides one after the other in the test epochs: what *this* decoder takes
+        from a channel. True trains again without it: what *only* this channel holds, which is little where neighbours
+        say the same.
+    hide : {"mean", "permute"}
+        How a channel is hidden: under the mean of the training epochs; or by exchanging it among the test queries of
+        a person, `n_repeats` times, so that it keeps the values that it has, beside the wrong ones of its neighbours
+        [1]_. Not used with ``refit=True``.
+    n_repeats : int
+        Permutations over which the loss of a channel is averaged, the same ones for every channel. Used only with
+        ``hide="permute"``.
     subject : array-like of str, shape (n_epochs,) | None
         Person, where X does not carry it.
     groups : array-like, shape (n_epochs,) | None
@@ -233,6 +242,10 @@ def channel_importance(
     ValueError, TypeError
         If the data or a parameter is not usable, or there is one channel only.
 
+    References
+    ----------
+    .. [1] Breiman, "Random forests", Machine Learning 45, 2001 (permutation importance).
+
     Examples
     --------
     >>> import numpy as np
@@ -249,6 +262,8 @@ def channel_importance(
     >>> int(found["similarity_loss"].idxmax())
     4
     """
+    check_option("hide", hide, ["mean", "permute"])
+    check_number("n_repeats", n_repeats, low=1, integer=True)
     problem = make_problem(
         estimator,
         X,
@@ -269,9 +284,9 @@ def channel_importance(
     if n < 2:
         raise ValueError("X has one channel, so that nothing remains without it. Give two or more.")
     variants = [list(range(n)), *([c for c in range(n) if c != left] for left in range(n))]
-    table = _compare(problem, variants, refit, interval, n_jobs=n_jobs, verbose=verbose, folder=folder).iloc[
-        1:
-    ]
+    todo: dict[str, Any] = {"n_jobs": n_jobs, "verbose": verbose, "folder": folder}
+    repeats = 0 if hide == "mean" else n_repeats
+    table = _compare(problem, variants, refit, interval, n_repeats=repeats, **todo).iloc[1:]
     found = table.reset_index(drop=True)[["accuracy"]].copy()
     found.insert(0, "channel", range(n) if problem.info is None else list(problem.info["ch_names"]))
     for new, old in (("loss", "difference"), ("similarity_loss", "similarity_difference")):
@@ -302,15 +317,24 @@ def _members(given: Any, problem: Problem, names: list[str]) -> dict[str, list[s
 
 
 def _compare(
-    problem: Problem, variants: list[list[int]], refit: bool, interval: str, **todo: Any
+    problem: Problem,
+    variants: list[list[int]],
+    refit: bool,
+    interval: str,
+    *,
+    n_repeats: int = 0,
+    **todo: Any,
 ) -> pd.DataFrame:
-    """Scores with each set of channels, and differences from the first."""
+    """Scores with each set of channels, and differences from the first; others hidden by permuting, if repeated."""
     check_option("refit", refit, [True, False])
     n = len(variants)
     if refit:
         jobs = [(train, test, kept) for train, test in problem.folds for kept in variants]
         results = run(problem, _refitted_channels, jobs, **todo)
         folds = [_joined(results[i * n : (i + 1) * n]) for i in range(len(problem.folds))]
+    elif n_repeats:
+        jobs = [(*fold, variants, n_repeats) for fold in problem.folds]
+        folds = run(problem, _permuted_channels, jobs, **todo)
     else:
         folds = run(problem, _hidden_channels, [(*fold, variants) for fold in problem.folds], **todo)
     joined = join(folds)
@@ -353,3 +377,32 @@ def _hidden_channels(
             only_true(look(decoder, task, replace(queries, X=hide(queries.X, hidden, mean)), problem.k))
         )
     return {**stack(found), **who(queries)}
+
+
+def _permuted_channels(
+    problem: Problem, train: np.ndarray, test: np.ndarray, variants: list[list[int]], n_repeats: int
+) -> Arrays:
+    task = problem.task
+    decoder, queries = fit(problem, task, train), queries_of(task, test)
+    rng = np.random.default_rng([task.random_state, 2])
+    people = queries.who["subject"]
+    orders = [_within(people, rng) for _ in range(n_repeats)]
+    found = []
+    for kept in variants:
+        left = np.setdiff1d(np.arange(task.X.shape[1]), kept)
+        seen = [
+            only_true(look(decoder, task, replace(queries, X=permute(queries.X, left, order)), problem.k))
+            for order in (orders if len(left) else [np.arange(len(people))])
+        ]
+        found.append({name: np.mean(values, axis=0) for name, values in stack(seen).items()})
+    target = np.zeros((len(found), len(people)), dtype=int)  # that of `only_true`
+    return {**stack(found), "target": target, **who(queries)}
+
+
+def _within(people: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random order of the queries in which each person's stay that person's."""
+    order = np.arange(len(people))
+    for person in np.unique(people):
+        rows = np.flatnonzero(people == person)
+        order[rows] = rng.permutation(rows)
+    return order

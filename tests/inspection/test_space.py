@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skeegclip.inspection import channel_importance, region_importance
+from skeegclip.model_selection import WithinSubject
 
 
 @pytest.mark.parametrize("refit", [True, False])
@@ -40,6 +41,52 @@ def test_channels_over_the_sources_are_worth_most(view, setting, planted):
     assert (found["similarity_loss"] <= found["similarity_loss_high"]).all()
 
 
+def test_permuted_channels_over_the_sources_are_worth_most(view, setting, planted):
+    few = view.pick(["Fp1", "Fp2", "AF3", "FC1", "FC2", "POz", "Oz", "O1", "O2"])
+    found = channel_importance(X=few, hide="permute", n_repeats=5, **setting).set_index("channel")
+    worth = found["similarity_loss"]
+    assert worth[["POz", "Oz", "O1", "O2"]].min() > 2 * worth[["Fp1", "Fp2", "AF3", "FC1", "FC2"]].abs().max()
+    assert (found["similarity_loss_low"] <= worth).all()
+    assert (worth <= found["similarity_loss_high"]).all()
+    # The same answer as hiding, on the whole, but not the same numbers.
+    hidden = channel_importance(X=few, **setting).set_index("channel")["similarity_loss"]
+    assert 0.8 < np.corrcoef(worth, hidden)[0, 1] < 0.9999
+
+
+def test_permuting_keeps_each_person_and_repeats_with_the_seed(planted, setting):
+    """A channel that says only who it is loses nothing when it is exchanged among the epochs of a person."""
+    rng = np.random.default_rng(0)
+    table = setting["targets"]
+    people = np.repeat(["ana", "ben"], 100)
+    y = np.tile(table.ids[:100], 2)
+    X = (table.lookup(y) @ rng.normal(size=(32, 3 * 20))).reshape(200, 3, 20)
+    X[:, 2] = np.where(people == "ana", 5.0, -5.0)[:, None]
+    asked = {**setting, "cv": [(np.arange(200), np.arange(200))], "subject": people}
+    found = channel_importance(X=X, y=y, hide="permute", n_repeats=2, **asked)
+    assert found["similarity_loss"][2] == pytest.approx(0, abs=1e-9)
+    assert found["loss"][:2].min() > 0.1
+    again = channel_importance(X=X, y=y, hide="permute", n_repeats=2, **asked)
+    assert found.equals(again)
+    other = channel_importance(X=X, y=y, hide="permute", n_repeats=2, **asked, random_state=1)
+    assert not found["similarity_loss"].equals(other["similarity_loss"])
+
+
+def test_views_and_arrays_are_permuted_alike(view, setting, planted):
+    few = view.pick(["Fp1", "Oz"])
+    found = channel_importance(X=few, hide="permute", n_repeats=2, **setting)
+    order = [planted.info["ch_names"].index(name) for name in ("Fp1", "Oz")]
+    cv = WithinSubject(test_stimuli=np.unique(planted.y[planted.split == "test"]))
+    got = channel_importance(
+        X=planted.X[:, order],
+        y=planted.y,
+        subject=planted.subject,
+        hide="permute",
+        n_repeats=2,
+        **setting | {"cv": cv},
+    )
+    np.testing.assert_allclose(got.iloc[:, 1:], found.iloc[:, 1:], atol=1e-5)
+
+
 def test_a_channel_left_out_of_training(view, setting):
     few = view.pick(["Fp1", "Oz", "O1"])
     found = channel_importance(X=few, refit=True, **setting).set_index("channel")
@@ -58,6 +105,10 @@ def test_bad_input(view, setting, planted):
         region_importance(X=view, regions={"back": ["Oz", "Q1"]}, **setting)
     with pytest.raises(ValueError, match="regions: 'back' is empty"):
         region_importance(X=view, regions={"back": []}, **setting)
+    with pytest.raises(ValueError, match="hide must be one of"):
+        channel_importance(X=view, hide="noise", **setting)
+    with pytest.raises(ValueError, match="n_repeats must lie in"):
+        channel_importance(X=view, hide="permute", n_repeats=0, **setting)
     with pytest.raises(ValueError, match="X has one channel"):
         channel_importance(X=view.pick(["Oz"]), **setting)
     assert np.isfinite(planted.X).all()
