@@ -49,6 +49,14 @@ class SubjectWhitening(EmbeddingComposite):
     --------
     ImageRetriever : Its `whiten` learns from training alone.
 
+    Notes
+    -----
+    The default strength of 0.5 was chosen while looking at *test* pictures: those of subject 8 of THINGS-EEG2 and of
+    simulated people. So on THINGS-EEG2 it is a tuned number, and a figure obtained with it there should say so. On
+    simulated people that nothing was tuned on, strengths from 0.5 to 1 are about equally good
+    (``examples/benchmarks/whitening_strength.py``). To choose without the test set, leave out training people *and*
+    pictures, with as many repetitions averaged as will be tested: from noisier epochs the choice comes out too low.
+
     References
     ----------
     .. [1] "SATTC", arXiv:2603.20738 (subject-adaptive whitening).
