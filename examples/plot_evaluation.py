@@ -80,6 +80,31 @@ from skeegclip.plotting import plot_n_way
 ax_n_way = plot_n_way(tables)
 
 # %%
+# What is taken for what?
+# -----------------------
+# Pictures of a category may be taken for each other, or for anything. The categories, here the colour of the ground, come as
+# a mapping from the stimulus; with THINGS they would be "animal", "food", "tool", ... `errors_only` leaves the true picture out,
+# so that all that is found is a mistake: without it the diagonal mostly shows that the very picture was found.
+from skeegclip.metrics import category_confusion
+from skeegclip.plotting import plot_confusion
+
+ground = {name: name.split("_on_")[1].split("_")[0] for name in gallery.ids}
+confusion = category_confusion(
+    cosine_similarity(decoders["Ridge"].embed(X_mean), gallery.vectors),
+    np.searchsorted(gallery.ids, y_mean),
+    ground,
+    ids=gallery.ids,
+    errors_only=True,
+)
+ax_confusion = plot_confusion(confusion)
+
+# %%
+# Mistakes stay within the colour twice as often as chance would have it, and many others go to a neighbouring colour.
+within = confusion[confusion["true"] == confusion["found"]]
+shares = np.average(within[["share", "chance"]], axis=0, weights=within["n_queries"])
+print("mistakes within the category: {:.0%}, by chance {:.0%}".format(*shares))
+
+# %%
 # Single trials are harder
 # ------------------------
 # The same decoders, the same pictures, without averaging the eight repetitions. The interval still draws whole

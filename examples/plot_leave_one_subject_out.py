@@ -107,6 +107,26 @@ ax = plot_accuracy_bars(summary, points=points, label="Top-1 accuracy among 50")
 pd.DataFrame(points, index=np.unique(view.subject)).rename_axis("left out").round(3)
 
 # %%
+# All at once
+# -----------
+# :func:`~skeegclip.evaluate` does the whole comparison in one call: it averages the repetitions of a test picture, and gives
+# intervals that speak of other people and other pictures. Here three ways of searching with the same baseline; the second
+# looks at all queries together, which the report flags.
+from skeegclip import evaluate
+from skeegclip.plotting import plot_encoder_comparison
+
+searches = {
+    "cosine": ImageRetriever(Ridge(1e5)),
+    "CSLS": ImageRetriever(Ridge(1e5), hubness="csls"),
+    "whitened": ImageRetriever(Ridge(1e5), whiten=0.5),
+}
+report = evaluate(searches, view, targets=table, cv=LeaveOneSubjectOut())
+ax_searches = plot_encoder_comparison(report)
+
+# %%
+report.compare()[["estimator", "minus", "difference", "low", "high", "p_holm"]].round(3)
+
+# %%
 # The other way: metadata routing
 # -------------------------------
 # Where X is a plain array, the subject can be routed. scikit-learn then hands it to ``fit``, and to the scorer, which

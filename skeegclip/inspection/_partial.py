@@ -114,10 +114,10 @@ def _summary(scores: Mapping[str, np.ndarray], joined: Arrays, interval: str, se
     columns: dict[str, np.ndarray] = {}
     for name, values in scores.items():
         columns[name] = values.mean(axis=1)
-        ends = np.full((2, len(values)), np.nan)
+        low = high = np.full(len(values), np.nan)
         if not single:
-            ends = bootstrap_columns(values.T, groups_of(joined, interval), 0.95, N_RESAMPLES, seed)
-        columns[f"{name}_low"], columns[f"{name}_high"] = ends
+            low, high = bootstrap_columns(values.T, groups_of(joined, interval), 0.95, N_RESAMPLES, seed)
+        columns[f"{name}_low"], columns[f"{name}_high"] = low, high
     return pd.DataFrame(columns)
 
 

@@ -333,8 +333,9 @@ def _compare(
         results = run(problem, _refitted_channels, jobs, **todo)
         folds = [_joined(results[i * n : (i + 1) * n]) for i in range(len(problem.folds))]
     elif n_repeats:
-        jobs = [(*fold, variants, n_repeats) for fold in problem.folds]
-        folds = run(problem, _permuted_channels, jobs, **todo)
+        folds = run(
+            problem, _permuted_channels, [(*fold, variants, n_repeats) for fold in problem.folds], **todo
+        )
     else:
         folds = run(problem, _hidden_channels, [(*fold, variants) for fold in problem.folds], **todo)
     joined = join(folds)

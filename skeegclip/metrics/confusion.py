@@ -22,7 +22,7 @@ def category_confusion(
     ids: ArrayLike | None = None,
     errors_only: bool = False,
 ) -> pd.DataFrame:
-    """Confusion of superordinate categories: of which category is the item that is found first?
+    """Count, for each superordinate category, of which category the item is that is found first.
 
     Parameters
     ----------
