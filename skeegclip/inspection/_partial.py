@@ -79,6 +79,11 @@ def reconstructions(
 
     check_option("refit", refit, [True, False])
     wanted, folds = _wanted_rows(problem, stimuli)
+    if interval == "subject":  # before hours of painting
+        people = problem.task.subject
+        tested = np.concatenate([_rows(problem.task, test, wanted) for _, test in folds])
+        groups_of({"subject": np.zeros(1) if people is None else people[tested]}, interval)
+    check_option("interval", interval, ["stimulus", "subject"])
     jobs = [(train, test, wanted, parts) for train, test in folds]
     if refit:
         jobs = [(*fold, wanted, [part]) for fold in folds for part in parts]

@@ -169,6 +169,10 @@ def test_bad_input(view, painter, planted):
         reconstruct_over_time(painter, view, cv=cv, mode="shrinking")
     with pytest.raises(ValueError, match="refit must be one of"):
         reconstruct_over_time(painter, view, cv=cv, refit="yes")
+    with pytest.raises(ValueError, match="interval='subject' needs at least two"):
+        reconstruct_over_time(painter, view, cv=cv, interval="subject")
+    with pytest.raises(ValueError, match="interval must be one of"):
+        reconstruct_over_time(painter, view, cv=cv, interval="concept")
     with pytest.raises(ValueError, match="channels of X have no names"):
         reconstruct_by_region(
             painter, planted.X, planted.y, cv=WithinSubject(test_stimuli=np.unique(planted.y)[:5])
