@@ -7,8 +7,8 @@ of five superordinate categories. A decoder learns from 45 people and names the 
 
 The file is not shipped (OpenNeuro ds003825, by way of the repository ``jaclaz/FDA-on-visual-ERPs``). Name its folder in
 the environment variable ``SKEEGCLIP_TEST_DATA``; without it, simulated people stand in, and the output says so.
-On the real file the decoder below named 79.1 % of the categories of new people (95 % interval over people 73.5 to
-84.8 %, chance 20 %), best from the window around 240 ms, and most from channels at the back of the head.
+On the real file the decoder below named 79.1 % of the categories of new people (95 % interval over people 72.7 to
+84.4 %, chance 20 %), best from the window around 240 ms, and most from channels at the back of the head.
 """
 
 # sphinx_gallery_thumbnail_number = 1

@@ -7,6 +7,7 @@ import pandas as pd
 
 from .._utils.params import check_option
 from ..metrics.bootstrap import bootstrap_columns
+from ..model_selection._statistics import Spread, share_interval
 
 Arrays = dict[str, np.ndarray]
 N_RESAMPLES = 2000
@@ -37,7 +38,7 @@ def chance(folds: list[Arrays], k: int) -> float:
 
 
 def groups_of(joined: Arrays, interval: str) -> np.ndarray:
-    """What the bootstrap draws."""
+    """What varies, to whose others an interval speaks."""
     check_option("interval", interval, ["stimulus", "subject"])
     if len(np.unique(joined[interval])) < 2:
         raise ValueError(
@@ -47,17 +48,35 @@ def groups_of(joined: Arrays, interval: str) -> np.ndarray:
 
 
 def with_intervals(joined: Arrays, interval: str, seed: int) -> pd.DataFrame:
-    """Mean accuracy and similarity of each variant, with 95 % bootstrap intervals from the same resamples."""
+    """Mean accuracy and similarity of each variant, with 95 % intervals.
+
+    Those of accuracies are Wilson's, as in a report of `evaluate`: near 0, where a window says nothing, a bootstrap is too narrow.
+    """
     groups = groups_of(joined, interval)
-    columns: dict[str, np.ndarray] = {}
-    for name, key, ends in (
-        ("accuracy", "hits", ("low", "high")),
-        ("similarity", "similarity", ("similarity_low", "similarity_high")),
-    ):
-        values = joined[key].T
-        columns[name] = values.mean(axis=0)
-        columns[ends[0]], columns[ends[1]] = bootstrap_columns(values, groups, 0.95, N_RESAMPLES, seed)
-    return pd.DataFrame(columns)
+    n_stimuli = len(np.unique(joined["stimulus"]))
+    ends = [share_interval(row.mean(), _spread(row, groups, n_stimuli), 0.95) for row in joined["hits"]]
+    low, high = np.array(ends).T
+    values = joined["similarity"].T
+    similarity = bootstrap_columns(values, groups, 0.95, N_RESAMPLES, seed)
+    return pd.DataFrame(
+        {
+            "accuracy": joined["hits"].mean(axis=1),
+            "low": low,
+            "high": high,
+            "similarity": values.mean(axis=0),
+            "similarity_low": similarity[0],
+            "similarity_high": similarity[1],
+        }
+    )
+
+
+def _spread(values: np.ndarray, groups: np.ndarray, n_stimuli: int) -> Spread:
+    """Variance of a mean over queries, were other groups drawn."""
+    _, code = np.unique(groups, return_inverse=True)
+    n = code.max() + 1
+    shares = np.bincount(code, weights=values - values.mean()) * n / len(values)
+    variance = float((shares**2).sum() / (n * (n - 1)))
+    return Spread(variance if variance > 1e-16 else 0.0, n - 1, n_stimuli)  # what is less is rounding
 
 
 def p_values(folds: list[Arrays], seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -68,7 +68,7 @@ def repetition_curve(
     k : int
         A hit is the true item among the k best.
     interval : {"stimulus", "subject"}
-        What the bootstrap draws: intervals speak of other stimuli, or of other people.
+        What varies: intervals speak of other stimuli, or of other people.
     n_jobs : int | None
         Trainings at the same time, as in joblib.
     verbose : int
