@@ -110,6 +110,12 @@ course.best_windows()
 ax_regions = plot_regions(regions)
 
 # %%
+# Which electrode counts as which region:
+from skeegclip.plotting import plot_region_map
+
+ax_map = plot_region_map(view.info)
+
+# %%
 # What the decoder takes from each channel, as the loss when the channel is hidden from it.
 channels = channel_importance(decoder, view, **setting)
 ax_head = plot_importance(channels["similarity_loss"], view.info)

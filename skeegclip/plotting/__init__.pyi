@@ -11,6 +11,7 @@ from .repetitions import plot_repetition_curve as plot_repetition_curve
 from .retrieval import plot_retrieval_grid as plot_retrieval_grid
 from .similarity import plot_similarity_matrix as plot_similarity_matrix
 from .space import plot_importance as plot_importance
+from .space import plot_region_map as plot_region_map
 from .space import plot_regions as plot_regions
 from .time import plot_temporal_generalization as plot_temporal_generalization
 from .time import plot_time_course as plot_time_course
@@ -26,6 +27,7 @@ __all__ = [
     "plot_n_way",
     "plot_partial_reconstructions",
     "plot_reconstruction_grid",
+    "plot_region_map",
     "plot_regions",
     "plot_repetition_curve",
     "plot_retrieval_grid",

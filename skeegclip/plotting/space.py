@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._style import COLOURS, GREY, WIDTH, axes_of, legend, percent, styled
+from ..epochs.regions import regions as find_regions
+from ._style import COLOURS, GREY, MARKERS, WIDTH, axes_of, legend, percent, styled
 from .attention import _head, check_places
 
 if TYPE_CHECKING:
@@ -89,6 +92,68 @@ def plot_regions(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         percent(ax.yaxis)
         ax.set_ylabel("Accuracy (%)")
         legend(ax, handles, new=new)
+    return ax
+
+
+def plot_region_map(
+    info: mne.Info, regions: Mapping[str, Sequence[str]] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw which channel belongs to which region.
+
+    Parameters
+    ----------
+    info : Info
+        Names and places of the channels, all of one type.
+    regions : mapping of str to sequence of str | None
+        Region -> names of its channels. None takes the five of :func:`skeegclip.epochs.regions`, without empty ones.
+    ax : Axes | None
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    Axes
+        The head from above; each region has a colour and a shape. Channels of no region are grey dots.
+
+    Raises
+    ------
+    ValueError
+        If a channel of a region is not in `info`, or `info` has no places for its channels.
+
+    References
+    ----------
+    Li et al., "Visual Decoding and Reconstruction via EEG Embeddings with Guided Diffusion", NeurIPS 2024, figure 8a.
+
+    Examples
+    --------
+    >>> import mne
+    >>> from skeegclip.plotting import plot_region_map
+    >>> info = mne.create_info(["Fz", "Cz", "Pz", "O1", "Oz", "O2"], 250.0, "eeg").set_montage("colin27_1020")
+    >>> [text.get_text() for text in plot_region_map(info).get_legend().get_texts()]
+    ['frontal (1)', 'central (1)', 'parietal (1)', 'occipital (3)']
+    """
+    import mne
+
+    found = {name: list(own) for name, own in (find_regions(info) if regions is None else regions).items()}
+    found = {name: own for name, own in found.items() if own or regions is not None}
+    place = {name: number for number, name in enumerate(info["ch_names"])}
+    if unknown := [channel for own in found.values() for channel in own if channel not in place]:
+        raise ValueError(f"regions: info has no channel {unknown[0]!r}. Name channels of info.")
+    check_places(info)
+    with styled(ax):
+        ax = axes_of(ax, height=0.62 * WIDTH, layout="compressed")
+        mne.viz.plot_sensors(info, kind="topomap", axes=ax, show=False)
+        (sensors,) = ax.collections
+        where = np.asarray(sensors.get_offsets())
+        sensors.remove()
+        for line in ax.lines:
+            line.set_linewidth(0.6)
+        rest = sorted(set(range(len(where))) - {place[channel] for own in found.values() for channel in own})
+        ax.plot(*where[rest].T, ".", color=GREY, ms=3)
+        for (name, own), colour, marker in zip(found.items(), cycle(COLOURS), cycle(MARKERS)):
+            spots = where[[place[channel] for channel in own]]
+            style: dict[str, Any] = {"color": colour, "ms": 4, "mec": "white", "mew": 0.3}
+            ax.plot(*spots.T, marker, label=f"{name} ({len(own)})", **style)
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return ax
 
 

@@ -25,6 +25,7 @@ from skeegclip.plotting import (
     plot_n_way,
     plot_partial_reconstructions,
     plot_reconstruction_grid,
+    plot_region_map,
     plot_retrieval_grid,
     plot_similarity_histograms,
     plot_similarity_matrix,
@@ -103,6 +104,7 @@ NEW = {name: (lambda draw=draw: draw().figure) for name, draw in ON_AXES.items()
     "grid": new_grid,
     "reconstructions": new_reconstructions,
     "parts": new_parts,
+    "region map": lambda: plot_region_map(HEAD).figure,
     "guidance": lambda: plot_guidance_curve(CURVE),
 }
 

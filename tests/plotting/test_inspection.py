@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 from skeegclip.inspection import Generalization, TimeCourse
 from skeegclip.plotting import (
     plot_importance,
+    plot_region_map,
     plot_regions,
     plot_repetition_curve,
     plot_temporal_generalization,
@@ -94,6 +95,21 @@ def test_importance_has_zero_in_the_middle_where_signs_differ():
     assert plot_importance(np.arange(8), head()).images[0].get_clim() == (0, 7)
 
 
+def test_region_map_puts_channels_of_a_region_together():
+    ax = plot_region_map(head(), {"back": ["O1", "Oz", "O2"], "top": ["Cz"]})
+    assert legend_of(ax) == ["back (3)", "top (1)"]
+    back, top = (
+        next(line for line in ax.lines if line.get_label().startswith(name)) for name in ("back", "top")
+    )
+    assert len(back.get_xdata()) == 3
+    assert back.get_ydata().max() < top.get_ydata().min()  # the nose is up
+    assert np.all(np.diff(back.get_xdata()) > 0)  # O1 left, O2 right
+    assert back.get_marker() != top.get_marker()
+    rest = next(line for line in ax.lines if line.get_marker() == ".")
+    assert len(rest.get_xdata()) == 4
+    assert legend_of(plot_region_map(head()))[-1] == "occipital (3)"
+
+
 def test_repetitions_show_accuracy_and_ceiling():
     ax = plot_repetition_curve(repetitions())
     assert legend_of(ax) == ["decoder", "noise ceiling", "chance"]
@@ -107,6 +123,7 @@ def test_repetitions_show_accuracy_and_ceiling():
         lambda ax: plot_time_course(course(), ax),
         lambda ax: plot_temporal_generalization(generalization(), ax),
         lambda ax: plot_regions(regions(), ax),
+        lambda ax: plot_region_map(head(), ax=ax),
         lambda ax: plot_importance(np.arange(8), head(), ax),
         lambda ax: plot_repetition_curve(repetitions(), ax),
     ],
@@ -135,5 +152,9 @@ def test_bad_input():
         plot_repetition_curve(repetitions().drop(columns="low"))
     with pytest.raises(ValueError, match="values must be finite"):
         plot_importance(np.arange(7), head())
+    with pytest.raises(ValueError, match="regions: info has no channel 'Q1'"):
+        plot_region_map(head(), {"back": ["Oz", "Q1"]})
+    with pytest.raises(ValueError, match="no place for"):
+        plot_region_map(mne.create_info(["Oz", "O1"], 250.0, "eeg"))
     with pytest.raises(ValueError, match="no place for"):
         plot_importance([1, 2], mne.create_info(["Oz", "O1"], 250.0, "eeg"))
