@@ -82,11 +82,19 @@ def plot_reconstruction_grid(
                 if i == 0:
                     ax.set_title(name, pad=3, fontsize=_fitting(columns, cell, fig))
                 if j == 0:
-                    # A picture is too narrow for most names.
-                    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
-                    text = ax.annotate(names[i], (0, 0), (0, -2), va="top", size=6.5, color=GREY, **place)
-                    text.set_in_layout(False)  # else the layout would make the column as wide as the name
+                    _write_below(fig, ax, names[i])
     return fig
+
+
+def _write_below(fig: Figure, ax: Axes, name: str) -> None:
+    """Write a name from the first picture of a row on: most are wider than a picture."""
+    from matplotlib.text import Annotation
+
+    style: dict[str, Any] = {"va": "top", "fontsize": 6.5, "color": GREY}
+    # Of the figure, not of the axes: else the layout would make the column as wide as the name.
+    fig.add_artist(
+        Annotation(name, (0, 0), (0, -2), xycoords=ax.transAxes, textcoords="offset points", **style)
+    )
 
 
 def _along_row(name: str) -> str:

@@ -131,8 +131,8 @@ def test_a_new_figure_fits_a_column_and_cuts_nothing_off(draw):
     canvas.draw()  # once: what a first savefig gives
     width, height = figure.get_size_inches() * figure.dpi
     renderer = canvas.get_renderer()
-    for axes in figure.axes:
-        box = axes.get_tightbbox(renderer)  # with its labels, ticks and legend
+    for part in [*figure.axes, *figure.artists]:
+        box = part.get_tightbbox(renderer)  # with its labels, ticks and legend
         assert -2 < box.x0 < box.x1 < width + 2
         assert -2 < box.y0 < box.y1 < height + 2
     sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text().strip()]

@@ -17,8 +17,12 @@ def test_every_picture_is_in_its_place():
     drawn = [ax.images[0].get_array() for ax in fig.axes]
     np.testing.assert_allclose(drawn, PICTURES.transpose(1, 0, 2, 3, 4).reshape(12, 6, 6, 3))
     assert [ax.get_title() for ax in fig.axes[:3]] == ["shown", "low-level", "reconstructed"]
-    names = [[text.get_text() for text in ax.texts] for ax in fig.axes[:4]]
-    assert names == [["a cat"], [], [], ["b"]]
+    assert [name.get_text() for name in fig.artists] == ["a cat", "b", "c", "d"]
+    fig.canvas.draw()
+    for name, ax in zip(fig.artists, fig.axes[::3], strict=True):
+        place, picture = name.get_window_extent(), ax.get_window_extent()
+        assert place.x0 == pytest.approx(picture.x0, abs=3)
+        assert picture.y0 - 25 < place.y0 < place.y1 < picture.y0
     one = plot_reconstruction_grid({"shown": PICTURES[0]})
     assert len(one.axes) == 4
 
