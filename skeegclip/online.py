@@ -345,7 +345,7 @@ def _similarity(
         decoder = _among(decoder, candidates)
     _, X = last_step(estimator, X, {} if subject is None else {"subject": subject})
     if isinstance(decoder, ImageRetriever):
-        return decoder.similarity(X, subject=subject).astype(np.float64), decoder._gallery()[0]
+        return decoder.similarity(X, subject=subject).astype(np.float64), decoder._tables()[0]
     return decoder._similarity(X, subject).astype(np.float64), decoder.classes_
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,18 +9,17 @@ from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted
 
 from ._composite import EmbeddingComposite, check_width
+from ._gallery import Gallery, nearest
 from ._utils.params import check_number, check_option
 from ._utils.validation import unchanged_on_error
 from ._utils.whitening import moments, power
 from .embeddings import EmbeddingTable
 from .embeddings._ids import as_ids, positions
 from .embeddings.table import check_table
-from .metrics import cosine_similarity, csls, inverted_softmax, ranks
-from .metrics.ranking import n_way_probability
+from .metrics import csls, inverted_softmax
+from .metrics._counts import count_better_equal, hit_probability
 
-_BLOCK = 2**24  # similarities held at once (64 MB)
 _HUBNESS = {"csls": csls, "inverted_softmax": inverted_softmax}
-_Block = tuple[slice, np.ndarray]  # rows, and their similarity to the whole gallery
 
 
 class ImageRetriever(EmbeddingComposite):
@@ -139,6 +137,7 @@ class ImageRetriever(EmbeddingComposite):
         with unchanged_on_error(self):
             self._fit_encoder(X, y, subject)
             self.added_: list[EmbeddingTable] = []
+            self._kept: dict[str, Any] = {}
             self._whitening = self._fit_whitening(X, subject) if self.whiten else None
         return self
 
@@ -162,8 +161,8 @@ class ImageRetriever(EmbeddingComposite):
         """
         check_is_fitted(self, "encoder_")
         check_table("gallery", table)
-        ids, vectors = self._gallery()
-        check_width(table.vectors, vectors, "gallery vectors")
+        ids, tables = self._tables()
+        check_width(table.vectors, tables[0].vectors, "gallery vectors")
         known = set(ids.tolist()).intersection(table.ids.tolist())
         if known:
             raise ValueError(
@@ -191,12 +190,15 @@ class ImageRetriever(EmbeddingComposite):
         similarity : ndarray, shape (n_epochs, k)
             Their cosines, falling; equal ones in the order of the gallery.
         """
-        z, ids, blocks = self._search(X, subject)
+        z, gallery = self._search(X, subject)
         if k is None:
-            k = min(self.n_retrieved, len(ids))
-        check_number("k", k, low=1, high=len(ids), integer=True)
-        column, similarity = _nearest(blocks, len(z), k)
-        return ids[column], similarity
+            k = min(self.n_retrieved, len(gallery))
+        check_number("k", k, low=1, high=len(gallery), integer=True)
+        if self.hubness is None:
+            columns, similarity = gallery.nearest(z, k)
+        else:
+            columns, similarity = nearest(self._corrected(z, gallery), k)
+        return gallery.ids[columns], similarity
 
     def similarity(self, X: Any, subject: Any = None) -> np.ndarray:
         """Compare each epoch with each image.
@@ -213,8 +215,7 @@ class ImageRetriever(EmbeddingComposite):
         ndarray, shape (n_epochs, n_gallery)
             Cosines, whitened and corrected as asked for; columns in the order of the gallery.
         """
-        _, _, blocks = self._search(X, subject)
-        return np.concatenate([similarity for _, similarity in blocks])
+        return self._corrected(*self._search(X, subject))
 
     def predict(self, X: Any, subject: Any = None) -> np.ndarray:
         """Give the id of the most similar image.
@@ -250,7 +251,8 @@ class ImageRetriever(EmbeddingComposite):
         ndarray, shape (n_epochs,)
             1 = found first; ties share their mean rank.
         """
-        return np.concatenate([ranks(s, t) for s, t in self._similarity_blocks(X, y, subject)])
+        better, equal, _ = self._counts(X, y, subject)
+        return 1 + better + equal / 2
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, subject: Any = None) -> float:
         """Top-1 accuracy in the whole gallery.
@@ -271,37 +273,51 @@ class ImageRetriever(EmbeddingComposite):
         float
             Share of epochs whose image is found first; chance is one over the size of the gallery.
         """
-        hits = [
-            n_way_probability(s, t, s.shape[1], 1) if s.shape[1] > 1 else np.ones(len(t))
-            for s, t in self._similarity_blocks(X, y, subject)
-        ]
-        return float(np.average(np.concatenate(hits), weights=sample_weight))
+        better, equal, n_gallery = self._counts(X, y, subject)
+        hits = hit_probability(better, equal, n_gallery, n_gallery, 1) if n_gallery > 1 else 1 - better
+        return float(np.average(hits, weights=sample_weight))
 
-    def _similarity_blocks(self, X: Any, y: Any, subject: Any):
-        """Similarities and true columns, a bounded block of epochs at a time."""
-        z, ids, blocks = self._search(X, subject)
+    def _counts(self, X: Any, y: Any, subject: Any) -> tuple[np.ndarray, np.ndarray, int]:
+        """How many images are more similar than the one shown, how many others equally so, and how many there are."""
+        z, gallery = self._search(X, subject)
+        ids = gallery.ids
         wanted = np.asarray(y) if ids.dtype.kind not in "UT" else as_ids(y, name="y")
         if wanted.shape != (len(z),):
             raise ValueError(f"y must hold one id per epoch, shape ({len(z)},), got {wanted.shape}.")
         text = [str(label) for label in wanted.tolist()]
-        position = {str(label): row for row, label in enumerate(ids.tolist())}
-        target = positions(position, text, name="y", what="gallery")
-        for rows, similarity in blocks:
-            yield similarity, target[rows]
-
-    def _search(self, X: Any, subject: Any) -> tuple[np.ndarray, np.ndarray, Iterable[_Block]]:
-        """Embeddings, ids of the gallery, and their similarities in blocks of rows."""
-        z = self.embed(X, subject=subject)
-        ids, vectors = self._gallery()
-        vectors = self.project(vectors)
-        check_width(z, vectors, "gallery vectors")
-        if self._whitening is not None:
-            centre, mean, matrix = self._whitening
-            z, vectors = normalize(z) - centre, (normalize(vectors) - mean) @ matrix
+        target = positions(gallery.places, text, name="y", what="gallery")
         if self.hubness is None:
-            return z, ids, _cosines(z, vectors)
+            return *gallery.counts(z, target), len(gallery)
+        return count_better_equal(self._corrected(z, gallery), target)
+
+    def _corrected(self, z: np.ndarray, gallery: Gallery) -> np.ndarray:
+        """Similarities with the whole gallery, corrected for hubs."""
+        if self.hubness is None:
+            return gallery.matrix(z)
         correct = self.hubness if callable(self.hubness) else _HUBNESS[self.hubness]
-        return z, ids, [(slice(0, len(z)), correct(cosine_similarity(z, vectors)))]
+        return correct(gallery.matrix(z))
+
+    def _search(self, X: Any, subject: Any) -> tuple[np.ndarray, Gallery]:
+        """Embeddings, and what to compare them with."""
+        z = self.embed(X, subject=subject)
+        ids, tables = self._tables()
+        first = self._prepare(tables[0].vectors[:1])
+        check_width(z, first, "gallery vectors")
+        # Kept from call to call while the tables are the same, and the encoder maps vectors as it did.
+        gallery, known, mapped = self._kept.get("gallery", (None, [], None))
+        same = len(known) == len(tables) and all(a is b for a, b in zip(known, tables, strict=True))
+        if not same or not np.array_equal(mapped, first):
+            gallery = Gallery(ids, [table.vectors for table in tables], self._prepare)
+            self._kept["gallery"] = gallery, tables, first
+        return z if self._whitening is None else normalize(z) - self._whitening[0], gallery
+
+    def _prepare(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors of images as they are compared."""
+        vectors = self.project(vectors)
+        if self._whitening is None:
+            return vectors
+        _, mean, matrix = self._whitening
+        return (normalize(vectors) - mean) @ matrix
 
     def _fit_whitening(self, X: Any, subject: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean training embedding; mean and whitening matrix of the training images; all of unit vectors."""
@@ -328,8 +344,8 @@ class ImageRetriever(EmbeddingComposite):
         name = self.hubness if isinstance(self.hubness, str) else "hubness correction"
         return f"{name}: similarities are corrected by those of all test epochs"
 
-    def _gallery(self) -> tuple[np.ndarray, np.ndarray]:
-        """Ids (or labels) and vectors of all images searched."""
+    def _tables(self) -> tuple[np.ndarray, list[EmbeddingTable]]:
+        """Ids (or labels) of all images searched, and the tables of their vectors."""
         check_is_fitted(self, "encoder_")
         table = self.gallery if self.gallery is not None else self.targets_
         if table is None:
@@ -338,39 +354,13 @@ class ImageRetriever(EmbeddingComposite):
             )
         # Codes stand for the labels of y, which need not be text.
         ids = self.seen_ if table.meta.get("class_codes") and self.seen_ is not None else table.ids
-        if not self.added_:
-            return ids, table.vectors
-        return (
-            np.concatenate([ids, *(more.ids for more in self.added_)]),
-            np.concatenate([table.vectors, *(more.vectors for more in self.added_)]),
-        )
+        tables = [table, *self.added_]
+        return np.concatenate([ids, *(more.ids for more in self.added_)]) if self.added_ else ids, tables
 
     def _has_candidates(self) -> bool:
         return self.gallery is not None
 
-
-def _cosines(z: np.ndarray, vectors: np.ndarray) -> Iterator[_Block]:
-    """Cosines with all vectors, for a bounded block of rows at a time; the gallery is normalised once."""
-    dtype = np.result_type(z, vectors)
-    z, vectors = (normalize(part.astype(dtype, copy=False)) for part in (z, vectors))
-    step = max(1, _BLOCK // len(vectors))
-    for start in range(0, len(z), step):
-        rows = slice(start, start + step)
-        yield rows, z[rows] @ vectors.T
-
-
-def _nearest(blocks: Iterable[_Block], n_rows: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and similarities of the k most similar images of each row, best first."""
-    columns = np.empty((n_rows, k), dtype=np.intp)
-    cosines = np.empty((n_rows, k), dtype=np.float32)
-    for rows, similarity in blocks:
-        if k < similarity.shape[1]:
-            # Sorted columns, so that the stable sort below breaks ties by place in the gallery.
-            part = np.sort(np.argpartition(-similarity, k - 1, axis=1)[:, :k], axis=1)
-        else:
-            part = np.broadcast_to(np.arange(k), similarity.shape)
-        found = np.take_along_axis(similarity, part, axis=1)
-        order = np.argsort(-found, axis=1, kind="stable")
-        columns[rows] = np.take_along_axis(part, order, axis=1)
-        cosines[rows] = np.take_along_axis(found, order, axis=1)
-    return columns, cosines
+    def __getstate__(self) -> dict:
+        # What is kept for speed can be made again, and a copy has a gallery of its own to keep.
+        state = super().__getstate__()
+        return {**state, "_kept": {}} if "_kept" in state else state
