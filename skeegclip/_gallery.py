@@ -8,9 +8,12 @@ from functools import cached_property
 import numpy as np
 from sklearn.preprocessing import normalize
 
+from ._approximate import ApproximateIndex, use_index
+
 _BLOCK = 2**22  # numbers of the gallery worked on at once: small enough for a processor's cache
 _KEPT = 2**25  # numbers of a gallery that is kept ready
 _MATRIX = 2**24  # similarities held at once (64 MB)
+_SPARE = 100  # candidates that an index proposes beyond twice as many as are wanted
 
 _Block = tuple[slice, np.ndarray]
 
@@ -33,7 +36,8 @@ class Gallery:
     ) -> None:
         self.ids, self.parts, self.prepare = ids, parts, prepare
         self.starts = np.cumsum([0, *map(len, parts)])
-        self._step = max(1, _BLOCK // parts[0].shape[1])
+        self._width = parts[0].shape[1]
+        self._step = max(1, _BLOCK // self._width)
         self._ready: dict[np.dtype, list[_Block]] = {}
 
     def __len__(self) -> int:
@@ -88,7 +92,7 @@ class Gallery:
     def counts(self, z: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How many others are more similar than the vector in column `target`, and how many are equally so."""
         better, equal = np.zeros((2, len(z)), dtype=np.intp)
-        for rows in _in_rows(len(z), min(_MATRIX // 256, len(self))):
+        for rows in _in_rows(len(z), min(max(1, _MATRIX // 256), len(self))):
             own = np.empty(len(z[rows]))
             # Where the matrix is too large to be held, everything is compared a second time.
             held = list(self.similarities(z[rows])) if len(own) * len(self) <= _MATRIX else None
@@ -100,14 +104,42 @@ class Gallery:
                 equal[rows] += (similarity == own[:, None]).sum(axis=1)
         return better, equal - 1
 
+    def approximately_nearest(self, z: np.ndarray, k: int, n_probes: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `nearest`, among candidates that an index proposes: cosines are exact, but an image may be missed."""
+        if not use_index(len(self)):
+            return self.nearest(z, k)
+        candidates = self._index.candidates(z, min(2 * k + _SPARE, len(self)), n_probes)
+        z, dtype = self._queries(z)
+        step = max(1, _BLOCK // self._width // candidates.shape[1])
+        parts = [slice(start, start + step) for start in range(0, len(z), step)]
+        cosines = np.concatenate([self._cosines(z[rows], candidates[rows], dtype) for rows in parts])
+        place, cosines = nearest(np.where(candidates < 0, -np.inf, cosines), k)
+        columns = np.take_along_axis(candidates, place, axis=1)
+        short = ~np.isfinite(cosines[:, -1])
+        if short.any():  # the cells hold fewer than k
+            columns[short], cosines[short] = self.nearest(z[short], k)
+        return columns, cosines
+
+    def _cosines(self, z: np.ndarray, columns: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """Cosines of each embedding with columns (n_rows, n) of its own."""
+        vectors = self.take(columns.ravel().clip(min=0)).astype(dtype, copy=False)
+        length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+        length[length == 0] = 1
+        dots = vectors.reshape(*columns.shape, -1) @ z[:, :, None]
+        return dots[:, :, 0] / length.reshape(columns.shape)
+
+    @cached_property
+    def _index(self) -> ApproximateIndex:
+        return ApproximateIndex(self)
+
     def take(self, columns: np.ndarray) -> np.ndarray:
-        """Vectors of some columns, prepared, of unit length."""
-        vectors = np.empty((len(columns), self.parts[0].shape[1]), dtype=self.parts[0].dtype)
-        place = np.searchsorted(self.starts, columns, side="right") - 1
-        for number in np.unique(place):
-            inside = place == number
-            vectors[inside] = self.parts[number][columns[inside] - self.starts[number]]
-        return self._unit(vectors, vectors.dtype)
+        """Vectors of some columns, prepared, of any length."""
+        vectors = np.empty((len(columns), self._width), dtype=self.parts[0].dtype)
+        number = np.searchsorted(self.starts, columns, side="right") - 1
+        for part in np.unique(number):
+            inside = number == part
+            vectors[inside] = self.parts[part][columns[inside] - self.starts[part]]
+        return self.prepare(vectors)
 
 
 def _in_rows(n_rows: int, n_columns: int) -> list[slice]:

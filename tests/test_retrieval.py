@@ -131,7 +131,7 @@ def test_it_is_no_classifier_and_needs_no_stratification(gallery, Z):
 @pytest.mark.parametrize(
     ("params", "error", "match"),
     [
-        ({"index": "hnsw"}, ValueError, "index must be one of 'auto', 'exact', got 'hnsw'"),
+        ({"index": "hnsw"}, ValueError, "index must be one of 'auto', 'exact', 'faiss', got 'hnsw'"),
         ({"n_retrieved": 0}, ValueError, "n_retrieved must lie in"),
         ({"gallery": {}}, TypeError, "gallery must be an EmbeddingTable or None, got dict"),
     ],
