@@ -218,15 +218,14 @@ def test_the_index_is_built_once_the_same_and_anew_when_the_gallery_changes(clus
         _approximate.ApproximateIndex, "__init__", lambda self, g: builds.append(len(g)) or build(self, g)
     )
     _, retriever = exact_and_faiss(table, Z)
-    np.random.seed(3)
-    state = np.random.get_state()[1].copy()
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
     first = retriever.retrieve(Z)
     np.testing.assert_array_equal(first[0], retriever.retrieve(Z)[0])
     assert builds == [4000]
     again = pickle.loads(pickle.dumps(retriever)).retrieve(Z)
     for got, expected in zip(again, first, strict=True):
         np.testing.assert_array_equal(got, expected)
-    np.testing.assert_array_equal(np.random.get_state()[1], state)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
     assert builds == [4000, 4000]
     retriever.add(EmbeddingTable(["own"], Z[:1]))
     assert retriever.predict(Z[:1]) == ["own"]
