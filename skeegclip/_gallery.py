@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 
@@ -35,6 +36,7 @@ class Gallery:
         self, ids: np.ndarray, parts: list[np.ndarray], prepare: Callable[[np.ndarray], np.ndarray]
     ) -> None:
         self.ids, self.parts, self.prepare = ids, parts, prepare
+        self._dtype = prepare(parts[0][:1]).dtype
         self.starts = np.cumsum([0, *map(len, parts)])
         self._width = parts[0].shape[1]
         self._step = max(1, _BLOCK // self._width)
@@ -75,7 +77,7 @@ class Gallery:
             yield columns, z @ block.T
 
     def _queries(self, z: np.ndarray) -> tuple[np.ndarray, np.dtype]:
-        dtype = np.result_type(z, self.prepare(self.parts[0][:1]))
+        dtype = np.result_type(z, self._dtype)
         return normalize(z.astype(dtype, copy=False)), dtype
 
     def matrix(self, z: np.ndarray) -> np.ndarray:
@@ -146,6 +148,32 @@ def _in_rows(n_rows: int, n_columns: int) -> list[slice]:
     """Slices of rows whose similarities with so many columns may be held at once."""
     step = max(1, _MATRIX // n_columns)
     return [slice(start, start + step) for start in range(0, n_rows, step)]
+
+
+class Kept:
+    """The gallery of the last call, for as long as it is made of the same things."""
+
+    def __init__(self) -> None:
+        self._made_of: list = []
+        self._first: np.ndarray | None = None
+        self._gallery: Gallery | None = None
+
+    def gallery(self, made_of: list, first: np.ndarray, make: Callable[[], Gallery]) -> Gallery:
+        """The gallery kept, or a new one.
+
+        Parameters
+        ----------
+        made_of : list
+            What the gallery is made of: objects that do not change.
+        first : ndarray, shape (1, n_dims)
+            The first of its vectors as it is compared; an encoder that was trained anew may map it elsewhere.
+        make : callable
+            Makes the gallery.
+        """
+        same = len(made_of) == len(self._made_of) and all(map(operator.is_, made_of, self._made_of))
+        if self._gallery is None or not same or not np.array_equal(first, self._first):
+            self._gallery, self._made_of, self._first = make(), made_of, first
+        return self._gallery
 
 
 def nearest(similarity: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

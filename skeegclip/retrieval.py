@@ -148,7 +148,6 @@ class ImageRetriever(EmbeddingComposite):
         with unchanged_on_error(self):
             self._fit_encoder(X, y, subject)
             self.added_: list[EmbeddingTable] = []
-            self._kept: dict[str, Any] = {}
             self._whitening = self._fit_whitening(X, subject) if self.whiten else None
         return self
 
@@ -357,12 +356,9 @@ class ImageRetriever(EmbeddingComposite):
         ids, tables = self._tables()
         first = self._prepare(tables[0].vectors[:1])
         check_width(z, first, "gallery vectors")
-        # Kept from call to call while the tables are the same, and the encoder maps vectors as it did.
-        gallery, known, mapped = self._kept.get("gallery", (None, [], None))
-        same = len(known) == len(tables) and all(a is b for a, b in zip(known, tables, strict=True))
-        if not same or not np.array_equal(mapped, first):
-            gallery = Gallery(ids, [table.vectors for table in tables], self._prepare)
-            self._kept["gallery"] = gallery, tables, first
+        gallery = self._kept.gallery(
+            tables, first, lambda: Gallery(ids, [table.vectors for table in tables], self._prepare)
+        )
         return z if self._whitening is None else normalize(z) - self._whitening[0], gallery
 
     def _prepare(self, vectors: np.ndarray) -> np.ndarray:
@@ -413,8 +409,3 @@ class ImageRetriever(EmbeddingComposite):
 
     def _has_candidates(self) -> bool:
         return self.gallery is not None
-
-    def __getstate__(self) -> dict:
-        # What is kept for speed can be made again, and a copy has a gallery of its own to keep.
-        state = super().__getstate__()
-        return {**state, "_kept": {}} if "_kept" in state else state
