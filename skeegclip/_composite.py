@@ -15,6 +15,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from ._gallery import Kept
 from ._utils.inputs import read_epochs
 from ._utils.validation import unchanged_on_error
 from .embeddings import EmbeddingTable, class_codes
@@ -52,6 +53,7 @@ class EmbeddingComposite(BaseEstimator):
 
     def _fit_parts(self, X: Any, y: Any, subject: Any) -> None:
         self._check_encoder()
+        self._kept = Kept()
         table = self._given_table()
         if isinstance(self.encoder, FrozenEstimator) and table is None and not self._has_candidates():
             raise ValueError(
@@ -194,6 +196,11 @@ class EmbeddingComposite(BaseEstimator):
                 " Embed the epochs first, or pass an encoder."
             )
         return validate_data(self, X, dtype=[np.float32, np.float64], reset=reset)
+
+    def __getstate__(self) -> dict:
+        # What is kept for speed can be made again, and a copy has a gallery of its own to keep.
+        state = super().__getstate__()
+        return {**state, "_kept": Kept()} if "_kept" in state else state
 
     # -- scikit-learn -------------------------------------------------------------------------------
 

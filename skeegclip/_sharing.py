@@ -72,6 +72,40 @@ class SharedEncoder(BaseEstimator):
 
         return load_encoder(cls, folder, net=net, device=device)
 
+    def export(self, path: str | os.PathLike) -> None:
+        """Write the network to an ONNX file, for programs without torch and scikit-learn.
+
+        The file takes what :meth:`transform` takes: ``epochs``, float32 (n_epochs, n_chans, n_times) in microvolts (MEG:
+        fT), of any number, and, where the encoder knows subjects, ``subject``, int64 (n_epochs,): the place of each
+        epoch's subject in the list in the file, -1 for an unknown one. It gives ``embeddings``, not normalised. Its
+        properties (JSON) are ``skeegclip`` (the version), ``net``, ``unit``, ``sfreq``, ``n_chans``, ``n_times``,
+        ``n_outputs``, ``ch_names`` and ``subjects``.
+
+        Before it is written, onnxruntime's embeddings are compared with torch's, to 1e-4 of the largest.
+
+        Parameters
+        ----------
+        path : path-like
+            File to write, whole or not at all; the usual suffix is ``.onnx``.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted.
+        ImportError
+            If the extra "onnx" is not installed.
+        ValueError
+            If torch cannot translate the network, or the two disagree.
+
+        See Also
+        --------
+        save : For use with skeegclip.
+        """
+        from ._training.export import export_encoder
+
+        check_is_fitted(self, "net_")
+        export_encoder(self, path)
+
     def __getstate__(self) -> dict:
         # Weights travel as arrays and the network is rebuilt: parametrised modules cannot be pickled, and a
         # model trained on a GPU must open where there is none.

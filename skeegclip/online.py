@@ -344,9 +344,8 @@ def _similarity(
     if candidates is not None:
         decoder = _among(decoder, candidates)
     _, X = last_step(estimator, X, {} if subject is None else {"subject": subject})
-    if isinstance(decoder, ImageRetriever):
-        return decoder.similarity(X, subject=subject).astype(np.float64), decoder._gallery()[0]
-    return decoder._similarity(X, subject).astype(np.float64), decoder.classes_
+    z, gallery = decoder._search(X, subject)
+    return gallery.matrix(z).astype(np.float64), gallery.ids
 
 
 def _among(decoder: Any, candidates: Any) -> Any:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted
 
+from ._approximate import import_faiss
 from ._composite import EmbeddingComposite, check_width
+from ._gallery import Gallery, nearest
 from ._utils.params import check_number, check_option
 from ._utils.validation import unchanged_on_error
 from ._utils.whitening import moments, power
 from .embeddings import EmbeddingTable
 from .embeddings._ids import as_ids, positions
 from .embeddings.table import check_table
-from .metrics import cosine_similarity, csls, inverted_softmax, ranks
-from .metrics.ranking import n_way_probability
+from .metrics import csls, inverted_softmax
+from .metrics._counts import count_better_equal, hit_probability
 
-_BLOCK = 2**24  # similarities held at once (64 MB)
 _HUBNESS = {"csls": csls, "inverted_softmax": inverted_softmax}
-_Block = tuple[slice, np.ndarray]  # rows, and their similarity to the whole gallery
 
 
 class ImageRetriever(EmbeddingComposite):
@@ -38,8 +37,14 @@ class ImageRetriever(EmbeddingComposite):
         The images searched, read when retrieving; None takes the targets.
     n_retrieved : int
         Images that :meth:`retrieve` gives by default; a smaller gallery is given whole.
-    index : {"auto", "exact"}
-        How to search; exact search compares with every image, in blocks of bounded memory.
+    index : {"auto", "exact", "faiss"}
+        How :meth:`retrieve` and :meth:`predict` search. "exact" compares with every image, in blocks of bounded memory;
+        "auto" is the same, whatever the size of the gallery. "faiss" looks only where the image probably is, in
+        galleries of more than 20,000 images: many times faster, but it may miss some (:meth:`recall` tells how many).
+        The similarities it gives are exact. :meth:`similarity`, :meth:`rank` and :meth:`score` always compare with all.
+    n_probes : int
+        With ``index="faiss"``, into how many of the gallery's cells (about four times the square root of its size) to
+        look: more find more, and take longer.
     whiten : float
         Strength in [0, 1] of a whitening of the gallery by the mean and covariance of the *training* images, so that
         what all images have in common counts less; embeddings are then taken from the mean of the training epochs'.
@@ -93,6 +98,7 @@ class ImageRetriever(EmbeddingComposite):
         gallery=None,
         n_retrieved=5,
         index="auto",
+        n_probes=200,
         whiten=0.0,
         hubness=None,
     ):
@@ -101,6 +107,7 @@ class ImageRetriever(EmbeddingComposite):
         self.gallery = gallery
         self.n_retrieved = n_retrieved
         self.index = index
+        self.n_probes = n_probes
         self.whiten = whiten
         self.hubness = hubness
 
@@ -128,12 +135,14 @@ class ImageRetriever(EmbeddingComposite):
             If X, y or a parameter is not usable.
         KeyError
             If ids are not in the targets.
+        ImportError
+            If ``index="faiss"`` and faiss is not installed.
         """
-        check_option("index", self.index, ["auto", "exact"])
         check_number("n_retrieved", self.n_retrieved, low=1, integer=True)
         if not callable(self.hubness):
             check_option("hubness", self.hubness, [None, *_HUBNESS])
         check_number("whiten", self.whiten, low=0, high=1)
+        self._check_index()
         if self.gallery is not None:
             check_table("gallery", self.gallery)
         with unchanged_on_error(self):
@@ -162,8 +171,8 @@ class ImageRetriever(EmbeddingComposite):
         """
         check_is_fitted(self, "encoder_")
         check_table("gallery", table)
-        ids, vectors = self._gallery()
-        check_width(table.vectors, vectors, "gallery vectors")
+        ids, tables = self._tables()
+        check_width(table.vectors, tables[0].vectors, "gallery vectors")
         known = set(ids.tolist()).intersection(table.ids.tolist())
         if known:
             raise ValueError(
@@ -191,12 +200,58 @@ class ImageRetriever(EmbeddingComposite):
         similarity : ndarray, shape (n_epochs, k)
             Their cosines, falling; equal ones in the order of the gallery.
         """
-        z, ids, blocks = self._search(X, subject)
+        z, gallery = self._search(X, subject)
+        k = self._how_many(k, gallery)
+        columns, similarity = self._nearest(z, gallery, k)
+        return gallery.ids[columns], similarity
+
+    def recall(self, X: Any, k: int | None = None, subject: Any = None) -> float:
+        """Measure how much of what exact search finds :meth:`retrieve` finds too.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times)
+            Epochs, in any form that fit takes: like those to be decoded, for it depends on them. Some hundred will do,
+            for each is compared with the whole gallery.
+        k : int | None
+            How many to retrieve; None takes `n_retrieved`.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
+
+        Returns
+        -------
+        float
+            Share of the k most similar images that are among the k retrieved; 1 unless ``index="faiss"``.
+        """
+        z, gallery = self._search(X, subject)
+        k = self._how_many(k, gallery)
+        exact, _ = gallery.nearest(z, k)
+        found, _ = self._nearest(z, gallery, k)
+        return float(np.mean([np.isin(*rows).mean() for rows in zip(exact, found, strict=True)]))
+
+    def _how_many(self, k: int | None, gallery: Gallery) -> int:
         if k is None:
-            k = min(self.n_retrieved, len(ids))
-        check_number("k", k, low=1, high=len(ids), integer=True)
-        column, similarity = _nearest(blocks, len(z), k)
-        return ids[column], similarity
+            return min(self.n_retrieved, len(gallery))
+        return check_number("k", k, low=1, high=len(gallery), integer=True)
+
+    def _nearest(self, z: np.ndarray, gallery: Gallery, k: int) -> tuple[np.ndarray, np.ndarray]:
+        self._check_index()
+        if self.hubness is not None:
+            return nearest(self._corrected(z, gallery), k)
+        if self.index == "faiss":
+            return gallery.approximately_nearest(z, k, self.n_probes)
+        return gallery.nearest(z, k)
+
+    def _check_index(self) -> None:
+        check_option("index", self.index, ["auto", "exact", "faiss"])
+        check_number("n_probes", self.n_probes, low=1, integer=True)
+        if self.index == "faiss":
+            import_faiss()
+            if self.hubness is not None:
+                raise ValueError(
+                    f'index="faiss" looks at a part of the gallery, but hubness={self.hubness!r} needs all similarities.'
+                    ' Use index="exact", or hubness=None.'
+                )
 
     def similarity(self, X: Any, subject: Any = None) -> np.ndarray:
         """Compare each epoch with each image.
@@ -213,8 +268,7 @@ class ImageRetriever(EmbeddingComposite):
         ndarray, shape (n_epochs, n_gallery)
             Cosines, whitened and corrected as asked for; columns in the order of the gallery.
         """
-        _, _, blocks = self._search(X, subject)
-        return np.concatenate([similarity for _, similarity in blocks])
+        return self._corrected(*self._search(X, subject))
 
     def predict(self, X: Any, subject: Any = None) -> np.ndarray:
         """Give the id of the most similar image.
@@ -250,7 +304,8 @@ class ImageRetriever(EmbeddingComposite):
         ndarray, shape (n_epochs,)
             1 = found first; ties share their mean rank.
         """
-        return np.concatenate([ranks(s, t) for s, t in self._similarity_blocks(X, y, subject)])
+        better, equal, _ = self._counts(X, y, subject)
+        return 1 + better + equal / 2
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, subject: Any = None) -> float:
         """Top-1 accuracy in the whole gallery.
@@ -271,37 +326,48 @@ class ImageRetriever(EmbeddingComposite):
         float
             Share of epochs whose image is found first; chance is one over the size of the gallery.
         """
-        hits = [
-            n_way_probability(s, t, s.shape[1], 1) if s.shape[1] > 1 else np.ones(len(t))
-            for s, t in self._similarity_blocks(X, y, subject)
-        ]
-        return float(np.average(np.concatenate(hits), weights=sample_weight))
+        better, equal, n_gallery = self._counts(X, y, subject)
+        hits = hit_probability(better, equal, n_gallery, n_gallery, 1) if n_gallery > 1 else 1 - better
+        return float(np.average(hits, weights=sample_weight))
 
-    def _similarity_blocks(self, X: Any, y: Any, subject: Any):
-        """Similarities and true columns, a bounded block of epochs at a time."""
-        z, ids, blocks = self._search(X, subject)
+    def _counts(self, X: Any, y: Any, subject: Any) -> tuple[np.ndarray, np.ndarray, int]:
+        """How many images are more similar than the one shown, how many others equally so, and how many there are."""
+        z, gallery = self._search(X, subject)
+        ids = gallery.ids
         wanted = np.asarray(y) if ids.dtype.kind not in "UT" else as_ids(y, name="y")
         if wanted.shape != (len(z),):
             raise ValueError(f"y must hold one id per epoch, shape ({len(z)},), got {wanted.shape}.")
         text = [str(label) for label in wanted.tolist()]
-        position = {str(label): row for row, label in enumerate(ids.tolist())}
-        target = positions(position, text, name="y", what="gallery")
-        for rows, similarity in blocks:
-            yield similarity, target[rows]
-
-    def _search(self, X: Any, subject: Any) -> tuple[np.ndarray, np.ndarray, Iterable[_Block]]:
-        """Embeddings, ids of the gallery, and their similarities in blocks of rows."""
-        z = self.embed(X, subject=subject)
-        ids, vectors = self._gallery()
-        vectors = self.project(vectors)
-        check_width(z, vectors, "gallery vectors")
-        if self._whitening is not None:
-            centre, mean, matrix = self._whitening
-            z, vectors = normalize(z) - centre, (normalize(vectors) - mean) @ matrix
+        target = positions(gallery.places, text, name="y", what="gallery")
         if self.hubness is None:
-            return z, ids, _cosines(z, vectors)
+            return *gallery.counts(z, target), len(gallery)
+        return count_better_equal(self._corrected(z, gallery), target)
+
+    def _corrected(self, z: np.ndarray, gallery: Gallery) -> np.ndarray:
+        """Similarities with the whole gallery, corrected for hubs."""
+        if self.hubness is None:
+            return gallery.matrix(z)
         correct = self.hubness if callable(self.hubness) else _HUBNESS[self.hubness]
-        return z, ids, [(slice(0, len(z)), correct(cosine_similarity(z, vectors)))]
+        return correct(gallery.matrix(z))
+
+    def _search(self, X: Any, subject: Any) -> tuple[np.ndarray, Gallery]:
+        """Embeddings, and what to compare them with."""
+        z = self.embed(X, subject=subject)
+        ids, tables = self._tables()
+        first = self._prepare(tables[0].vectors[:1])
+        check_width(z, first, "gallery vectors")
+        gallery = self._kept.gallery(
+            tables, first, lambda: Gallery(ids, [table.vectors for table in tables], self._prepare)
+        )
+        return z if self._whitening is None else normalize(z) - self._whitening[0], gallery
+
+    def _prepare(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors of images as they are compared."""
+        vectors = self.project(vectors)
+        if self._whitening is None:
+            return vectors
+        _, mean, matrix = self._whitening
+        return (normalize(vectors) - mean) @ matrix
 
     def _fit_whitening(self, X: Any, subject: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean training embedding; mean and whitening matrix of the training images; all of unit vectors."""
@@ -328,8 +394,8 @@ class ImageRetriever(EmbeddingComposite):
         name = self.hubness if isinstance(self.hubness, str) else "hubness correction"
         return f"{name}: similarities are corrected by those of all test epochs"
 
-    def _gallery(self) -> tuple[np.ndarray, np.ndarray]:
-        """Ids (or labels) and vectors of all images searched."""
+    def _tables(self) -> tuple[np.ndarray, list[EmbeddingTable]]:
+        """Ids (or labels) of all images searched, and the tables of their vectors."""
         check_is_fitted(self, "encoder_")
         table = self.gallery if self.gallery is not None else self.targets_
         if table is None:
@@ -338,39 +404,8 @@ class ImageRetriever(EmbeddingComposite):
             )
         # Codes stand for the labels of y, which need not be text.
         ids = self.seen_ if table.meta.get("class_codes") and self.seen_ is not None else table.ids
-        if not self.added_:
-            return ids, table.vectors
-        return (
-            np.concatenate([ids, *(more.ids for more in self.added_)]),
-            np.concatenate([table.vectors, *(more.vectors for more in self.added_)]),
-        )
+        tables = [table, *self.added_]
+        return np.concatenate([ids, *(more.ids for more in self.added_)]) if self.added_ else ids, tables
 
     def _has_candidates(self) -> bool:
         return self.gallery is not None
-
-
-def _cosines(z: np.ndarray, vectors: np.ndarray) -> Iterator[_Block]:
-    """Cosines with all vectors, for a bounded block of rows at a time; the gallery is normalised once."""
-    dtype = np.result_type(z, vectors)
-    z, vectors = (normalize(part.astype(dtype, copy=False)) for part in (z, vectors))
-    step = max(1, _BLOCK // len(vectors))
-    for start in range(0, len(z), step):
-        rows = slice(start, start + step)
-        yield rows, z[rows] @ vectors.T
-
-
-def _nearest(blocks: Iterable[_Block], n_rows: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and similarities of the k most similar images of each row, best first."""
-    columns = np.empty((n_rows, k), dtype=np.intp)
-    cosines = np.empty((n_rows, k), dtype=np.float32)
-    for rows, similarity in blocks:
-        if k < similarity.shape[1]:
-            # Sorted columns, so that the stable sort below breaks ties by place in the gallery.
-            part = np.sort(np.argpartition(-similarity, k - 1, axis=1)[:, :k], axis=1)
-        else:
-            part = np.broadcast_to(np.arange(k), similarity.shape)
-        found = np.take_along_axis(similarity, part, axis=1)
-        order = np.argsort(-found, axis=1, kind="stable")
-        columns[rows] = np.take_along_axis(part, order, axis=1)
-        cosines[rows] = np.take_along_axis(found, order, axis=1)
-    return columns, cosines

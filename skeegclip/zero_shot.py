@@ -10,11 +10,11 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._composite import EmbeddingComposite, check_width
+from ._gallery import Gallery
 from ._utils.params import check_number
 from .embeddings import EmbeddingTable
 from .embeddings._ids import mapping_to_array
 from .embeddings.table import check_table
-from .metrics import cosine_similarity
 
 _DEFAULT_TEMPERATURE = 0.07
 
@@ -152,7 +152,8 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
         ndarray, shape (n_epochs,)
             Entries of `classes_`.
         """
-        return self.classes_[self._similarity(X, subject).argmax(axis=1)]
+        z, gallery = self._search(X, subject)
+        return gallery.ids[gallery.matrix(z).argmax(axis=1)]
 
     def predict_proba(self, X: Any, subject: Any = None) -> np.ndarray:
         """Softmax of the cosines over the temperature.
@@ -194,10 +195,11 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
         similarity : ndarray, shape (n_epochs, k)
             Their cosines.
         """
-        similarity = self._similarity(X, subject)
+        z, gallery = self._search(X, subject)
+        similarity = gallery.matrix(z)
         check_number("k", k, low=1, high=similarity.shape[1], integer=True)
         order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
-        return self.classes_[order], np.take_along_axis(similarity, order, axis=1)
+        return gallery.ids[order], np.take_along_axis(similarity, order, axis=1)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, subject: Any = None) -> float:
         """Accuracy.
@@ -235,27 +237,45 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
     def classes_(self) -> np.ndarray:  # numpydoc ignore=GL08
         return self._classes()[0]
 
-    def _classes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Labels, sorted, and their vectors."""
+    def _table(self) -> EmbeddingTable:
+        """Where the classes' vectors come from."""
         if self.candidates is not None:
-            return _sorted(self.candidates)
+            return self.candidates
         check_is_fitted(self, "encoder_")
         if self.targets_ is None or self.seen_ is None:
             raise ValueError(
                 "candidates is None and no classes were seen in fit: there is nothing to choose from."
                 " Pass candidates=EmbeddingTable(...)."
             )
-        if self.targets_.meta.get("class_codes"):
-            return self.seen_, self.targets_.lookup([str(label) for label in self.seen_.tolist()])
-        table = self.targets_.subset(self.seen_)
+        return self.targets_
+
+    def _classes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labels, sorted, and their vectors."""
+        table = self._table()
+        if self.candidates is not None:
+            return _sorted(table)
+        if table.meta.get("class_codes"):
+            return self.seen_, table.lookup([str(label) for label in self.seen_.tolist()])
+        table = table.subset(self.seen_)
         return _sorted(table if self.concepts is None else table.mean_by(self.concepts))
 
-    def _similarity(self, X: Any, subject: Any) -> np.ndarray:
+    def _search(self, X: Any, subject: Any) -> tuple[np.ndarray, Gallery]:
+        """Embeddings, and the classes to compare them with."""
         check_is_fitted(self, "encoder_")
-        _, vectors = self._classes()
-        z, vectors = self.embed(X, subject=subject), self.project(vectors)
-        check_width(z, vectors, "candidates")
-        return cosine_similarity(z, vectors)
+        table = self._table()
+        # A mapping of the user's own may change from call to call.
+        concepts = object() if self.candidates is None and self.concepts is not None else None
+        z, first = self.embed(X, subject=subject), self.project(table.vectors[:1])
+        check_width(z, first, "candidates")
+        return z, self._kept.gallery([table, concepts], first, self._make_gallery)
+
+    def _make_gallery(self) -> Gallery:
+        labels, vectors = self._classes()
+        return Gallery(labels, [vectors], self.project)
+
+    def _similarity(self, X: Any, subject: Any) -> np.ndarray:
+        z, gallery = self._search(X, subject)
+        return gallery.matrix(z)
 
     def _relabel(self, labels: np.ndarray) -> np.ndarray:
         return (

@@ -40,8 +40,11 @@ MAY_IMPORT["_sharing"] = {"_training"} | MAY_IMPORT["_training"]
 MAY_IMPORT["_fitted_encoder"] = {"_sharing"} | MAY_IMPORT["_sharing"]
 MAY_IMPORT["encoder"] = {"_fitted_encoder"} | MAY_IMPORT["_fitted_encoder"]
 MAY_IMPORT["_reference"] = {"encoder", "datasets"} | MAY_IMPORT["encoder"]
-MAY_IMPORT["_composite"] = {"encoder"} | MAY_IMPORT["encoder"]
-MAY_IMPORT["zero_shot"] = MAY_IMPORT["retrieval"] = {"_composite"} | MAY_IMPORT["_composite"]
+MAY_IMPORT["_approximate"] = {"_gallery"}
+MAY_IMPORT["_gallery"] = {"_approximate"}
+MAY_IMPORT["_composite"] = {"encoder", "_gallery"} | MAY_IMPORT["encoder"]
+MAY_IMPORT["zero_shot"] = {"_composite"} | MAY_IMPORT["_composite"]
+MAY_IMPORT["retrieval"] = {"_composite", "_approximate"} | MAY_IMPORT["_composite"]
 MAY_IMPORT["generation"] = {"preprocessing", "datasets", "_reference", "retrieval"} | MAY_IMPORT["retrieval"]
 MAY_IMPORT["online"] = {"retrieval", "zero_shot"} | MAY_IMPORT["retrieval"]
 MAY_IMPORT["ensemble"] = {"retrieval"} | MAY_IMPORT["retrieval"]

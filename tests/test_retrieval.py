@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold, cross_val_score
 
 from skeegclip import EEGEncoder, EmbeddingTable, ImageRetriever
-from skeegclip import retrieval as module
+from skeegclip import _gallery as module
 from skeegclip.metrics import (
     cosine_similarity,
     csls,
@@ -62,7 +62,7 @@ def test_search_gives_the_nearest_best_first(gallery, Z):
 def test_blocks_do_not_change_the_result(gallery, Z, monkeypatch):
     retriever = ImageRetriever("passthrough", gallery=gallery).fit(Z)
     whole = retriever.retrieve(Z), retriever.rank(Z, gallery.ids[:50]), retriever.score(Z, gallery.ids[:50])
-    monkeypatch.setattr(module, "_BLOCK", 7 * 300)
+    monkeypatch.setattr(module, "_BLOCK", 7 * 12)
     ids, similarity = retriever.retrieve(Z)
     np.testing.assert_array_equal(ids, whole[0][0])
     np.testing.assert_allclose(similarity, whole[0][1], rtol=1e-6)
@@ -131,7 +131,7 @@ def test_it_is_no_classifier_and_needs_no_stratification(gallery, Z):
 @pytest.mark.parametrize(
     ("params", "error", "match"),
     [
-        ({"index": "hnsw"}, ValueError, "index must be one of 'auto', 'exact', got 'hnsw'"),
+        ({"index": "hnsw"}, ValueError, "index must be one of 'auto', 'exact', 'faiss', got 'hnsw'"),
         ({"n_retrieved": 0}, ValueError, "n_retrieved must lie in"),
         ({"gallery": {}}, TypeError, "gallery must be an EmbeddingTable or None, got dict"),
     ],

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
-def write_whole(path: str | os.PathLike, content: bytes) -> None:
+def write_whole(path: str | os.PathLike, content: bytes | Iterable[Any]) -> None:
     """Write `content` to `path`: a kill at any moment leaves the old file or the new one.
 
     Parameters
     ----------
     path : path-like
         File to write or replace. Missing parent folders are made.
-    content : bytes
-        The new content.
+    content : bytes | iterable of bytes-like
+        The new content, or its parts in their order, for what should not be in memory at once.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,7 +26,8 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
-            file.write(content)
+            for part in [content] if isinstance(content, bytes) else content:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from .._utils.persistence import write_whole
 from ._ids import mapping_to_array, positions, unique_ids
-
-_FORMAT = "skeegclip-embedding-table-1"
+from ._table_file import Source, check_finite_rows, map_table, reopen, write_table
 
 
 class EmbeddingTable:
@@ -62,11 +58,12 @@ class EmbeddingTable:
     ['cat', 'dog']
     """
 
-    __slots__ = ("_ids", "_meta", "_position", "_vectors")
+    __slots__ = ("_ids", "_meta", "_position", "_source", "_vectors")
 
     _ids: np.ndarray
     _meta: dict[str, Any]
-    _position: dict[str, int]
+    _position: dict[str, int] | None
+    _source: Source | None
     _vectors: np.ndarray
 
     def __init__(self, ids: Any, vectors: Any, *, meta: Mapping[str, Any] | None = None) -> None:
@@ -78,20 +75,27 @@ class EmbeddingTable:
             )
         if matrix.shape[1] == 0 or len(keys) == 0:
             raise ValueError(f"vectors must not be empty, got shape {matrix.shape}.")
-        finite = np.isfinite(matrix).all(axis=1)
-        if not finite.all():
-            raise ValueError(
-                f"vectors must be finite, got NaN or inf for {(~finite).sum()} ids"
-                f" (first: {str(keys[~finite][0])!r}). Recompute or drop them."
-            )
-        keys.flags.writeable = matrix.flags.writeable = False
+        check_finite_rows(matrix, keys)
         self._assign(keys, position, matrix, dict(meta or {}))
 
-    def _assign(self, ids: np.ndarray, position: dict, vectors: np.ndarray, meta: dict) -> None:
-        for name, value in zip(
-            ("_ids", "_position", "_vectors", "_meta"), (ids, position, vectors, meta), strict=True
-        ):
+    def _assign(
+        self,
+        ids: np.ndarray,
+        position: dict | None,
+        vectors: np.ndarray,
+        meta: dict,
+        source: Source | None = None,
+    ) -> None:
+        ids.flags.writeable = vectors.flags.writeable = False
+        for name, value in zip(self.__slots__, (ids, meta, position, source, vectors), strict=True):
             object.__setattr__(self, name, value)
+
+    @property
+    def _places(self) -> dict[str, int]:
+        """Row of each id. For a million ids it takes more memory than they do, so it waits until it is needed."""
+        if self._position is None:
+            object.__setattr__(self, "_position", {key: row for row, key in enumerate(self._ids.tolist())})
+        return self._position  # type: ignore[return-value]
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"EmbeddingTable is immutable; make a new one instead of setting {name!r}.")
@@ -118,7 +122,7 @@ class EmbeddingTable:
         return len(self._ids)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._position
+        return key in self._places
 
     def __repr__(self) -> str:
         return f"EmbeddingTable(n={len(self)}, n_dims={self.n_dims})"
@@ -145,6 +149,8 @@ class EmbeddingTable:
         return self
 
     def __reduce__(self) -> tuple:
+        if self._source is not None:
+            return _reopen, (self._source,)
         # Arrays only: joblib memory-maps the vectors for its workers instead of copying them, and a
         # memory map that arrives is used as it is.
         return _restore, (self._ids, self._vectors, self._meta)
@@ -169,7 +175,7 @@ class EmbeddingTable:
         TypeError
             If ids are not strings.
         """
-        return self._vectors[positions(self._position, ids, name="ids", what="table")]
+        return self._vectors[positions(self._places, ids, name="ids", what="table")]
 
     def subset(self, ids: Any) -> EmbeddingTable:
         """Return the table of some ids, in their order.
@@ -225,22 +231,71 @@ class EmbeddingTable:
         path : path-like
             File to write; the usual suffix is ``.safetensors``.
         """
-        from safetensors.numpy import save
-
-        # safetensors keeps its notes in a hash map: one entry, so that equal tables give equal files.
-        header = json.dumps(
-            {"format": _FORMAT, "ids": self._ids.tolist(), "meta": self._meta}, ensure_ascii=False
-        )
-        write_whole(path, save({"vectors": self._vectors}, metadata={"skeegclip": header}))
+        write_table(path, self._ids, [self._vectors], self._meta)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> EmbeddingTable:
-        """Read a table that :meth:`save` wrote.
+    def write(
+        cls,
+        path: str | os.PathLike,
+        ids: Any,
+        blocks: Iterable[Any],
+        *,
+        meta: Mapping[str, Any] | None = None,
+    ) -> EmbeddingTable:
+        """Write a table too large for memory, a block of rows at a time, and map it.
+
+        Parameters
+        ----------
+        path : path-like
+            File to write, whole or not at all; the usual suffix is ``.safetensors``.
+        ids : sequence of str, shape (n,)
+            Unique ids.
+        blocks : iterable of array-like, shape (n_rows, n_dims)
+            The vectors, in the order of `ids`; a generator makes them as they are written.
+        meta : dict | None
+            JSON-serialisable notes.
+
+        Returns
+        -------
+        EmbeddingTable
+            The table, as ``EmbeddingTable.load(path, mmap=True)`` gives it.
+
+        Raises
+        ------
+        TypeError
+            If ids are not strings.
+        ValueError
+            If ids repeat, or the blocks are not finite matrices of one width with one row per id in all.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from skeegclip import EmbeddingTable
+        >>> ids = [f"image_{i:03d}" for i in range(300)]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     blocks = (np.full((100, 4), value) for value in range(3))
+        ...     table = EmbeddingTable.write(Path(folder) / "gallery.safetensors", ids, blocks)
+        >>> table.lookup(["image_250"])
+        array([[2., 2., 2., 2.]], dtype=float32)
+        """
+        keys, _ = unique_ids(ids, name="ids")
+        write_table(path, keys, blocks, dict(meta or {}))
+        return cls._mapped(path, check=False)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, *, mmap: bool = False) -> EmbeddingTable:
+        """Read a table that :meth:`save` or :meth:`write` wrote.
 
         Parameters
         ----------
         path : path-like
             The file.
+        mmap : bool
+            Whether to leave the vectors in the file and map them into memory: for tables larger than it, and for
+            several processes that share one. Pickles of such a table hold its path only, so the file must stay where
+            it is and as it is.
 
         Returns
         -------
@@ -252,25 +307,28 @@ class EmbeddingTable:
         ValueError
             If the file is not such a table.
         """
-        from safetensors import SafetensorError, safe_open
+        table = cls._mapped(path, check=True)
+        return table if mmap else cls(table._ids, table._vectors, meta=table._meta)
 
-        path = Path(path)
-        try:
-            with safe_open(path, framework="numpy") as file:
-                header = json.loads((file.metadata() or {}).get("skeegclip", "{}"))
-                if header.get("format") != _FORMAT:
-                    raise ValueError(f"{path} is a safetensors file but not an EmbeddingTable ({_FORMAT}).")
-                return cls(header["ids"], file.get_tensor("vectors"), meta=header["meta"])
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not a readable safetensors file ({error}).") from error
+    @classmethod
+    def _mapped(cls, path: Any, *, check: bool) -> EmbeddingTable:
+        ids, vectors, meta, source = map_table(path)
+        keys, _ = unique_ids(ids, name="ids")
+        if check:
+            check_finite_rows(vectors, keys)
+        table = object.__new__(cls)
+        table._assign(keys, None, vectors, meta, source)
+        return table
 
 
 def _restore(ids: np.ndarray, vectors: np.ndarray, meta: dict) -> EmbeddingTable:
     table = object.__new__(EmbeddingTable)
-    ids.flags.writeable = False
-    vectors.flags.writeable = False
     table._assign(ids, {key: row for row, key in enumerate(ids.tolist())}, vectors, meta)
     return table
+
+
+def _reopen(source: Source) -> EmbeddingTable:
+    return EmbeddingTable._mapped(reopen(source), check=False)
 
 
 def check_table(name: str, table: Any) -> None:

@@ -232,7 +232,7 @@ class ATM(nn.Module):
 
     def _attend(self, x: Tensor, subject: Tensor | None) -> Tensor:
         tokens = self.embedding(x) + self.positions
-        tokens = torch.cat([self.subject(subject, len(x)).unsqueeze(1), tokens], dim=1)
+        tokens = torch.cat([self.subject(subject, x.shape[0]).unsqueeze(1), tokens], dim=1)
         tokens = self.dropout(tokens)
         for layer in self.layers:
             tokens = layer(tokens)

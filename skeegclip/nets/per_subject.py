@@ -162,7 +162,7 @@ class SubjectLinear(PerSubject):
         """
         if subject is None:
             return x + self.of_unknown() @ x
-        table, index = self.rows(subject, len(x))
+        table, index = self.rows(subject, x.shape[0])
         return torch.baddbmm(x, table.index_select(0, index), x)
 
 

@@ -84,7 +84,7 @@ class TSConv(nn.Module):
             x = F.avg_pool1d(x.to(kernel.dtype), self.pool_length, 1)
             rows = F.linear(windows(x, kernel.shape[1], self.pool_stride), kernel, self.temporal.bias)
             rows = F.elu(self.temporal_norm(rows), inplace=True)
-        return rows.view(len(x), -1, len(spatial)) @ spatial
+        return rows.view(x.shape[0], -1, len(spatial)) @ spatial
 
     def _filter_on_cpu(self, x: Tensor, spatial: Tensor) -> Tensor:
         """Fold the normalisation into the temporal filters, so that no activation is written to memory."""

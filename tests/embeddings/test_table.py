@@ -139,3 +139,91 @@ def _kind_of_vectors(table):
             return "memmap"
         base = getattr(base, "base", None)
     return "copy"
+
+
+# -- files larger than memory --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def large(tmp_path):
+    rng = np.random.default_rng(0)
+    table = EmbeddingTable(
+        [f"image_{i:03d}" for i in range(50)], rng.normal(size=(50, 6)), meta={"layer": -1}
+    )
+    path = tmp_path / "large.safetensors"
+    table.save(path)
+    return path, table
+
+
+def test_a_mapped_table_is_the_same_and_reads_nothing_into_memory(large):
+    path, table = large
+    mapped = EmbeddingTable.load(path, mmap=True)
+    assert mapped == table == EmbeddingTable.load(path)
+    assert (_kind_of_vectors(mapped), _kind_of_vectors(EmbeddingTable.load(path))) == ("memmap", "copy")
+    np.testing.assert_array_equal(mapped.lookup(["image_007"]), table.lookup(["image_007"]))
+    assert "image_049" in mapped
+    with pytest.raises(ValueError, match="read-only"):
+        mapped.vectors[0, 0] = 2
+    mapped.save(path)  # over itself
+    assert EmbeddingTable.load(path) == table
+
+
+def test_tables_are_written_in_blocks(large, tmp_path):
+    path, table = large
+    blocks = (table.vectors[start : start + 15].astype(float) for start in range(0, 50, 15))
+    written = EmbeddingTable.write(tmp_path / "blocks", table.ids.tolist(), blocks, meta={"layer": -1})
+    assert written == table
+    assert _kind_of_vectors(written) == "memmap"
+    assert (tmp_path / "blocks").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("blocks", "match"),
+    [
+        ([np.ones((2, 3))], "blocks must hold one vector per id, 4, got 2"),
+        ([np.ones((3, 3)), np.ones((3, 3))], "blocks must hold one vector per id, 4, got more"),
+        ([np.ones((2, 3)), np.ones((2, 5))], r"matrices of one width \(3\), got shape \(2, 5\) after 2 rows"),
+        ([np.ones(4)], r"matrices of one width, got shape \(4,\) after 0 rows"),
+        ([np.ones((2, 3)), [[1, 2, 3], [1, np.inf, 3]]], "NaN or inf for 1 ids .first: 'd'"),
+        ([], "got no block"),
+    ],
+)
+def test_bad_blocks_are_refused_and_leave_no_file(blocks, match, tmp_path):
+    with pytest.raises(ValueError, match=match):
+        EmbeddingTable.write(tmp_path / "table", list("abcd"), blocks)
+    with pytest.raises(ValueError, match="ids must be unique"):
+        EmbeddingTable.write(tmp_path / "table", list("aa"), [np.eye(2)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mapped_table_travels_as_its_path(large):
+    path, table = large
+    mapped = EmbeddingTable.load(path, mmap=True)
+    content = pickle.dumps(mapped)
+    assert len(content) < 1000 < len(pickle.dumps(table))
+    again = pickle.loads(content)
+    assert again == table
+    assert _kind_of_vectors(again) == "memmap"
+    EmbeddingTable(["x"], [[1.0]]).save(path)
+    with pytest.raises(ValueError, match="was changed since this EmbeddingTable was mapped"):
+        pickle.loads(content)
+    assert mapped == table  # the old file lives as long as it is mapped
+
+
+def test_mapping_refuses_what_loading_refuses(tmp_path, monkeypatch):
+    from skeegclip.embeddings import _table_file
+
+    monkeypatch.setattr(_table_file, "_BLOCK", 4)
+    path = tmp_path / "table"
+    EmbeddingTable(["a", "b", "c"], np.ones((3, 2))).save(path)
+    content = bytearray(path.read_bytes())
+    content[-8:-4] = np.float32(np.nan).tobytes()
+    path.write_bytes(content)
+    for mmap in (True, False):
+        with pytest.raises(ValueError, match="NaN or inf for 1 ids .first: 'c'"):
+            EmbeddingTable.load(path, mmap=mmap)
+    notes = '{"format": "skeegclip-embedding-table-1", "ids": ["a"], "meta": {}}'
+    for vectors in (np.ones((2, 2), np.float32), np.ones((1, 2)), np.ones(1, np.float32)):
+        save_file({"vectors": vectors}, path, metadata={"skeegclip": notes})
+        with pytest.raises(ValueError, match="holds 1 ids, but vectors of type F"):
+            EmbeddingTable.load(path, mmap=True)
