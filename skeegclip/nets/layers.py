@@ -99,6 +99,11 @@ class _AlignedLinear(torch.autograd.Function):
         return grad_x, grad.T @ x.reshape(-1, n_inputs), grad.new_ones(len(grad)) @ grad
 
 
+def on_cpu(x: Tensor) -> bool:
+    """Whether a tensor is worked on by the CPU, operation by operation: there another order of them is faster."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
 def layer_norm(n_features: int) -> nn.Module:
     """Layer normalisation; the identity for a single feature, which normalising would turn into a constant."""
     return nn.LayerNorm(n_features) if n_features > 1 else nn.Identity()

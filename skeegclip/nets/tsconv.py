@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .filter_bank import FilterBank, window_moments, windows
-from .layers import Dropout
+from .layers import Dropout, on_cpu
 
 
 class TSConv(nn.Module):
@@ -74,7 +74,7 @@ class TSConv(nn.Module):
         n_filters = self.spatial.out_channels
         # (filter out, filter in, channel) -> rows (channel, filter in) of one matrix.
         spatial = self.spatial.weight.squeeze(-1).permute(2, 1, 0).reshape(-1, n_filters)
-        x = self._filter_on_cpu(x, spatial) if _on_cpu(x) else self._filter(x, spatial)
+        x = self._filteron_cpu(x, spatial) if on_cpu(x) else self._filter(x, spatial)
         x = self.spatial_norm((x + self.spatial.bias).flatten(0, 1)).view_as(x)
         x = self.dropout(F.elu(x))
         x = F.linear(x, self.projection.weight.flatten(1), self.projection.bias)
@@ -89,7 +89,7 @@ class TSConv(nn.Module):
             rows = F.elu(self.temporal_norm(rows), inplace=True)
         return rows.view(len(x), -1, len(spatial)) @ spatial
 
-    def _filter_on_cpu(self, x: Tensor, spatial: Tensor) -> Tensor:
+    def _filteron_cpu(self, x: Tensor, spatial: Tensor) -> Tensor:
         """Fold the normalisation into the temporal filters, so that no activation is written to memory."""
         norm, kernel = self.temporal_norm, self.temporal.weight.flatten(1)
         with torch.autocast("cpu", enabled=False):
@@ -126,13 +126,19 @@ class _MovingAverage(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, length: int) -> Tensor:
         ctx.length = length
-        return _moving_sum(x, length).div_(length)
+        return _moving_sums(x, length).div_(length)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         missing = ctx.length - 1
-        return _moving_sum(F.pad(grad, (missing, missing)), ctx.length).div_(ctx.length), None
+        return _moving_sums(F.pad(grad, (missing, missing)), ctx.length).div_(ctx.length), None
+
+
+def _moving_sums(x: Tensor, length: int) -> Tensor:
+    """Sums of `length` neighbouring samples of all epochs, a few of them at a time, in the cache."""
+    size = max(1, 2**18 // x[0].numel())
+    return torch.cat([_moving_sum(part, length) for part in x.split(size)])
 
 
 def _moving_sum(x: Tensor, length: int) -> Tensor:
@@ -147,7 +153,3 @@ def _moving_sum(x: Tensor, length: int) -> Tensor:
             x = x[..., :-power] + x[..., power:]
             power *= 2
     return total
-
-
-def _on_cpu(x: Tensor) -> bool:
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
