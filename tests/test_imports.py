@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import skeegclip
@@ -160,3 +161,16 @@ def test_stubs_name_all_that_is_public():
         listed = next(ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign))
         assert exported == set(listed), stub
         assert sorted(listed) == sorted(set(listed))
+
+
+def test_a_saved_encoder_decodes_without_torchs_compiler(tmp_path):
+    # torch loads it, which takes longer than all else, with the first optimizer of a process.
+    X = np.random.default_rng(0).normal(size=(8, 3, 80))
+    encoder = skeegclip.EEGEncoder("nice", max_epochs=1, device="cpu").fit(X, X[:, 0, :5])
+    encoder.save(tmp_path / "encoder")
+    program = (
+        f"e = skeegclip.EEGEncoder.load({str(tmp_path / 'encoder')!r}); e.transform(np.zeros((1, 3, 80)))"
+    )
+    loaded = modules_after(f"import numpy as np, skeegclip; {program}")
+    assert "torch" in loaded
+    assert "torch._dynamo" not in loaded

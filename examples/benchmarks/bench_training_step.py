@@ -1,62 +1,66 @@
-"""Time one training step of ATM-S against the same network written layer by layer.
+"""Time one training step against the same network written layer by layer.
 
-Runs forward, CLIP loss, backward and AdamW on random epochs, the contenders taking turns, and prints the
-median time of each and how many times faster it is than the layer-by-layer network in float32.
+Runs forward, CLIP loss, backward and AdamW on random epochs, the contenders taking turns, and prints the median time
+of each and how many times faster it is than the layer-by-layer network in float32. The step of skeegclip is the one
+that EEGEncoder takes: its loss knows the stimuli, its optimizer is fused, and no step waits for the loss.
 
-    python bench_training_step.py --batch 256 --threads 2 --repeats 7
+    python examples/benchmarks/bench_training_step.py --batch 256 --threads 2 --repeats 7
+    python examples/benchmarks/bench_training_step.py --profile
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from contextlib import nullcontext
 from functools import partial
 
-import torch
-from layer_by_layer import PlainATM, PlainNICE
+from turns import in_turns, show
+
+import torch  # isort: skip
+from plain_training import make_training, train_step
 
 from skeegclip.losses import ClipLoss
 from skeegclip.nets import ATM, NICE
 
-NETS = {"atm-s": (PlainATM, ATM), "nice": (PlainNICE, NICE)}
+NETS = {"atm-s": ATM, "nice": NICE}
 
 
-def training_step(net, optimizer, criterion, x, target, *, bf16):
-    """Run one step and wait for it."""
-    optimizer.zero_grad()
-    with torch.autocast(x.device.type, torch.bfloat16) if bf16 else nullcontext():
-        z = net(x)
-    criterion(z, target).backward()
-    optimizer.step()
-    if x.is_cuda:
-        torch.cuda.synchronize()
+def plain_step(name, x, target, *, bf16=False):
+    """Return the step of the plain script."""
+    step = partial(train_step, *make_training(name, target.shape[1], *x.shape[1:], device=x.device))
+    return partial(step, x, target, bf16=bf16)
 
 
-def contenders(name, x, target, *, with_compile):
-    """Build one step function for each way to run the network."""
-    plain, fast = NETS[name]
+def fast_step(name, x, target, *, bf16=False, compiled=False):
+    """Return the step of skeegclip."""
+    net, criterion = NETS[name](target.shape[1], *x.shape[1:]).to(x.device), ClipLoss().to(x.device)
+    optimizer = torch.optim.AdamW([*net.parameters(), *criterion.parameters()], lr=3e-4, fused=True)
+    stimulus = torch.arange(len(x), device=x.device)
+    if compiled:
+        net.compile()
 
-    def build(make, *, bf16=False, compiled=False):
-        torch.manual_seed(0)
-        net = make(target.shape[1], x.shape[1], x.shape[2]).to(x.device)
-        criterion = ClipLoss().to(x.device)
-        optimizer = torch.optim.AdamW([*net.parameters(), *criterion.parameters()], lr=3e-4)
-        if compiled:
-            net.compile()
-        return partial(training_step, net, optimizer, criterion, x, target, bf16=bf16)
+    def step():
+        optimizer.zero_grad()
+        with torch.autocast(x.device.type, torch.bfloat16) if bf16 else nullcontext():
+            z = net(x)
+        criterion(z.float(), target, stimulus).backward()
+        optimizer.step()
+        if x.is_cuda:
+            torch.cuda.synchronize()
 
-    steps = {
-        "layer by layer, float32": build(plain),
-        "layer by layer, bfloat16": build(plain, bf16=True),
-        "skeegclip, float32": build(fast),
-        "skeegclip, bfloat16": build(fast, bf16=True),
-    }
-    if with_compile:
-        steps["skeegclip, float32, compiled"] = build(fast, compiled=True)
-        steps["skeegclip, bfloat16, compiled"] = build(fast, bf16=True, compiled=True)
-    return steps
+    return step
+
+
+def profile(step, n_rows):
+    """Print where the time of three steps goes."""
+    step()
+    with torch.profiler.profile() as seen:
+        for _ in range(3):
+            step()
+    print(
+        seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=n_rows, max_name_column_width=40)
+    )
 
 
 def main():
@@ -70,27 +74,35 @@ def main():
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--compile", action="store_true", help="also time torch.compile (needs a C++ compiler)"
+        "--compile", action="store_true", help="also torch.compile (needs a C++ compiler), and its time"
     )
+    parser.add_argument("--profile", action="store_true", help="profile skeegclip's float32 step instead")
     args = parser.parse_args()
 
+    torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     x = torch.randn(args.batch, 63, 250, device=args.device)
     target = torch.nn.functional.normalize(torch.randn(args.batch, 1024, device=args.device), dim=-1)
-    steps = contenders(args.net, x, target, with_compile=args.compile)
-    for step in steps.values():  # warm-up: allocations, and compilation
-        step()
-        step()
-    times = {name: [] for name in steps}
-    for _ in range(args.repeats):  # in turns, so that a busy machine slows all of them down alike
-        for name, step in steps.items():
-            start = time.perf_counter()
+    if args.profile:
+        return profile(fast_step(args.net, x, target), 25)
+    steps = {
+        "layer by layer, float32": plain_step(args.net, x, target),
+        "layer by layer, bfloat16": plain_step(args.net, x, target, bf16=True),
+        "skeegclip, float32": fast_step(args.net, x, target),
+        "skeegclip, bfloat16": fast_step(args.net, x, target, bf16=True),
+    }
+    if args.compile:
+        for kind in ("float32", "bfloat16"):
+            step = fast_step(args.net, x, target, bf16=kind == "bfloat16", compiled=True)
+            start = time.perf_counter(), time.process_time()
             step()
-            times[name].append(time.perf_counter() - start)
-    baseline = statistics.median(times["layer by layer, float32"])
-    for name, values in times.items():
-        median = statistics.median(values)
-        print(f"{name:32s} {median * 1e3:9.1f} ms   {baseline / median:5.2f} x")
+            print(
+                f"compiling, {kind}: {time.perf_counter() - start[0]:.1f} s by the clock,"
+                f" {time.process_time() - start[1]:.1f} s of this process"
+            )
+            steps[f"skeegclip, {kind}, compiled"] = step
+    show(in_turns(steps, args.repeats), "layer by layer, float32")
+    return None
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 from .._utils.params import check_number
 from ..nets.atm import ATM
@@ -36,7 +37,8 @@ def channel_attention(net: EncoderNet, X: Any, subject: Any, layer: int) -> np.n
         with evaluating(net):
             for inputs in batches(net, X, subject, _BATCH_SIZE):
                 net.infer(inputs)
-                weights = attention.weights(seen.pop().float())[:, :, 1:, 1:]
+                weights = attention.weights(torch.cat(seen).float())[:, :, 1:, 1:]
+                seen.clear()
                 parts.append((weights / weights.sum(-1, keepdim=True)).cpu().numpy())
     finally:
         handle.remove()

@@ -76,9 +76,9 @@ def make_net(
     augment: Augment | None = None,
     seed: int = 0,
 ) -> EncoderNet:
-    """An initialised skorch net."""
+    """An initialised skorch net; with ``optimizer=None`` one to be used, not trained."""
     cls, params = spec
-    optimizer_class = _optimizer(optimizer)
+    optimizer_class = None if optimizer is None else _optimizer(optimizer)
     optimizer_params = dict(optimizer_params or {})
     if optimizer_class in (torch.optim.AdamW, torch.optim.Adam) and "foreach" not in optimizer_params:
         optimizer_params.setdefault("fused", torch.device(device).type in ("cpu", "cuda"))

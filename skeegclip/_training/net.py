@@ -45,6 +45,9 @@ class EncoderNet(NeuralNet):
         self.takes_subject_ = "subject" in inspect.signature(self.module_.forward).parameters
         return self
 
+    def initialize_optimizer(self, triggered_directly: Any = None) -> EncoderNet:
+        return self if self.optimizer is None else super().initialize_optimizer(triggered_directly)
+
     def infer(self, x: dict, **fit_params: Any) -> torch.Tensor:
         device = torch.device(self.device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):

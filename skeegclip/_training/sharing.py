@@ -47,8 +47,9 @@ def rebuild_net(spec: tuple, weights: dict[str, np.ndarray], *, device: str, pre
     except ValueError:
         device = "cpu"  # fitted on a GPU, opened where there is none
     with torch.random.fork_rng(devices=[]):
-        # Building draws initial weights from the global generator.
-        net = make_net(*spec, device=device, precision=resolve_precision(precision, device))
+        # Building draws initial weights from the global generator. The first optimizer of a process makes torch load
+        # its compiler, which takes longer than all else here.
+        net = make_net(*spec, device=device, precision=resolve_precision(precision, device), optimizer=None)
     wanted = {
         f"{part}.{key}": value for part in _PARTS for key, value in getattr(net, part).state_dict().items()
     }

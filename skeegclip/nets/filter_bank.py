@@ -7,13 +7,14 @@ chunk of it is made, used and forgotten while it is in the cache; the backward p
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Activations of one chunk, in values: 1 MB of float32 stays in the second-level cache.
+# Activations of one chunk, in values for each thread: 1 MB of float32 stays in the cache of its core.
 _CHUNK = 2**18
 
 
@@ -22,26 +23,52 @@ def windows(x: Tensor, length: int, step: int) -> Tensor:
     return x.unfold(-1, length, step).transpose(1, 2).reshape(-1, length)
 
 
-def _elu(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return ELU and its derivative; exp is several times faster than torch's expm1 and as exact to 1e-7."""
-    slope = x.clamp(max=0).exp_()
-    return torch.maximum(x, slope - 1), slope
+class _Chunks:
+    """The filters' outputs a few epochs at a time, in memory that every chunk uses again.
+
+    New memory for each chunk would be asked of the system, and cleared by it, hundreds of times a step.
+    """
+
+    def __init__(self, x: Tensor, temporal: Tensor, bias: Tensor, step: int) -> None:
+        self.x, self.temporal, self.bias, self.step = x, temporal, bias, step
+        n_epochs, n_chans, n_times = x.shape
+        self.length, n_filters = temporal.shape
+        self.n_windows = (n_times - self.length) // step + 1
+        self.size = min(
+            n_epochs, max(1, _CHUNK * torch.get_num_threads() // (self.n_windows * n_chans * n_filters))
+        )
+        self.rows = x.new_empty(self.size, self.n_windows, n_chans, self.length)
+        self.values = [x.new_empty(self.rows[..., 0].numel(), n_filters) for _ in range(3)]
+
+    def __iter__(self) -> Iterator[tuple[slice, slice, Tensor, Tensor, Tensor, Tensor]]:
+        """Epochs and output rows of each chunk; its windows, their ELU, the ELU's derivative, and spare memory."""
+        for start in range(0, len(self.x), self.size):
+            chunk = self.x[start : start + self.size]
+            stop = start + len(chunk)
+            rows = self.rows[: len(chunk)]
+            rows.copy_(chunk.unfold(-1, self.length, self.step).transpose(1, 2))
+            active, slope, spare = (values[: rows[..., 0].numel()] for values in self.values)
+            torch.addmm(self.bias, rows.view(-1, self.length), self.temporal, out=active)
+            # exp is several times faster than torch's expm1 (in its ELU) and as exact to 1e-7.
+            torch.clamp(active, max=0, out=slope).exp_()
+            torch.maximum(active, torch.sub(slope, 1, out=spare), out=active)
+            out = slice(start * self.n_windows, stop * self.n_windows)
+            yield slice(start, stop), out, rows, active, slope, spare
 
 
 class FilterBank(torch.autograd.Function):
-    """Temporal filters, ELU, spatial filters: see `filter_bank`."""
+    """Temporal filters, ELU, spatial filters: see the module."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, temporal: Tensor, bias: Tensor, spatial: Tensor, step: int) -> Tensor:
         """Compute the filter bank chunk by chunk."""
         ctx.save_for_backward(x, temporal, bias, spatial)
         ctx.step = step
-        outputs = []
-        for chunk in x.split(_chunk_size(x, temporal, step)):
-            rows = windows(chunk, len(temporal), step)
-            active, _ = _elu(torch.addmm(bias, rows, temporal))
-            outputs.append(active.view(-1, len(spatial)) @ spatial)
-        return torch.cat(outputs).view(len(x), -1, spatial.shape[1])
+        chunks = _Chunks(x, temporal, bias, step)
+        outputs = x.new_empty(len(x) * chunks.n_windows, spatial.shape[1])
+        for _, out, _, active, _, _ in chunks:
+            torch.mm(active.view(-1, len(spatial)), spatial, out=outputs[out])
+        return outputs.view(len(x), chunks.n_windows, spatial.shape[1])
 
     @staticmethod
     @once_differentiable
@@ -49,26 +76,19 @@ class FilterBank(torch.autograd.Function):
         """Make each chunk's activations again and add up the gradients."""
         x, temporal, bias, spatial = ctx.saved_tensors
         length, step = len(temporal), ctx.step
+        grad = grad.reshape(-1, spatial.shape[1])
         grad_x = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
         grad_temporal, grad_bias, grad_spatial = map(torch.zeros_like, (temporal, bias, spatial))
-        size = _chunk_size(x, temporal, step)
-        for i, (chunk, grad_chunk) in enumerate(zip(x.split(size), grad.split(size), strict=True)):
-            rows = windows(chunk, length, step)
-            active, slope = _elu(torch.addmm(bias, rows, temporal))
-            grad_chunk = grad_chunk.reshape(-1, spatial.shape[1])
-            grad_spatial.addmm_(active.view(-1, len(spatial)).T, grad_chunk)
-            grad_active = (grad_chunk @ spatial.T).view_as(slope).mul_(slope)
+        for epochs, out, rows, active, slope, grad_active in _Chunks(x, temporal, bias, step):
+            grad_spatial.addmm_(active.view(-1, len(spatial)).T, grad[out])
+            torch.mm(grad[out], spatial.T, out=grad_active.view(-1, len(spatial)))
+            grad_active.mul_(slope)
             grad_bias += grad_active.sum(0)
-            grad_temporal.addmm_(rows.T, grad_active)
+            grad_temporal.addmm_(rows.view(-1, length).T, grad_active)
             if grad_x is not None:
-                grad_rows = (grad_active @ temporal.T).view(len(chunk), -1, x.shape[1], length)
-                _add_windows(grad_x[i * size : i * size + len(chunk)], grad_rows.transpose(1, 2), step)
+                torch.mm(grad_active, temporal.T, out=rows.view(-1, length))
+                _add_windows(grad_x[epochs], rows.transpose(1, 2), step)
         return grad_x, grad_temporal, grad_bias, grad_spatial, None
-
-
-def _chunk_size(x: Tensor, temporal: Tensor, step: int) -> int:
-    n_windows = (x.shape[-1] - len(temporal)) // step + 1
-    return max(1, _CHUNK // (n_windows * x.shape[1] * temporal.shape[1]))
 
 
 def _add_windows(x: Tensor, values: Tensor, step: int) -> None:
@@ -80,20 +100,47 @@ def _add_windows(x: Tensor, values: Tensor, step: int) -> None:
         piece += values[..., start : start + width]
 
 
-class _SecondMoments(torch.autograd.Function):
-    """Matrix of second moments of the rows, summed in double precision."""
+class _WindowMoments(torch.autograd.Function):
+    """Sum over all windows of all rows of the windows' second moments, in double precision.
+
+    A few windows in a row overlap: one product of the samples under them holds the moments of each on its
+    diagonal. More of them would compute moments of samples too far apart to be needed.
+    """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, length: int, step: int) -> Tensor:
         ctx.save_for_backward(rows)
+        ctx.length, ctx.step = length, step
         rows = rows.double()
-        return rows.T @ rows
+        total = rows.new_zeros(length, length)
+        for span, places in _spans(rows.shape[1], length, step):
+            moments = rows[:, span].T @ rows[:, span]
+            for place in places:
+                total += moments[place, place]
+        return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (rows,) = ctx.saved_tensors
-        return rows @ (grad + grad.T).to(rows.dtype)
+        grad = (grad + grad.T).to(rows.dtype)
+        grad_rows = torch.zeros_like(rows)
+        for span, places in _spans(rows.shape[1], ctx.length, ctx.step):
+            width = span.stop - span.start
+            weights = grad.new_zeros(width, width)
+            for place in places:
+                weights[place, place] += grad
+            grad_rows[:, span].addmm_(rows[:, span], weights)
+        return grad_rows, None, None
+
+
+def _spans(n_times: int, length: int, step: int) -> Iterator[tuple[slice, list[slice]]]:
+    """Groups of neighbouring windows: the samples under a group, and where in them each of its windows lies."""
+    n_windows, size = (n_times - length) // step + 1, -(-3 * length // (2 * step))
+    for first in range(0, n_windows, size):
+        starts = [step * window for window in range(min(size, n_windows - first))]
+        begin = first * step
+        yield slice(begin, begin + starts[-1] + length), [slice(i, i + length) for i in starts]
 
 
 def window_moments(x: Tensor, length: int, step: int) -> tuple[Tensor, Tensor]:
@@ -127,8 +174,7 @@ def window_moments(x: Tensor, length: int, step: int) -> tuple[Tensor, Tensor]:
     # A constant taken off beforehand changes no covariance and keeps a large offset out of the sums.
     centre = x.detach().mean()
     rows = (x - centre).flatten(0, 1)
-    starts = range(0, x.shape[-1] - length + 1, step)
-    moments = _SecondMoments.apply(rows) / len(rows)
-    mean = rows.mean(0).double().unfold(0, length, step).mean(0)
-    covariance = torch.stack([moments[i : i + length, i : i + length] for i in starts]).mean(0)
-    return mean + centre, covariance - torch.outer(mean, mean)
+    mean = rows.mean(0).double().unfold(0, length, step)
+    second = _WindowMoments.apply(rows, length, step) / (len(rows) * len(mean))
+    mean = mean.mean(0)
+    return mean + centre, second - torch.outer(mean, mean)

@@ -48,8 +48,10 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     if x.device.type != "cpu" or torch.compiler.is_compiling() or n_dropped == 2**bits:
         return F.dropout(x, p)
     draws = torch.empty(x.numel() * bits // 64 + 1, dtype=torch.int64).random_(-(2**63), None)
-    kept = draws.view(dtype)[: x.numel()] >= n_dropped - 2 ** (bits - 1)
-    return x * kept.view(x.shape).to(x.dtype).mul_(2**bits / (2**bits - n_dropped))
+    # What is above the last value that drops, cut to 0 or 1: comparing would take longer than all of this.
+    kept = draws.view(dtype)[: x.numel()].view(x.shape).float()
+    kept = kept.sub_(n_dropped - 2 ** (bits - 1) - 1).clamp_(0, 1).mul_(2**bits / (2**bits - n_dropped))
+    return x * kept.to(x.dtype)
 
 
 class Dropout(nn.Dropout):
@@ -95,6 +97,11 @@ class _AlignedLinear(torch.autograd.Function):
             grad_x = (grad @ F.pad(weight, (0, -n_inputs % 8)))[..., :n_inputs]
         grad = grad.reshape(-1, len(weight))
         return grad_x, grad.T @ x.reshape(-1, n_inputs), grad.new_ones(len(grad)) @ grad
+
+
+def on_cpu(x: Tensor) -> bool:
+    """Whether a tensor is worked on by the CPU, operation by operation: there another order of them is faster."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def layer_norm(n_features: int) -> nn.Module:

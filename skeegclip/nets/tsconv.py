@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .filter_bank import FilterBank, window_moments, windows
-from .layers import Dropout
+from .layers import Dropout, on_cpu
 
 
 class TSConv(nn.Module):
@@ -71,7 +74,7 @@ class TSConv(nn.Module):
         n_filters = self.spatial.out_channels
         # (filter out, filter in, channel) -> rows (channel, filter in) of one matrix.
         spatial = self.spatial.weight.squeeze(-1).permute(2, 1, 0).reshape(-1, n_filters)
-        x = self._filter_on_cpu(x, spatial) if _on_cpu(x) else self._filter(x, spatial)
+        x = self._filteron_cpu(x, spatial) if on_cpu(x) else self._filter(x, spatial)
         x = self.spatial_norm((x + self.spatial.bias).flatten(0, 1)).view_as(x)
         x = self.dropout(F.elu(x))
         x = F.linear(x, self.projection.weight.flatten(1), self.projection.bias)
@@ -86,12 +89,11 @@ class TSConv(nn.Module):
             rows = F.elu(self.temporal_norm(rows), inplace=True)
         return rows.view(x.shape[0], -1, len(spatial)) @ spatial
 
-    def _filter_on_cpu(self, x: Tensor, spatial: Tensor) -> Tensor:
+    def _filteron_cpu(self, x: Tensor, spatial: Tensor) -> Tensor:
         """Fold the normalisation into the temporal filters, so that no activation is written to memory."""
         norm, kernel = self.temporal_norm, self.temporal.weight.flatten(1)
         with torch.autocast("cpu", enabled=False):
-            # As a product with a banded matrix, averaging takes a quarter of the time of avg_pool1d.
-            x = x.to(kernel.dtype) @ _moving_average(x.shape[-1], self.pool_length, kernel.dtype)
+            x = _MovingAverage.apply(x.to(kernel.dtype), self.pool_length)
             if norm.training:
                 mean, var = self._batch_statistics(x, kernel)
             else:
@@ -118,11 +120,36 @@ class TSConv(nn.Module):
         return mean, var
 
 
-def _moving_average(n_times: int, length: int, dtype: torch.dtype) -> Tensor:
-    """Matrix (n_times, n_times - length + 1) that averages `length` neighbouring samples."""
-    ones = torch.ones(n_times, n_times - length + 1, dtype=dtype)
-    return ones.tril().triu(1 - length) / length
+class _MovingAverage(torch.autograd.Function):
+    """`F.avg_pool1d` with a step of one, which takes many times as long on the CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, length: int) -> Tensor:
+        ctx.length = length
+        return _moving_sums(x, length).div_(length)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        missing = ctx.length - 1
+        return _moving_sums(F.pad(grad, (missing, missing)), ctx.length).div_(ctx.length), None
 
 
-def _on_cpu(x: Tensor) -> bool:
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+def _moving_sums(x: Tensor, length: int) -> Tensor:
+    """Sums of `length` neighbouring samples of all epochs, a few of them at a time, in the cache."""
+    size = max(1, 2**18 // x[0].numel())
+    return torch.cat([_moving_sum(part, length) for part in x.split(size)])
+
+
+def _moving_sum(x: Tensor, length: int) -> Tensor:
+    """Sums of `length` neighbouring samples, put together of sums of 1, 2, 4, 8, ..."""
+    n_sums, done, power = x.shape[-1] - length + 1, 0, 1
+    total = x.new_zeros(*x.shape[:-1], n_sums)
+    while done < length:
+        if length & power:
+            total += x[..., done : done + n_sums]
+            done += power
+        if done < length:
+            x = x[..., :-power] + x[..., power:]
+            power *= 2
+    return total

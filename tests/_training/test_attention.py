@@ -127,3 +127,10 @@ def test_epochs_of_mne(data, encoder):
     info = mne.create_info(["O1", "Oz", "O2", "Pz", "Cz"], 100.0, "eeg")
     epochs = mne.EpochsArray(1e-6 * X[:4], info, verbose=False)
     np.testing.assert_allclose(encoder.attention(epochs), encoder.attention(X[:4]), rtol=1e-4, atol=1e-6)
+
+
+def test_attention_of_a_batch_that_goes_through_in_parts(data, encoder, monkeypatch):
+    X, _, subject = data
+    whole = encoder.attention(X, subject=subject)
+    monkeypatch.setattr("skeegclip.nets.atm._PART", 1000)
+    np.testing.assert_allclose(encoder.attention(X, subject=subject), whole, rtol=1e-5)

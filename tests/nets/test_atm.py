@@ -282,3 +282,25 @@ def test_lengths_that_do_not_fit_the_width_of_a_token():
         UserWarning, match="Epochs of n_times=9 are too short .* pool2_kernel_size 8 -> 5, width"
     ):
         ATM(8, 3, 9, conv="eegnet")
+
+
+def test_a_batch_in_parts_is_the_batch(monkeypatch):
+    torch.manual_seed(0)
+    net = ATM(
+        8, 5, 100, n_subjects=2, subject_dropout=0.0, dropout=0.0, conv_dropout=0.0, head_dropout=0.0
+    ).double()
+    x, subject = torch.randn(7, 5, 100, dtype=torch.float64), torch.tensor([0, 1, -1, 0, 1, 1, -1])
+    sizes, results = [], []
+    net.layers[0].register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
+    for values in (2**22, 3 * 3 * 6 * 100, 1):
+        monkeypatch.setattr("skeegclip.nets.atm._PART", values)
+        for given in (subject, None):
+            z = net(x, given)
+            z.square().mean().backward()
+            results.append([z.detach(), *(p.grad for p in net.parameters() if p.grad is not None)])
+            net.zero_grad()
+    assert sizes == 2 * [7] + 2 * [3, 2, 2] + 2 * 7 * [1]
+    for given in (0, 1):
+        torch.testing.assert_close(results[2 + given], results[given])
+        torch.testing.assert_close(results[4 + given], results[given])
+    assert not torch.equal(results[0][0], results[1][0])

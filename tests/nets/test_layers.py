@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from skeegclip.nets.filter_bank import window_moments, windows
 from skeegclip.nets.layers import Dropout, Linear, ProjectionHead, dropout
 from skeegclip.nets.transformer import SelfAttention
+from skeegclip.nets.tsconv import _MovingAverage
 
 
 @pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
@@ -88,3 +89,20 @@ def test_projection_head_drops_only_in_training():
     assert not torch.equal(head(x), head(x))
     head.eval()
     assert torch.equal(head(x), head(x))
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 8, 51])
+def test_moving_average_is_a_pooling_of_step_one(length):
+    x = torch.randn(2, 3, 60, dtype=torch.float64, requires_grad=True)
+    averages, expected = _MovingAverage.apply(x, length), F.avg_pool1d(x, length, 1)
+    torch.testing.assert_close(averages, expected)
+    weights = torch.randn_like(expected)
+    got, wanted = (torch.autograd.grad((y * weights).sum(), x) for y in (averages, expected))
+    torch.testing.assert_close(got, wanted)
+    offset = 1000 + torch.randn(2, 3, 60)
+    torch.testing.assert_close(
+        _MovingAverage.apply(offset, length),
+        F.avg_pool1d(offset.double(), length, 1).float(),
+        rtol=2e-7,
+        atol=0,
+    )

@@ -94,7 +94,7 @@ def test_path_of_other_devices_is_the_same_function(plain, monkeypatch):
     # Accelerators take the other branch; on the CPU it can be tested by saying that this is none.
     import skeegclip.nets.tsconv as tsconv
 
-    monkeypatch.setattr(tsconv, "_on_cpu", lambda x: False)
+    monkeypatch.setattr(tsconv, "on_cpu", lambda x: False)
     for training in (True, False):
         ours, twin = (net.double().train(training) for net in _twins(plain, "nice", (5, 100)))
         x = torch.randn(6, 5, 100, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
