@@ -62,8 +62,9 @@ class EmbeddingTable:
     ['cat', 'dog']
     """
 
-    __slots__ = ("_ids", "_meta", "_position", "_vectors")
+    __slots__ = ("_file", "_ids", "_meta", "_position", "_vectors")
 
+    _file: tuple[str, int, int] | None  # path, size and time, of a table that stays on disk
     _ids: np.ndarray
     _meta: dict[str, Any]
     _position: dict[str, int]
@@ -87,10 +88,11 @@ class EmbeddingTable:
         keys.flags.writeable = matrix.flags.writeable = False
         self._assign(keys, position, matrix, dict(meta or {}))
 
-    def _assign(self, ids: np.ndarray, position: dict, vectors: np.ndarray, meta: dict) -> None:
-        for name, value in zip(
-            ("_ids", "_position", "_vectors", "_meta"), (ids, position, vectors, meta), strict=True
-        ):
+    def _assign(
+        self, ids: np.ndarray, position: dict, vectors: np.ndarray, meta: dict, file: tuple | None = None
+    ) -> None:
+        names = ("_ids", "_position", "_vectors", "_meta", "_file")
+        for name, value in zip(names, (ids, position, vectors, meta, file), strict=True):
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -145,6 +147,8 @@ class EmbeddingTable:
         return self
 
     def __reduce__(self) -> tuple:
+        if self._file is not None:
+            return _map, self._file
         # Arrays only: joblib memory-maps the vectors for its workers instead of copying them, and a
         # memory map that arrives is used as it is.
         return _restore, (self._ids, self._vectors, self._meta)
@@ -234,13 +238,16 @@ class EmbeddingTable:
         write_whole(path, save({"vectors": self._vectors}, metadata={"skeegclip": header}))
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> EmbeddingTable:
+    def load(cls, path: str | os.PathLike, *, mapped: bool = False) -> EmbeddingTable:
         """Read a table that :meth:`save` wrote.
 
         Parameters
         ----------
         path : path-like
             The file.
+        mapped : bool
+            Whether the vectors stay in the file, memory-mapped. Such a table is pickled as its path, so that it costs
+            nothing to send it to other processes; they must see the file, and find it unchanged.
 
         Returns
         -------
@@ -260,9 +267,38 @@ class EmbeddingTable:
                 header = json.loads((file.metadata() or {}).get("skeegclip", "{}"))
                 if header.get("format") != _FORMAT:
                     raise ValueError(f"{path} is a safetensors file but not an EmbeddingTable ({_FORMAT}).")
-                return cls(header["ids"], file.get_tensor("vectors"), meta=header["meta"])
+                table = cls(header["ids"], file.get_tensor("vectors"), meta=header["meta"])
         except SafetensorError as error:
             raise ValueError(f"{path} is not a readable safetensors file ({error}).") from error
+        return _map(*_stamped(path)) if mapped else table
+
+
+def _stamped(path: Path) -> tuple[str, int, int]:
+    stat = path.stat()
+    return str(path.absolute()), stat.st_size, stat.st_mtime_ns
+
+
+def _map(path: str, *stamp: int) -> EmbeddingTable:
+    """Map a table that was loaded, and so checked, from the same file."""
+    try:
+        file = _stamped(Path(path))
+    except FileNotFoundError:
+        file = (path, -1, -1)
+    if file[1:] != stamp:
+        raise ValueError(
+            f"the EmbeddingTable in {path!r} is missing here or has changed since it was loaded. Load it again, from a"
+            " folder that all machines share."
+        )
+    with open(path, "rb") as opened:
+        head = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+        start = opened.tell() + head["vectors"]["data_offsets"][0]
+    notes = json.loads(head["__metadata__"]["skeegclip"])
+    vectors = np.memmap(path, "<f4", mode="r", offset=start, shape=tuple(head["vectors"]["shape"]))
+    keys, position = unique_ids(notes["ids"], name="ids")
+    keys.flags.writeable = False
+    table = object.__new__(EmbeddingTable)
+    table._assign(keys, position, vectors.view(np.ndarray), notes["meta"], file)
+    return table
 
 
 def _restore(ids: np.ndarray, vectors: np.ndarray, meta: dict) -> EmbeddingTable:

@@ -139,3 +139,36 @@ def _kind_of_vectors(table):
             return "memmap"
         base = getattr(base, "base", None)
     return "copy"
+
+
+def test_a_mapped_table_is_sent_as_its_path(table, tmp_path):
+    path = tmp_path / "table.safetensors"
+    table.save(path)
+    mapped = EmbeddingTable.load(path, mapped=True)
+    assert mapped == table
+    assert mapped.ids.tolist() == table.ids.tolist()
+    np.testing.assert_array_equal(mapped.lookup(["a_2"]), [[1, 0]])
+    assert not mapped.vectors.flags.writeable
+    large = EmbeddingTable([f"s{i}" for i in range(5000)], np.ones((5000, 9)))
+    large.save(tmp_path / "large")
+    sent = pickle.dumps(Holder(EmbeddingTable.load(tmp_path / "large", mapped=True)))
+    assert len(sent) < 1000 < len(pickle.dumps(Holder(large)))
+    assert pickle.loads(sent).targets == large
+    assert clone(Holder(mapped)).targets is mapped
+    # What is made of it is a table in memory.
+    path.unlink()
+    assert pickle.loads(pickle.dumps(mapped.subset(["a_2"]))).ids.tolist() == ["a_2"]
+
+
+@pytest.mark.parametrize("change", ["gone", "other"])
+def test_a_mapped_table_must_be_found_unchanged(table, tmp_path, change):
+    path = tmp_path / "table.safetensors"
+    table.save(path)
+    sent = pickle.dumps(EmbeddingTable.load(path, mapped=True))
+    path.unlink()
+    if change == "other":
+        table.subset(["a_1"]).save(path)
+    with pytest.raises(
+        ValueError, match=r"is missing here or has changed since it was loaded\. Load it again"
+    ):
+        pickle.loads(sent)

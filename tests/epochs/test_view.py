@@ -1,4 +1,5 @@
 import pickle
+import sys
 
 import mne
 import numpy as np
@@ -158,3 +159,11 @@ def test_repr_tells_shape_times_and_columns(X, view):
 def test_views_are_made_by_from_arrays_only():
     with pytest.raises(TypeError, match="from_arrays"):
         EpochsView()
+
+
+def test_a_view_tells_what_it_holds_in_memory():
+    X = np.zeros((1000, 2, 50), np.float32)
+    view = EpochsView.from_arrays(X, subject="ann")
+    assert X.nbytes < sys.getsizeof(view) < 1.1 * X.nbytes
+    assert sys.getsizeof(view.map(np.abs)) > X.nbytes
+    assert sys.getsizeof(view.average(by="subject")) > X.nbytes
