@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -128,10 +130,46 @@ def join(rank, size, folder):
     torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=size)
 
 
+class Die(Callback):
+    """Kill the process at the end of a pass; or say that the pass is over, and take long."""
+
+    def __init__(self, how):
+        self.how = how
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.how == "kill" and len(net.history) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.how == "wait":
+            print("pass", flush=True)
+
+
+def fit_to_the_end(rank, folder, how):
+    """A fit with checkpoints, in which the second process may die, or both wait to be interrupted."""
+    X, y, subject, *_ = data()
+    callbacks = [Die(how)] if rank == 1 or how == "wait" else []
+    passes = 100_000 if how == "wait" else 4
+    encoder = make("fit with dropout", max_epochs=passes, checkpoint_dir=folder / "runs", callbacks=callbacks)
+    encoder.fit(X, y, subject=subject)
+    np.savez(folder / f"{how}-rank{rank}.npz", embedding=encoder.transform(X, subject=subject))
+
+
+def refused(rank):
+    """The error of processes that were given different data."""
+    X, y, *_ = data()
+    try:
+        make("fit").fit(X, y[::-1] if rank else y)
+    except ValueError as error:
+        return str(error)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     join(rank, size, folder)
-    for number, case in enumerate(sys.argv[4:]):
-        np.savez(folder / f"case{number}-rank{rank}.npz", **train(case))
+    if sys.argv[4] in ("live", "kill", "wait"):
+        fit_to_the_end(rank, folder, sys.argv[4])
+    else:
+        for number, case in enumerate(sys.argv[4:]):
+            np.savez(folder / f"case{number}-rank{rank}.npz", **train(case))
+        print(refused(rank))
     torch.distributed.destroy_process_group()

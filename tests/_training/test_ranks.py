@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+from skeegclip import EEGEncoder
+from skeegclip._training.ranks import ALONE, Ranks
 
 SCRIPT = Path(__file__).with_name("over_ranks.py")
 _spec = importlib.util.spec_from_file_location("over_ranks", SCRIPT)
@@ -92,3 +97,98 @@ def test_only_the_first_shows_progress(two):
     said = two[1]
     assert "training:" in said[0][1]
     assert "training:" not in said[1][1]
+
+
+def test_different_data_are_refused_everywhere(two):
+    for output, _ in two[1]:
+        assert "y of process 1 differs from that of process 0. Give the same to all 2 processes" in output
+
+
+def test_shares_make_up_the_batch():
+    rows = np.arange(23)
+    parts = [rows[Ranks(rank, 4).share(23)] for rank in range(4)]
+    np.testing.assert_array_equal(np.concatenate(parts), rows)
+    assert sorted(map(len, parts)) == [5, 6, 6, 6]
+    assert all(len(rows[Ranks(rank, 4).share(3)]) == 3 for rank in range(4))  # too few to share
+
+
+def test_batches_smaller_than_the_group_are_refused():
+    Ranks(0, 4).check_batches(12, 4)
+    with pytest.raises(
+        ValueError, match=r"batch_size=4 makes batches of 3 epochs, too few for 4 processes\. Raise it"
+    ):
+        Ranks(0, 4).check_batches(13, 4)
+
+
+def test_alone_nothing_changes():
+    z = torch.ones(3, 2)
+    assert Ranks.current() == ALONE
+    assert ALONE.gather(z, 3) is z
+    assert ALONE.agree(z) is z
+    assert ALONE.collect(z) == [z]
+
+
+# -- what goes wrong -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_the_others_and_the_run_goes_on_from_its_checkpoint(tmp_path):
+    first, second = start(2, tmp_path, "kill")
+    (_, error), _ = finish([first, second])
+    assert second.returncode == -signal.SIGKILL
+    assert first.returncode == 1
+    assert "the processes that train together have lost each other" in error
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+    again = {}
+    for how, folder in (("resumed", tmp_path), ("uninterrupted", tmp_path / "other")):
+        folder.mkdir(exist_ok=True)
+        (folder / "meet").unlink(missing_ok=True)
+        said = finish(processes := start(2, folder, "live"))
+        assert [process.returncode for process in processes] == [0, 0], said
+        again[how] = [np.load(folder / f"live-rank{rank}.npz")["embedding"] for rank in (0, 1)]
+        assert not list((folder / "runs").iterdir())
+    for embedding in again["resumed"]:
+        np.testing.assert_array_equal(embedding, again["uninterrupted"][0])
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_all(tmp_path):
+    processes = start(2, tmp_path, "wait")
+    assert processes[0].stdout.readline() == "pass\n"
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    said = finish(processes, timeout=60)
+    assert all(process.returncode not in (0, -signal.SIGKILL) for process in processes)
+    assert any("KeyboardInterrupt" in error for _, error in said)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.slow
+def test_accelerate_launches_it(tmp_path):
+    program = tmp_path / "train.py"
+    program.write_text(PROGRAM)
+    command = (
+        "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no"
+    )
+    command = [sys.executable, *command.split(), "--dynamo_backend", "no", str(program), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert EEGEncoder.load(tmp_path / "encoder").history_[-1]["epoch"] == 2
+
+
+PROGRAM = """
+import sys
+
+import numpy as np
+from accelerate import PartialState
+
+from skeegclip import EEGEncoder
+
+state = PartialState(cpu=True)
+assert state.num_processes == 2
+rng = np.random.default_rng(0)
+encoder = EEGEncoder("eegproject", max_epochs=2, random_state=0, device="cpu")
+encoder.fit(rng.standard_normal((40, 3, 20)), rng.standard_normal((40, 4)))
+if state.is_main_process:
+    encoder.save(sys.argv[1] + "/encoder")
+"""
