@@ -7,7 +7,10 @@ temporal-spatial convolution compute in another order; that order is run here to
 Run: ``python examples/benchmarks/memory_of_training.py`` (seconds).
 """
 
+import resource
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from unittest import mock
 
 import torch
@@ -50,16 +53,34 @@ def per_epoch(net, batches=(32, 96)):
     return (cost(batches[1]) - cost(batches[0])) / (batches[1] - batches[0])
 
 
+def peak(batch):
+    """Largest resident memory of a process that makes one step of ATM-S, in bytes."""
+    net = atm()
+    target = torch.randn(batch, N_DIMS)
+    ClipLoss()(net(torch.randn(batch, N_CHANS, N_TIMES)), target).backward()
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def atm():
+    """The network as published, for ten people."""
+    cls, params = get_net("atm-s", N_TIMES)
+    sizes = {"n_outputs": N_DIMS, "n_chans": N_CHANS, "n_times": N_TIMES, "n_subjects": 10}
+    return build_net(cls, {**sizes, **params}).train()
+
+
 def main():
     """Print a line for each network, then the loss."""
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        small, large = pool.map(peak, (128, 640))
+    print(
+        f"ATM-S: a step takes {(large - small) / 512 / 1e3:.0f} kB more for each epoch more (peak of a process)"
+    )
     print(f"an epoch of {N_CHANS} x {N_TIMES} is {4 * N_CHANS * N_TIMES / 1e3:.0f} kB")
     print(f"{'network':12} {'parameters':>12} {'kept per epoch: CPU':>22} {'GPU':>10}")
     for name in ("atm-s", "nice", "eegproject"):
         cls, params = get_net(name, N_TIMES)
         sizes = {"n_outputs": N_DIMS, "n_chans": N_CHANS, "n_times": N_TIMES}
-        if name == "atm-s":
-            sizes["n_subjects"] = 10
-        net = build_net(cls, {**sizes, **params}).train()
+        net = atm() if name == "atm-s" else build_net(cls, {**sizes, **params}).train()
         cpu = per_epoch(net)
         with mock.patch.object(tsconv, "_on_cpu", return_value=False):
             gpu = per_epoch(net)

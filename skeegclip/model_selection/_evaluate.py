@@ -87,9 +87,10 @@ def evaluate(
         does not enter training.
     folder : path-like | None
         Where finished cells are kept: an evaluation that was interrupted goes on from there. A cell is done again
-        if anything has changed that decides its outcome.
+        if anything has changed that decides its outcome. With workers on other machines, a folder that all of them
+        see.
     n_jobs : int | None
-        Cells at the same time, as in joblib.
+        Cells at the same time, as in joblib; inside ``joblib.parallel_config("dask")`` on dask's workers.
     verbose : int
         1 shows a progress bar.
     random_state : int | RandomState | Generator | None

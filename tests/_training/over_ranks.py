@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.linear_model import Ridge
 from skorch.callbacks import Callback
 from torch import nn
 
-from skeegclip import EEGEncoder, EmbeddingTable
+from skeegclip import EEGEncoder, EmbeddingTable, evaluate
 
 
 class TwoNorms(nn.Module):
@@ -162,6 +163,16 @@ def refused(rank):
         return str(error)
 
 
+def evaluated(folder=None):
+    """Scores of the cells of an evaluation, whose fits need all processes."""
+    X, y, _, table, _ = data()
+    folds = [(np.flatnonzero(~test), np.flatnonzero(test)) for test in (y < "s10", y >= "s20")]
+    report = evaluate(
+        {"network": make("fit", max_epochs=1), "ridge": Ridge()}, X, y, cv=folds, targets=table, folder=folder
+    )
+    return report.scores["value"].tolist()
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
@@ -172,4 +183,5 @@ if __name__ == "__main__":
         for number, case in enumerate(sys.argv[4:]):
             np.savez(folder / f"case{number}-rank{rank}.npz", **train(case))
         print(refused(rank))
+        print("evaluated:", *evaluated(folder / "results"))
     torch.distributed.destroy_process_group()

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mne
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from skeegclip import EEGEncoder
+from skeegclip import EEGEncoder, EmbeddingTable, EpochsStore
 from skeegclip._training.ranks import ALONE, Ranks
 
 SCRIPT = Path(__file__).with_name("over_ranks.py")
@@ -104,6 +106,13 @@ def test_different_data_are_refused_everywhere(two):
         assert "y of process 1 differs from that of process 0. Give the same to all 2 processes" in output
 
 
+def test_cells_of_an_evaluation_are_trained_by_all(two):
+    alone = script.evaluated()
+    for rank, (output, _) in enumerate(two[1]):
+        values = [float(value) for value in output.split("evaluated:")[1].split()]
+        np.testing.assert_allclose(values, alone, rtol=1e-3, err_msg=str(rank))
+
+
 def test_shares_make_up_the_batch():
     rows = np.arange(23)
     parts = [rows[Ranks(rank, 4).share(23)] for rank in range(4)]
@@ -164,31 +173,23 @@ def test_ctrl_c_ends_all(tmp_path):
 
 
 @pytest.mark.slow
-def test_accelerate_launches_it(tmp_path):
-    program = tmp_path / "train.py"
-    program.write_text(PROGRAM)
-    command = (
-        "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no"
-    )
-    command = [sys.executable, *command.split(), "--dynamo_backend", "no", str(program), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+@pytest.mark.parametrize("launcher", ["accelerate", "torchrun"])
+def test_the_script_of_the_docs(tmp_path, launcher):
+    page = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
+    (tmp_path / "train.py").write_text(page.split("`train.py`:\n\n```python\n")[1].split("```")[0])
+    rng = np.random.default_rng(0)
+    table = EmbeddingTable([f"s{i:02d}" for i in range(30)], rng.standard_normal((30, 4)))
+    table.save(tmp_path / "clip.safetensors")
+    rows = pd.DataFrame({"stimulus": np.tile(table.ids, 3), "subject": "ann", "split": "train"})
+    info = mne.create_info(["O1", "O2", "Oz"], 250.0, "eeg")
+    EpochsStore.create(tmp_path / "store", rng.standard_normal((90, 3, 120)), rows, info=info)
+    launch = {
+        "accelerate": "accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1"
+        " --mixed_precision no --dynamo_backend no",
+        "torchrun": "torch.distributed.run --nproc_per_node 2",
+    }[launcher]
+    command = [sys.executable, "-m", *launch.split(), "train.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert EEGEncoder.load(tmp_path / "encoder").history_[-1]["epoch"] == 2
-
-
-PROGRAM = """
-import sys
-
-import numpy as np
-from accelerate import PartialState
-
-from skeegclip import EEGEncoder
-
-state = PartialState(cpu=True)
-assert state.num_processes == 2
-rng = np.random.default_rng(0)
-encoder = EEGEncoder("eegproject", max_epochs=2, random_state=0, device="cpu")
-encoder.fit(rng.standard_normal((40, 3, 20)), rng.standard_normal((40, 4)))
-if state.is_main_process:
-    encoder.save(sys.argv[1] + "/encoder")
-"""
+    assert EEGEncoder.load(tmp_path / "encoder").history_[-1]["epoch"] == 40
+    assert not list((tmp_path / "runs").iterdir())
