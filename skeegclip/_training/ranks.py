@@ -124,8 +124,8 @@ def _together(collective: Callable) -> Callable:
             return collective(*args)
         except RuntimeError as error:
             raise RuntimeError(
-                "the processes that train together have lost each other: one of them has ended or failed, and its own"
-                " messages say why. Start them all again; with checkpoint_dir= they go on from the last pass."
+                f"the processes that train together have lost each other ({error}): one of them has ended or failed, and its"
+                " own messages say why. Start them all again; with checkpoint_dir= they go on from the last pass."
             ) from error
 
     return call

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -50,9 +51,9 @@ class BatchNormOverRanks(_BatchNorm):
 
     def pool(self, mean: Tensor, var: Tensor, n_values: int) -> tuple[Tensor, Tensor, Tensor]:
         """Mean, variance and number of values of all processes, from those of this one."""
-        own = torch.cat([mean.new_tensor([n_values]), mean, var])
-        table = own.new_zeros(distributed.get_world_size(), len(own))
-        table = _Sum.apply(table.index_copy(0, _rank(own), own[None]))
+        own = torch.cat([mean.new_full((1,), n_values), mean, var])
+        rank, size = distributed.get_rank(), distributed.get_world_size()
+        table = _Sum.apply(F.pad(own[None], (0, 0, rank, size - rank - 1)))  # a row for each process
         n, means, variances = table[:, 0], table[:, 1 : 1 + len(mean)], table[:, 1 + len(mean) :]
         share = (n / n.sum())[:, None]
         mean = (share * means).sum(0)
@@ -80,10 +81,6 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
         return _Sum.forward(ctx, gradient)
-
-
-def _rank(like: Tensor) -> Tensor:
-    return torch.tensor([distributed.get_rank()], device=like.device)
 
 
 @contextlib.contextmanager
