@@ -55,8 +55,10 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     codes = encoder._subject_codes(read.subject, n_epochs)
     train_rows, valid_rows = hold_out(targets, encoder.validation, encoder.batch_size, seed)
     if ranks.size > 1:
+        ends = np.asarray(read.X[:1]), np.asarray(read.X[-1:])
+        given = {"X": (read.X.shape, ends), "y": targets, "subject": read.subject}
+        ranks.check_same({name: joblib.hash(value) for name, value in given.items()})
         ranks.check_batches(len(train_rows), encoder.batch_size)
-        ranks.check_same({"X": read.X.shape, "y": joblib.hash(targets), "subject": joblib.hash(read.subject)})
     X = on_device(read.X, device)
     train = EpochsDataset(X, codes, targets, train_rows, device)
     valid = None if valid_rows is None else EpochsDataset(X, codes, targets, valid_rows, device)

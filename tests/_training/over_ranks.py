@@ -155,12 +155,13 @@ def fit_to_the_end(rank, folder, how):
 
 
 def refused(rank):
-    """The error of processes that were given different data."""
+    """The errors of processes that were given different data."""
     X, y, *_ = data()
-    try:
-        make("fit").fit(X, y[::-1] if rank else y)
-    except ValueError as error:
-        return str(error)
+    for other in ((X, y[::-1]), (X + rank, y)):
+        try:
+            make("fit").fit(*(other if rank else (X, y)))
+        except ValueError as error:
+            yield str(error)
 
 
 def evaluated(folder=None):
@@ -182,6 +183,6 @@ if __name__ == "__main__":
     else:
         for number, case in enumerate(sys.argv[4:]):
             np.savez(folder / f"case{number}-rank{rank}.npz", **train(case))
-        print(refused(rank))
+        print(*refused(rank))
         print("evaluated:", *evaluated(folder / "results"))
     torch.distributed.destroy_process_group()

@@ -104,6 +104,7 @@ def test_only_the_first_shows_progress(two):
 def test_different_data_are_refused_everywhere(two):
     for output, _ in two[1]:
         assert "y of process 1 differs from that of process 0. Give the same to all 2 processes" in output
+        assert "X of process 1 differs from that of process 0." in output
 
 
 def test_cells_of_an_evaluation_are_trained_by_all(two):
