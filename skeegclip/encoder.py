@@ -227,6 +227,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     def fit(self, X: Any, y: Any, subject: Any = None) -> EEGEncoder:
         """Train the network.
 
+        In a process group of torch (:doc:`/scaling`) all its processes must call it with the same data: they train one
+        network together.
+
         Parameters
         ----------
         X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
@@ -246,6 +249,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         ------
         ValueError, TypeError
             If X, y or a parameter is not usable, or the loss is not finite.
+        RuntimeError
+            If another process of the group ends or fails.
         KeyError
             If ids are not in `targets`.
         """

@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(
     page.relative_to(DOCS).as_posix()
     for folder in (DOCS, DOCS / "user_guide")
-    for page in folder.glob("*.rst")
+    for page in (*folder.glob("*.rst"), *folder.glob("*.md"))
     if ">>>" in page.read_text(encoding="utf-8")
 )
 
@@ -25,6 +25,7 @@ PAGES = sorted(
 def test_pages_with_code_are_found() -> None:
     assert {
         "quickstart.rst",
+        "scaling.md",
         "user_guide/attention.rst",
         "user_guide/braindecode.rst",
         "user_guide/checkpoints.rst",

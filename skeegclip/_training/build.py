@@ -18,6 +18,7 @@ from .augment import Augment
 from .callbacks import AveragedWeights, BestWeights
 from .loader import BatchLoader, EpochsDataset
 from .net import EncoderNet
+from .ranks import ALONE, Ranks
 
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
@@ -75,6 +76,7 @@ def make_net(
     callbacks: list | None = None,
     augment: Augment | None = None,
     seed: int = 0,
+    ranks: Ranks = ALONE,
 ) -> EncoderNet:
     """An initialised skorch net; with ``optimizer=None`` one to be used, not trained."""
     cls, params = spec
@@ -93,7 +95,10 @@ def make_net(
         iterator_train__shuffle=True,
         iterator_train__seed=seed,
         iterator_train__augment=augment,
+        iterator_train__ranks=ranks,
         iterator_valid=BatchLoader,
+        iterator_valid__ranks=ranks,
+        ranks=ranks,
         train_split=None if valid is None else predefined_split(valid),
         callbacks=callbacks or [],
         device=device,

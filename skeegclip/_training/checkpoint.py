@@ -16,6 +16,7 @@ from skorch.callbacks import Callback
 from .._utils.inputs import is_view
 from .._utils.persistence import write_whole
 from .._version import __version__
+from .ranks import ALONE, Ranks
 
 _PARTS = ("module_", "criterion_", "optimizer_")
 
@@ -30,15 +31,18 @@ class RunCheckpoint(Callback):
     ----------
     path : Path
         One file per run.
+    ranks : Ranks
+        The processes that train together: the first one reads and writes the file.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, ranks: Ranks = ALONE) -> None:
+        self.path, self.ranks = path, ranks
 
     def on_train_begin(self, net, **kwargs) -> None:
-        if not self.path.exists():
+        content = self.ranks.agree(self._read())
+        if content is None:
             return
-        state = torch.load(self.path, map_location=net.device, weights_only=True)
+        state = torch.load(io.BytesIO(content), map_location=net.device, weights_only=True)
         for part in _PARTS:
             getattr(net, part).load_state_dict(state[part])
         for name, callback in net.callbacks_:
@@ -47,22 +51,29 @@ class RunCheckpoint(Callback):
             net.history.new_epoch()
             for key, value in row.items():
                 net.history.record(key, value)
-        _set_rng(state["rng"], net.device)
+        _set_rng(state["rng"][self.ranks.rank], net.device)
+
+    def _read(self) -> bytes | None:
+        return self.path.read_bytes() if self.ranks.rank == 0 and self.path.exists() else None
 
     def on_epoch_end(self, net, **kwargs) -> None:
+        rng = self.ranks.collect(_get_rng(net.device))
+        if self.ranks.rank:
+            return
         state: dict[str, Any] = {part: getattr(net, part).state_dict() for part in _PARTS}
         state["callbacks"] = {name: _state_of(callback) for name, callback in net.callbacks_}
         state["history"] = [
             {key: _plain_number(value) for key, value in row.items() if key != "batches"}
             for row in net.history
         ]
-        state["rng"] = _get_rng(net.device)
+        state["rng"] = rng
         buffer = io.BytesIO()
         torch.save(state, buffer)
         write_whole(self.path, buffer.getvalue())
 
     def on_train_end(self, net, **kwargs) -> None:
-        self.path.unlink(missing_ok=True)
+        if self.ranks.rank == 0:
+            self.path.unlink(missing_ok=True)
 
 
 def _state_of(callback: Any) -> dict:

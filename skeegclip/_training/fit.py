@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import joblib
 import numpy as np
 
 from .._utils.device import resolve_device, resolve_precision
 from .._utils.inputs import Epoched
-from .._utils.seeding import draw_seed, seeded_torch
+from .._utils.seeding import draw_seed, seed_torch, seeded_torch
 from .augment import Augment
 from .build import make_callbacks, make_net, net_spec
 from .callbacks import Progress
 from .checkpoint import RunCheckpoint, run_path
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
+from .ranks import ALONE, Ranks
 from .targets import Targets, hold_out, read_targets
 
 # Parameters that do not change the weights a run ends with.
@@ -33,7 +35,8 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     targets = read_targets(
         y, n_epochs, table=encoder.targets, text_table=encoder.text_targets, owner=type(encoder).__name__
     )
-    seed = draw_seed(encoder.random_state)
+    ranks = Ranks.current()
+    seed = ranks.agree(draw_seed(encoder.random_state))
     device = resolve_device(encoder.device)
     encoder.subjects_ = np.unique(read.subject) if read.subject is not None else np.array([], dtype=str)
     encoder.n_outputs_ = targets.vectors.shape[1] if encoder.projector is None else encoder.projector
@@ -51,6 +54,11 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     )
     codes = encoder._subject_codes(read.subject, n_epochs)
     train_rows, valid_rows = hold_out(targets, encoder.validation, encoder.batch_size, seed)
+    if ranks.size > 1:
+        ends = np.asarray(read.X[:1]), np.asarray(read.X[-1:])
+        given = {"X": (read.X.shape, ends), "y": targets, "subject": read.subject}
+        ranks.check_same({name: joblib.hash(value) for name, value in given.items()})
+        ranks.check_batches(len(train_rows), encoder.batch_size)
     X = on_device(read.X, device)
     train = EpochsDataset(X, codes, targets, train_rows, device)
     valid = None if valid_rows is None else EpochsDataset(X, codes, targets, valid_rows, device)
@@ -62,15 +70,17 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
         ema=encoder.ema,
         user=copy.deepcopy(encoder.callbacks),
     )
-    augment = None if encoder.augment is None else Augment(encoder.augment, seed)
-    with Progress(encoder.verbose, encoder.max_epochs) as progress, seeded_torch(seed, device):
+    augment = None if encoder.augment is None else Augment(encoder.augment, seed + ranks.rank)
+    verbose = encoder.verbose and ranks.rank == 0
+    with Progress(verbose, encoder.max_epochs) as progress, seeded_torch(seed, device):
         callbacks.append(("progress", progress))
         if encoder.checkpoint_dir is not None:
             params = {k: v for k, v in encoder.get_params(deep=False).items() if k not in _OUTCOME_NEUTRAL}
             params["augment"] = None if augment is None else augment.settings()
+            params["n_processes"] = ranks.size
             arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes]
             path = run_path(encoder.checkpoint_dir, params=params, arrays=arrays, seed=seed)
-            callbacks.append(("checkpoint", RunCheckpoint(path)))
+            callbacks.append(("checkpoint", RunCheckpoint(path, ranks)))
         net = make_net(
             *encoder._spec,
             device=device,
@@ -84,9 +94,13 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
             callbacks=callbacks,
             augment=augment,
             seed=seed,
+            ranks=ranks,
         )
         if encoder.warm_start and hasattr(encoder, "net_"):
             _take_over(encoder.net_, net)
+        ranks.share_state(net.module_, net.criterion_)
+        if ranks.rank:
+            seed_torch(seed + ranks.rank, device)  # the same dropout in every share would be less of it
         net.fit_passes(train)
     encoder.net_ = net
     encoder.history_, encoder.selection_ = _report(net, targets, train, valid, encoder.validation)
@@ -121,6 +135,7 @@ def _take_over(old: EncoderNet, new: EncoderNet) -> None:
 def _let_go(net: EncoderNet) -> None:
     """Drop what a fitted encoder does not need: training data, gradients and moments, the progress bar."""
     net.train_split = None
+    net.ranks = ALONE  # from here on every process is on its own
     net.callbacks = net.callbacks_ = [(name, cb) for name, cb in net.callbacks_ if name != "progress"]
     net.optimizer_.zero_grad(set_to_none=True)
     net.optimizer_.state.clear()

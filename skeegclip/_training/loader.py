@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from .._utils.inputs import is_view
 from .._utils.validation import check_finite
 from .augment import Augment
+from .ranks import ALONE, Ranks
 from .targets import Targets
 
 
@@ -87,6 +88,8 @@ class BatchLoader:
         Seed of the orders: pass k has the same order whether or not the run was resumed before it.
     augment : Augment | None
         What is done to each batch.
+    ranks : Ranks
+        The processes that share each batch: inputs are this one's rows, targets those of all.
     """
 
     def __init__(
@@ -96,9 +99,10 @@ class BatchLoader:
         shuffle: bool = False,
         seed: int = 0,
         augment: Augment | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
-        self.augment = augment
+        self.augment, self.ranks = augment, ranks
         self.passes = dataset.first_pass
 
     def __len__(self) -> int:
@@ -114,8 +118,10 @@ class BatchLoader:
         # Within a batch the order does not matter to the loss, and a sorted read is faster from disk.
         parts = [np.sort(part) if self.shuffle else part for part in np.array_split(rows, len(self))]
         ahead = read_ahead if is_view(self.dataset.X) else map
-        for part, x in zip(parts, ahead(self.dataset.read, parts), strict=True):
+        shares = [part[self.ranks.share(len(part))] for part in parts]
+        for part, x in zip(parts, ahead(self.dataset.read, shares), strict=True):
             inputs, target = self.dataset.batch(part, x)
+            inputs["subject"] = inputs["subject"][self.ranks.share(len(part))]
             if self.augment is not None:
                 inputs["x"] = self.augment(inputs["x"])
             yield inputs, target

@@ -15,7 +15,9 @@ from skorch.callbacks import EpochTimer
 
 from .._utils.inputs import is_view
 from ..nets.build import build_net
+from ..nets.over_ranks import batch_norm_over_ranks
 from .loader import EpochsDataset, read_ahead, read_view, writeable
+from .ranks import ALONE, Ranks
 
 
 class EncoderNet(NeuralNet):
@@ -30,11 +32,20 @@ class EncoderNet(NeuralNet):
         As in skorch.
     precision : {"float32", "bfloat16"}
         Type of the matrix products; losses are float32 always.
+    ranks : Ranks
+        The processes that train it together.
     """
 
-    def __init__(self, module: Any, *args: Any, precision: str = "float32", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        module: Any,
+        *args: Any,
+        precision: str = "float32",
+        ranks: Ranks = ALONE,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(module, *args, **kwargs)
-        self.precision = precision
+        self.precision, self.ranks = precision, ranks
 
     @property
     def _default_callbacks(self) -> list:
@@ -59,6 +70,18 @@ class EncoderNet(NeuralNet):
             )
         return z.float()
 
+    def get_loss(self, y_pred: torch.Tensor, y_true: dict, *args: Any, **kwargs: Any) -> torch.Tensor:
+        # Of the whole batch: every epoch is compared with those that other processes embedded.
+        return super().get_loss(self._gathered(y_pred, y_true), y_true, *args, **kwargs)
+
+    def train_step_single(self, batch: tuple, **fit_params: Any) -> dict:
+        step = super().train_step_single(batch, **fit_params)
+        self.ranks.sum_gradients(self.module_, self.criterion_)
+        return step
+
+    def _gathered(self, z: torch.Tensor, target: dict) -> torch.Tensor:
+        return self.ranks.gather(z, len(target["stimulus"]))
+
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params) -> None:
         if iterator is None:
             return
@@ -66,13 +89,13 @@ class EncoderNet(NeuralNet):
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            size = len(batch[0]["x"])
+            size = len(batch[1]["stimulus"])
             total = total + step["loss"].detach() * size
             rows += size
             if not training:
-                embeddings.append(step["y_pred"])
+                embeddings.append(self._gathered(step["y_pred"], batch[1]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        loss = float(total / rows)
+        loss = self.ranks.agree(float(total / rows))  # which pass is the best, all must see alike
         if not math.isfinite(loss):
             raise ValueError(
                 f"The {prefix} loss became {loss} in pass {len(self.history)}. Lower lr (now {self.lr:g}), or look for"
@@ -88,8 +111,10 @@ class EncoderNet(NeuralNet):
         """Train for what is left of `max_epochs`; early stopping ends it, Ctrl-C goes through."""
         self.notify("on_train_begin", X=dataset, y=None)
         dataset.first_pass = len(self.history)
+        together = batch_norm_over_ranks(self.module_) if self.ranks.size > 1 else contextlib.nullcontext()
         try:
-            self.fit_loop(dataset, None, epochs=self.max_epochs - len(self.history))
+            with together:
+                self.fit_loop(dataset, None, epochs=self.max_epochs - len(self.history))
         except KeyboardInterrupt:
             # skorch's EarlyStopping stops by raising what Ctrl-C raises.
             if not any(_ran_out_of_patience(callback) for _, callback in self.callbacks_):

@@ -57,11 +57,25 @@ def seeded_torch(seed: int, device: Any) -> Iterator[None]:
     """Seed torch's default generator, and that of the one device in use, for the length of the block."""
     import torch
 
-    device = torch.device(device)
-    cuda = [device.index or 0] if device.type == "cuda" else []
-    with _ONE_FIT_AT_A_TIME, torch.random.fork_rng(devices=cuda, device_type="cuda"):
-        # Not torch.manual_seed: it seeds every device of the machine.
-        torch.default_generator.manual_seed(seed)
-        for index in cuda:
-            torch.cuda.default_generators[index].manual_seed(seed)
+    with _ONE_FIT_AT_A_TIME, torch.random.fork_rng(devices=_cuda(device), device_type="cuda"):
+        seed_torch(seed, device)
         yield
+
+
+def seed_torch(seed: int, device: Any) -> None:
+    """Seed torch's default generator, and that of the one device in use."""
+    import torch
+
+    # Not torch.manual_seed: it seeds every device of the machine.
+    torch.default_generator.manual_seed(seed)
+    for index in _cuda(device):
+        torch.cuda.default_generators[index].manual_seed(seed)
+
+
+def _cuda(device: Any) -> list[int]:
+    import torch
+
+    device = torch.device(device)
+    if device.type != "cuda":
+        return []
+    return [torch.cuda.current_device() if device.index is None else device.index]

@@ -109,9 +109,11 @@ def map_table(path: str | os.PathLike) -> tuple[list[str], np.ndarray, dict, Sou
 
 def reopen(source: Source) -> str:
     """The path of a mapped file, where it is still the one that was mapped."""
-    status = Path(source.path).stat()
-    if (status.st_size, status.st_mtime_ns) != (source.size, source.time):
+    path = Path(source.path)
+    status = path.stat() if path.exists() else None
+    if status is None or (status.st_size, status.st_mtime_ns) != (source.size, source.time):
         raise ValueError(
-            f"{source.path} was changed since this EmbeddingTable was mapped from it. Load it anew."
+            f"{path} is missing here, or was changed since this EmbeddingTable was mapped from it. Load it anew, from a"
+            " folder that all machines share."
         )
     return source.path

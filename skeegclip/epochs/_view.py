@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -120,6 +121,12 @@ class ViewBase:
 
     def __len__(self) -> int:
         return len(self._index)
+
+    def __sizeof__(self) -> int:
+        # dask asks for it before it decides to send a view once to each worker, or with every task.
+        data = self._data if isinstance(self._data, np.ndarray) else getattr(self._data, "view", None)
+        size = data.nbytes if isinstance(data, np.ndarray) else sys.getsizeof(data)
+        return size + self._index.nbytes + int(self._frame.memory_usage().sum())
 
     def __repr__(self) -> str:
         unit = "" if self.sfreq is None else f", {self.times[0]:g} to {self.times[-1]:g} s"

@@ -19,6 +19,7 @@ from sklearn.model_selection import check_cv
 from .._utils.params import check_number
 from .._utils.persistence import write_whole
 from .._utils.seeding import draw_seed, set_seeds
+from .._utils.shipping import Shipment
 from .._version import __version__
 from ..metrics._counts import hit_probability
 from ..metrics._fitted import image_similarity
@@ -173,10 +174,11 @@ def run(
             Path(folder) / f"{function.__name__.strip('_')}-{joblib.hash((base, job))[:24]}.npz"
             for job in jobs
         ]
-    work = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_do)(problem, function, job, path) for job, path in zip(jobs, paths, strict=True)
-    )
-    with tqdm(total=len(jobs), desc="inspecting", unit="fit") if verbose else nullcontext() as bar:
+    bar_or_none = tqdm(total=len(jobs), desc="inspecting", unit="fit") if verbose else nullcontext()
+    with Shipment((problem, function, jobs), folder) as shared, bar_or_none as bar:
+        work = Parallel(n_jobs=n_jobs, return_as="generator")(
+            delayed(_do)(shared, place, path) for place, path in enumerate(paths)
+        )
         results = []
         for result in work:
             results.append(result)
@@ -185,14 +187,15 @@ def run(
     return results
 
 
-def _do(problem: Problem, function: Callable[..., Arrays], job: tuple, path: Path | None) -> Arrays:
-    if path is None:
-        return function(problem, *job)
-    if (found := _load(path)) is not None:
+def _do(shared: Shipment, place: int, path: Path | None) -> Arrays:
+    if path is not None and (found := _load(path)) is not None:
         return found
-    result = function(problem, *job)
+    problem, function, jobs = shared.value
+    result = function(problem, *jobs[place])
+    if path is None:
+        return result
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **result)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **result)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, buffer.getvalue())
     return result

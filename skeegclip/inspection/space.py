@@ -73,7 +73,7 @@ def region_importance(
     interval : {"stimulus", "subject"}
         What varies: intervals speak of other stimuli, or of other people.
     n_jobs : int | None
-        Trainings at the same time, as in joblib.
+        Trainings at the same time, as in joblib; inside ``joblib.parallel_config("dask")`` on dask's workers.
     verbose : int
         1 shows a progress bar.
     folder : path-like | None
@@ -221,7 +221,7 @@ def channel_importance(
     interval : {"stimulus", "subject"}
         What varies: intervals speak of other stimuli, or of other people.
     n_jobs : int | None
-        Trainings at the same time, as in joblib.
+        Trainings at the same time, as in joblib; inside ``joblib.parallel_config("dask")`` on dask's workers.
     verbose : int
         1 shows a progress bar.
     folder : path-like | None

@@ -87,7 +87,7 @@ def time_resolved(
     interval : {"stimulus", "subject"}
         What varies: intervals speak of other stimuli, or of other people.
     n_jobs : int | None
-        Trainings at the same time, as in joblib.
+        Trainings at the same time, as in joblib; inside ``joblib.parallel_config("dask")`` on dask's workers.
     verbose : int
         1 shows a progress bar.
     folder : path-like | None
@@ -226,7 +226,7 @@ def temporal_generalization(
     interval : {"stimulus", "subject"}
         What varies: intervals speak of other stimuli, or of other people.
     n_jobs : int | None
-        Trainings at the same time, as in joblib.
+        Trainings at the same time, as in joblib; inside ``joblib.parallel_config("dask")`` on dask's workers.
     verbose : int
         1 shows a progress bar.
     folder : path-like | None

@@ -14,6 +14,7 @@ from sklearn.model_selection import check_cv
 from .._utils.inputs import carried_subject, is_view, read_epochs
 from .._utils.params import check_number
 from .._utils.seeding import draw_seed
+from .._utils.shipping import Shipment
 from ..embeddings._ids import as_ids
 from ..embeddings.table import check_table
 from ._cells import Cell, cell_path, load_cell, save_cell
@@ -86,9 +87,10 @@ def evaluate(
         does not enter training.
     folder : path-like | None
         Where finished cells are kept: an evaluation that was interrupted goes on from there. A cell is done again
-        if anything has changed that decides its outcome.
+        if anything has changed that decides its outcome. With workers on other machines, a folder that all of them
+        see.
     n_jobs : int | None
-        Cells at the same time, as in joblib.
+        Cells at the same time, as in joblib; inside ``joblib.parallel_config("dask")`` on dask's workers.
     verbose : int
         1 shows a progress bar.
     random_state : int | RandomState | Generator | None
@@ -241,19 +243,20 @@ def _cells(
             paths[place] = cell_path(Path(folder), name, fold, seed, digest)
     done = [None if path is None else load_cell(path) for path in paths]
     todo = [place for place, cell in enumerate(done) if cell is None]
-    work = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-        delayed(_do)(place, paths[place], task, named[jobs[place][0]], jobs[place]) for place in todo
-    )
     bar = (
         tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="evaluating", unit="cell")
         if verbose
         else None
     )
     try:
-        for place, cell in work:
-            done[place] = cell
-            if bar is not None:
-                bar.update()
+        with Shipment((task, named, jobs), folder) as shared:
+            work = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+                delayed(_do)(shared, place, paths[place]) for place in todo
+            )
+            for place, cell in work:
+                done[place] = cell
+                if bar is not None:
+                    bar.update()
     finally:
         if bar is not None:
             bar.close()
@@ -263,10 +266,13 @@ def _cells(
         yield Cell(name, cell.fold, cell.seed, cell.tasks, cell.facts)
 
 
-def _do(place: int, path: Path | None, task: Task, estimator: Any, job: tuple) -> tuple[int, Cell]:
-    name, fold, train, test, seed = job
+def _do(shared: Shipment, place: int, path: Path | None) -> tuple[int, Cell]:
+    if path is not None and (found := load_cell(path)) is not None:
+        return place, found  # by a worker that died before it could tell
+    task, named, jobs = shared.value
+    name, fold, train, test, seed = jobs[place]
     try:
-        cell = run_cell(task, name, estimator, fold, train, test, seed)
+        cell = run_cell(task, name, named[name], fold, train, test, seed)
     except Exception as error:
         error.add_note(f"while evaluating estimator {name!r} on fold {fold!r} with seed {seed}")
         raise

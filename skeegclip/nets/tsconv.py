@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from .filter_bank import FilterBank, window_moments, windows
 from .layers import Dropout, on_cpu
+from .over_ranks import BatchNormOverRanks
 
 
 class TSConv(nn.Module):
@@ -113,6 +114,8 @@ class TSConv(nn.Module):
         filters = kernel.double()
         mean = (filters @ moments[0]).to(x.dtype) + self.temporal.bias
         var = ((filters @ moments[1]) * filters).sum(1).clamp(min=0).to(x.dtype)
+        if isinstance(norm, BatchNormOverRanks):
+            mean, var, n_values = norm.pool(mean, var, n_values)
         with torch.no_grad():
             norm.num_batches_tracked += 1
             norm.running_mean.lerp_(mean, norm.momentum)

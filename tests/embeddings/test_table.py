@@ -204,9 +204,14 @@ def test_a_mapped_table_travels_as_its_path(large):
     again = pickle.loads(content)
     assert again == table
     assert _kind_of_vectors(again) == "memmap"
+    part = mapped.subset(["image_007"])
     EmbeddingTable(["x"], [[1.0]]).save(path)
     with pytest.raises(ValueError, match="was changed since this EmbeddingTable was mapped"):
         pickle.loads(content)
+    path.unlink()
+    with pytest.raises(ValueError, match="is missing here"):
+        pickle.loads(content)
+    assert pickle.loads(pickle.dumps(part)).ids.tolist() == ["image_007"]  # made of it, but in memory
     assert mapped == table  # the old file lives as long as it is mapped
 
 

@@ -1,4 +1,5 @@
 import pickle
+import sys
 
 import mne
 import numpy as np
@@ -184,3 +185,11 @@ def test_info_is_picked_once_and_follows_the_channels(view, monkeypatch):
     assert len(calls) == 2
     other = view.pick(["Cz", "Oz"])
     assert len(pickle.dumps(picked)) == len(pickle.dumps(other))
+
+
+def test_a_view_tells_what_it_holds_in_memory():
+    X = np.zeros((1000, 2, 50), np.float32)
+    view = EpochsView.from_arrays(X, subject="ann")
+    assert X.nbytes < sys.getsizeof(view) < 1.1 * X.nbytes
+    assert sys.getsizeof(view.map(np.abs)) > X.nbytes
+    assert sys.getsizeof(view.average(by="subject")) > X.nbytes

@@ -305,6 +305,22 @@ def test_an_interrupted_evaluation_goes_on(planted, tmp_path, monkeypatch):
     )
 
 
+def test_what_a_worker_finished_before_it_died_is_found_by_the_next(planted, tmp_path, monkeypatch):
+    arguments = {"targets": planted.table, "cv": WithinSubject(), "folder": tmp_path}
+    first = evaluate(Ridge(10.0), planted.view, **arguments)
+    load, asked = module.load_cell, []
+
+    def late(path):  # not there when the evaluation looks, there when the work is begun
+        asked.append(path)
+        return load(path) if asked.count(path) > 1 else None
+
+    monkeypatch.setattr(module, "load_cell", late)
+    done = count_cells(monkeypatch)
+    second = evaluate(Ridge(10.0), planted.view, **arguments)
+    assert done == []
+    pd.testing.assert_frame_equal(second.scores, first.scores)
+
+
 def test_lambdas_cannot_be_told_apart(planted, tmp_path):
     pipeline = make_pipeline(FunctionTransformer(lambda X: X), Ridge())
     with pytest.raises(ValueError, match=r"estimators\['Pipeline'\] cannot be told from others"):

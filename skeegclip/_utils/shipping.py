@@ -1,0 +1,99 @@
+"""What many tasks share, sent to worker processes once and not with every task."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+_OUT_OF_BAND = 1 << 20  # joblib's own limit: smaller arrays are copied, larger ones arrive read-only
+_ALIGN = 64
+
+
+class Shipment:
+    """A value that many tasks share; pickled as the path of a file, which is written when it is first pickled.
+
+    joblib's own way with dask is to scatter large arguments into the memory of workers, where they are lost with a
+    worker that dies, and to put whatever it takes for small, a table inside an estimator for example, into every task.
+    A file outlives its readers, and its arrays are memory-mapped: workers of one machine share the memory.
+
+    Parameters
+    ----------
+    value : object
+        Anything that pickles.
+    folder : path-like | None
+        Where the file goes, for as long as the block lasts; a folder that all machines see. None takes a temporary
+        folder of this machine.
+    """
+
+    def __init__(self, value: Any, folder: str | os.PathLike | None = None) -> None:
+        self.value = value
+        self._folder = folder
+        self._written: tuple[str, list[int]] | None = None
+        self._lock = threading.Lock()  # joblib pickles in several threads
+
+    def __enter__(self) -> Shipment:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        with self._lock:
+            if self._written is not None:
+                # Workers that still read go on with the file they hold open.
+                shutil.rmtree(Path(self._written[0]).parent, ignore_errors=True)
+
+    def __reduce__(self) -> tuple:
+        with self._lock:
+            if self._written is None:
+                self._written = self._write()
+        return _Arrived, self._written
+
+    def _write(self) -> tuple[str, list[int]]:
+        large: list[pickle.PickleBuffer] = []
+
+        def stays(buffer: pickle.PickleBuffer) -> bool:
+            if buffer.raw().nbytes < _OUT_OF_BAND:
+                return True
+            large.append(buffer)
+            return False
+
+        parts = [cloudpickle.dumps(self.value, protocol=5, buffer_callback=stays)]
+        parts += [buffer.raw() for buffer in large]
+        if self._folder is not None:
+            Path(self._folder).mkdir(parents=True, exist_ok=True)
+        place = self._folder or os.environ.get("JOBLIB_TEMP_FOLDER")
+        path = Path(tempfile.mkdtemp(prefix=".skeegclip-shipment-", dir=place)).absolute() / "value"
+        with open(path, "xb") as file:
+            for part in parts:
+                file.write(bytes(-file.tell() % _ALIGN))
+                file.write(part)
+        return str(path), [len(part) for part in parts]
+
+
+class _Arrived:
+    """A shipment in a worker, read when its value is asked for."""
+
+    def __init__(self, path: str, sizes: list[int]) -> None:
+        self._path, self._sizes = path, sizes
+
+    @property
+    def value(self) -> Any:
+        try:
+            with open(self._path, "rb") as file:
+                content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"A worker cannot see {self._path!r}, where its data are. Pass folder= on a file system that all machines"
+                " share."
+            ) from None
+        parts, start = [], 0
+        for size in self._sizes:
+            parts.append(content[start : start + size])
+            start += size + -size % _ALIGN
+        return pickle.loads(parts[0], buffers=parts[1:])
