@@ -154,6 +154,7 @@ def test_finished_parts_are_found_again(view, painter, tests, tmp_path, monkeypa
     painted = clone(painter).set_params(out_dir=tmp_path / "pictures", random_state=0)
     reconstruct_over_time(painted, view, **asked)
     assert not (tmp_path / "pictures").exists()
+    assert len(calls) == 6  # nor does it change a picture where they are written
 
 
 def test_bad_input(view, painter, planted):
