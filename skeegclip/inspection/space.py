@@ -133,6 +133,7 @@ def region_importance(
         sfreq=None,
         tmin=0.0,
         k=k,
+        interval=interval,
         random_state=random_state,
     )
     names = _names(problem)
@@ -278,6 +279,7 @@ def channel_importance(
         sfreq=None,
         tmin=0.0,
         k=k,
+        interval=interval,
         random_state=random_state,
     )
     n = problem.task.X.shape[1]
