@@ -28,6 +28,7 @@ from ..model_selection._evaluate import _task
 from ..model_selection._fingerprint import data_digest, estimator_digest
 from ..model_selection._run import Queries, Task, _class_scores, _fit, _queries, _table, as_decoder
 from ._cuts import as_data
+from ._statistics import groups_of
 
 Arrays = dict[str, np.ndarray]
 
@@ -59,6 +60,7 @@ def make_problem(
     sfreq,
     tmin,
     k,
+    interval,
     random_state,
 ) -> Problem:
     """Check the parameters that all analyses share."""
@@ -77,6 +79,9 @@ def make_problem(
             raise ValueError(
                 f"cv: fold {number} tests {n} stimuli, too few to choose {k} from. Test more at once, or lower k."
             )
+    tested = np.concatenate([test for _, test in folds])
+    people = np.zeros(len(tested)) if task.subject is None else task.subject[tested]
+    groups_of({"stimulus": task.y[tested], "subject": people}, interval)  # now, not after hours of training
     return Problem(estimator, task, folds, times, info, k)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 
 from .._utils.params import check_option
 from .._utils.pictures import read_picture, to_uint8
@@ -32,9 +33,8 @@ if TYPE_CHECKING:
 SCORES = ("two-way", "PixCorr", "SSIM")
 
 
-def painting_problem(
-    reconstructor, X, y, cv, subject, groups, concept, average_test, info, sfreq, tmin, random_state
-) -> Problem:
+def painting_problem(reconstructor: Any, X: Any, y: Any, **params: Any) -> Problem:
+    """`make_problem` for what paints, with a reconstructor that writes no files."""
     last = inner_most(reconstructor)
     if isinstance(reconstructor, type) or not isinstance(last, EEGImageReconstructor):
         raise TypeError(
@@ -44,26 +44,13 @@ def painting_problem(
         raise ValueError(
             "reconstructor has images=None: there is nothing to compare with. Pass it the pictures."
         )
-    if not isinstance(reconstructor, FrozenEstimator):
-        reconstructor = clone(reconstructor)
+    reconstructor = step = clone(reconstructor)
+    while isinstance(step, Pipeline):
+        step = step.steps[-1][1]
+    if not isinstance(step, FrozenEstimator):  # which is the user's own
         # Every part paints for itself: files of one must not be taken for those of another.
-        inner_most(reconstructor).set_params(out_dir=None, progress=False)
-    return make_problem(
-        reconstructor,
-        X,
-        y,
-        cv=cv,
-        subject=subject,
-        groups=groups,
-        concept=concept,
-        targets=None,
-        average_test=average_test,
-        info=info,
-        sfreq=sfreq,
-        tmin=tmin,
-        k=1,
-        random_state=random_state,
-    )
+        step.set_params(out_dir=None, progress=False)
+    return make_problem(reconstructor, X, y, targets=None, k=1, **params)
 
 
 def reconstructions(
@@ -79,11 +66,6 @@ def reconstructions(
 
     check_option("refit", refit, [True, False])
     wanted, folds = _wanted_rows(problem, stimuli)
-    if interval == "subject":  # before hours of painting
-        people = problem.task.subject
-        tested = np.concatenate([_rows(problem.task, test, wanted) for _, test in folds])
-        groups_of({"subject": np.zeros(1) if people is None else people[tested]}, interval)
-    check_option("interval", interval, ["stimulus", "subject"])
     jobs = [(train, test, wanted, parts) for train, test in folds]
     if refit:
         jobs = [(*fold, wanted, [part]) for fold in folds for part in parts]

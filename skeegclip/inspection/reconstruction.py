@@ -140,7 +140,19 @@ def reconstruct_over_time(
     """
     check_option("mode", mode, ["growing", "sliding"])
     problem = painting_problem(
-        reconstructor, X, y, cv, subject, groups, concept, average_test, info, sfreq, tmin, random_state
+        reconstructor,
+        X,
+        y,
+        cv=cv,
+        subject=subject,
+        groups=groups,
+        concept=concept,
+        average_test=average_test,
+        info=info,
+        sfreq=sfreq,
+        tmin=tmin,
+        interval=interval,
+        random_state=random_state,
     )
     times = _times(problem)
     spans = windows(times, mode, width, step)
@@ -253,7 +265,19 @@ def reconstruct_by_region(
     True
     """
     problem = painting_problem(
-        reconstructor, X, y, cv, subject, groups, concept, average_test, info, None, 0.0, random_state
+        reconstructor,
+        X,
+        y,
+        cv=cv,
+        subject=subject,
+        groups=groups,
+        concept=concept,
+        average_test=average_test,
+        info=info,
+        sfreq=None,
+        tmin=0.0,
+        interval=interval,
+        random_state=random_state,
     )
     names = _names(problem)
     members = {"all": names, **_members(regions, problem, names)}

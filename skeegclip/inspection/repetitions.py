@@ -142,6 +142,7 @@ def repetition_curve(
         sfreq=None,
         tmin=0.0,
         k=k,
+        interval=interval,
         random_state=random_state,
     )
     numbers = _numbers(n_repetitions, _fewest(problem))

@@ -133,6 +133,7 @@ def region_importance(
         sfreq=None,
         tmin=0.0,
         k=k,
+        interval=interval,
         random_state=random_state,
     )
     names = _names(problem)
@@ -201,8 +202,7 @@ def channel_importance(
         say the same.
     hide : {"mean", "permute"}
         How a channel is hidden: under the mean of the training epochs; or by exchanging it among the test queries of
-        a person, `n_repeats` times, so that it keeps the values that it has, beside the wrong ones of its neighbours
-        [1]_. Not used with ``refit=True``.
+        a person, `n_repeats` times, so that it shows what it does show, but of other epochs [1]_. Not used with ``refit=True``.
     n_repeats : int
         Permutations over which the loss of a channel is averaged, the same ones for every channel. Used only with
         ``hide="permute"``.
@@ -278,6 +278,7 @@ def channel_importance(
         sfreq=None,
         tmin=0.0,
         k=k,
+        interval=interval,
         random_state=random_state,
     )
     n = problem.task.X.shape[1]

@@ -155,6 +155,7 @@ def time_resolved(
         sfreq=sfreq,
         tmin=tmin,
         k=k,
+        interval=interval,
         random_state=random_state,
     )
     spans = windows(_times(problem), mode, width, step)
@@ -284,6 +285,7 @@ def temporal_generalization(
         sfreq=sfreq,
         tmin=tmin,
         k=k,
+        interval=interval,
         random_state=random_state,
     )
     times = _times(problem)

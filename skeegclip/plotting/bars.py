@@ -74,7 +74,10 @@ def plot_encoder_comparison(
     ['weak', 'strong']
     """
     scores = report.scores
-    task = scores["task"].iloc[0] if task is None else check_option("task", task, scores["task"].unique())
+    tasks = scores["task"].unique().tolist()
+    if task is None:
+        task = "retrieval" if "retrieval" in tasks else tasks[0]
+    check_option("task", task, tasks)
     scores = scores[scores["task"] == task]
     check_option("metric", metric, scores["metric"].unique())
     scores = scores[scores["metric"] == metric]

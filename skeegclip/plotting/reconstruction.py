@@ -111,7 +111,7 @@ def _fitting(names: Iterable[str], width: float, fig: Figure) -> float:
     size = font.get_size_in_points()
     lines = [line for name in names for line in str(name).splitlines() if line.strip()]
     longest = max((TextPath((0, 0), line, prop=font).get_extents().width for line in lines), default=1.0)
-    room = 68 * width * fig.get_figwidth() / WIDTH  # of 72 points an inch, with a gap
+    room = 68 * width * fig.bbox.width / fig.dpi / WIDTH  # of 72 points an inch, with a gap
     return float(np.clip(size * room / longest, 4.5, size))
 
 

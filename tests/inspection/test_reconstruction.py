@@ -14,7 +14,7 @@ from skeegclip.generation import LinearGenerator
 from skeegclip.inspection import reconstruct_by_region, reconstruct_over_time
 from skeegclip.metrics import reconstruction_scores
 from skeegclip.model_selection import WithinSubject
-from skeegclip.preprocessing import EpochScaler
+from skeegclip.preprocessing import EpochScaler, PickChannels
 
 FEW = {"step": 0.4, "width": 0.15}  # ends at -0.06 (before the picture), 0.34 and 0.74 s
 
@@ -92,6 +92,11 @@ def test_masking_keeps_the_whole_and_hides_the_rest(view, painter, planted, test
     masked = reconstruct_by_region(frozen, view, regions=given, **asked)
     np.testing.assert_array_equal(masked.pictures[0], masked.pictures[1])
     assert masked.table["two-way"][2] < masked.table["two-way"][1] - 0.1
+    frozen.estimator.set_params(out_dir="elsewhere", random_state=0)
+    piped = make_pipeline(PickChannels(list(planted.info["ch_names"])), frozen)
+    again = reconstruct_by_region(piped, view, regions=given, **asked)
+    np.testing.assert_array_equal(again.pictures, masked.pictures)
+    assert frozen.estimator.out_dir == "elsewhere"
     windows = reconstruct_over_time(frozen, view, width=0.2, step=0.8, **asked)
     np.testing.assert_array_equal(windows.pictures[1], masked.pictures[0])
     assert windows.table["two-way"][0] < masked.table["two-way"][0] - 0.1
@@ -154,6 +159,7 @@ def test_finished_parts_are_found_again(view, painter, tests, tmp_path, monkeypa
     painted = clone(painter).set_params(out_dir=tmp_path / "pictures", random_state=0)
     reconstruct_over_time(painted, view, **asked)
     assert not (tmp_path / "pictures").exists()
+    assert len(calls) == 6  # nor does it change a picture where they are written
 
 
 def test_bad_input(view, painter, planted):

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
+from skeegclip import EmbeddingTable
 from skeegclip.inspection import channel_importance, region_importance
+from skeegclip.inspection._cuts import permute
 from skeegclip.model_selection import WithinSubject
 
 
@@ -53,22 +56,36 @@ def test_permuted_channels_over_the_sources_are_worth_most(view, setting, plante
     assert 0.8 < np.corrcoef(worth, hidden)[0, 1] < 0.9999
 
 
-def test_permuting_keeps_each_person_and_repeats_with_the_seed(planted, setting):
+def test_permuting_keeps_each_person_and_repeats_with_the_seed():
     """A channel that says only who it is loses nothing when it is exchanged among the epochs of a person."""
     rng = np.random.default_rng(0)
-    table = setting["targets"]
     people = np.repeat(["ana", "ben"], 100)
-    y = np.tile(table.ids[:100], 2)
-    X = (table.lookup(y) @ rng.normal(size=(32, 3 * 20))).reshape(200, 3, 20)
-    X[:, 2] = np.where(people == "ana", 5.0, -5.0)[:, None]
-    asked = {**setting, "cv": [(np.arange(200), np.arange(200))], "subject": people}
-    found = channel_importance(X=X, y=y, hide="permute", n_repeats=2, **asked)
+    vectors = rng.normal(size=(200, 8))
+    vectors[:, 0] += np.where(people == "ana", 3, -3)  # they saw different kinds of pictures
+    table = EmbeddingTable([f"image_{i:03d}" for i in range(200)], vectors)
+    X = (vectors[:, 1:] @ rng.normal(size=(7, 3 * 20))).reshape(200, 3, 20)
+    X[:, 2] = np.where(people == "ana", 3.0, -3.0)[:, None]
+    asked = {"X": X, "y": table.ids, "subject": people, "targets": table, "hide": "permute"}
+    asked["cv"] = [(np.arange(200), np.arange(200))]
+    found = channel_importance(Ridge(1.0), n_repeats=2, **asked)
     assert found["similarity_loss"][2] == pytest.approx(0, abs=1e-9)
     assert found["loss"][:2].min() > 0.1
-    again = channel_importance(X=X, y=y, hide="permute", n_repeats=2, **asked)
+    alone = channel_importance(Ridge(1.0), n_repeats=2, **asked | {"subject": None})
+    assert alone["similarity_loss"][2] > 0.1  # among all, it would
+    again = channel_importance(Ridge(1.0), n_repeats=2, **asked)
     assert found.equals(again)
-    other = channel_importance(X=X, y=y, hide="permute", n_repeats=2, **asked, random_state=1)
-    assert not found["similarity_loss"].equals(other["similarity_loss"])
+    for more in ({"random_state": 1, "n_repeats": 2}, {"n_repeats": 1}):
+        other = channel_importance(Ridge(1.0), **asked, **more)
+        assert not found["similarity_loss"].equals(other["similarity_loss"])
+
+
+def test_an_exchange_takes_the_channels_of_the_epoch_named(view):
+    epochs, order = view[:6], np.array([3, 0, 5, 1, 2, 4])
+    X = np.asarray(epochs)
+    want = X.copy()
+    want[:, [4, 7]] = X[order][:, [4, 7]]
+    np.testing.assert_array_equal(permute(X, np.array([4, 7]), order), want)
+    np.testing.assert_array_equal(permute(epochs, np.array([4, 7]), order)[[5, 1]], want[[5, 1]])
 
 
 def test_views_and_arrays_are_permuted_alike(view, setting, planted):

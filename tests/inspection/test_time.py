@@ -7,7 +7,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 
 from skeegclip import EmbeddingTable, EpochsView, ImageRetriever
-from skeegclip.inspection import temporal_generalization, time_resolved
+from skeegclip.inspection import (
+    region_importance,
+    repetition_curve,
+    temporal_generalization,
+    time_resolved,
+)
 from skeegclip.model_selection import WithinSubject
 
 
@@ -194,6 +199,16 @@ def test_bad_input(view, setting, planted):
         time_resolved(X=np.zeros((4, 3)), y=list("abcd"), sfreq=10, **setting)
     with pytest.raises(ValueError, match="info describes 63 channels"):
         time_resolved(X=np.zeros((4, 3, 5)), y=list("abcd"), info=planted.info, **setting)
+
+
+def test_an_interval_that_cannot_be_is_refused_before_any_training(view, setting, monkeypatch):
+    for place in ("time.fit", "space.fit", "repetitions.fit"):
+        monkeypatch.setattr(f"skeegclip.inspection.{place}", lambda *args: pytest.fail("trained"))
+    for analysis in (time_resolved, temporal_generalization, region_importance, repetition_curve):
+        with pytest.raises(ValueError, match="interval must be one of"):
+            analysis(X=view, interval="concept", **setting)
+        with pytest.raises(ValueError, match="interval='subject' needs at least two"):
+            analysis(X=view, interval="subject", **setting)
 
 
 def test_best_windows_and_alpha_are_checked(sliding):
