@@ -5,7 +5,9 @@ repetitions; test concepts are never in training. Real recordings, where given: 
 (OpenNeuro ds003825, ``erps.npz``), five superordinate categories, people held out. All networks get the same passes,
 learning rate and batch; nothing was tuned for any of them on these folds, which favours none and flatters none.
 
-Run: ``python examples/benchmarks/compare_encoders.py [--erps path/to/erps.npz] [--quick]``
+Run: ``python examples/benchmarks/compare_encoders.py [--erps path/to/erps.npz] [--out folder] [--quick]``
+
+With ``--out`` the two tables are written there as csv, and every fit as it ends: the same command goes on from there.
 """
 
 import argparse
@@ -13,8 +15,10 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # a fit has one core; two run side by side
 
+import json
 import time
 import warnings
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -101,14 +105,14 @@ def load_erps(path):
     return X, np.repeat(file["subjects"], n_categories), np.tile(file["cats"], n_subjects)
 
 
-def name_category(name, train, test, X, subject, y, passes):
+def name_category(name, protocol, fold, train, test, X, subject, y, passes):
     """Hits of the people held out, one value an evoked response."""
     view = EpochsView.from_arrays(X, subject=subject)
     decoder = ZeroShotClassifier(encoder(name, passes)).fit(view[train], y[train])
     return {
         "net": name,
-        "protocol": "real",
-        "person": subject[test][0],
+        "protocol": protocol,
+        "person": int(fold),
         "hits": (decoder.predict(view[test]) == y[test]).astype(float),
         "group": subject[test],
         "costs": costs(decoder.encoder_),
@@ -123,35 +127,63 @@ def cells(args):
     for name in names:
         for protocol in ("within", "loso"):
             for person in people:
-                yield joblib.delayed(retrieve)(name, protocol, person, view, table, args.passes)
+                yield joblib.delayed(kept)(
+                    args.out, retrieve, name, protocol, person, view, table, args.passes
+                )
     if args.erps:
         X, subject, y = load_erps(args.erps)
         cv = GroupKFold(args.folds) if args.folds else LeaveOneGroupOut()
         for name in names:
-            for train, test in cv.split(X, y, subject):
-                yield joblib.delayed(name_category)(name, train, test, X, subject, y, args.passes)
+            for fold, (train, test) in enumerate(cv.split(X, y, subject)):
+                yield joblib.delayed(kept)(
+                    args.out, name_category, name, "real", fold, train, test, X, subject, y, args.erp_passes
+                )
 
 
-def table_of(results):
-    """One line a network: accuracy with interval for each protocol, size, seconds a pass."""
-    lines = {}
+def kept(folder, function, name, *args):
+    """The result of a fit, read where it was written already; `args` are those that tell fits apart, then the data."""
+    if folder is None:
+        return function(name, *args)
+    path = Path(folder) / "fits" / f"{function.__name__}_{name.split()[0]}_{args[0]}_{args[1]}.json"
+    if not path.exists():
+        result = function(name, *args)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(result, default=lambda array: array.tolist()))
+        part.replace(path)
+    return json.loads(path.read_text())
+
+
+def interval(hits, group):
+    """Mean and 95 % interval over pictures (real: over people), in per cent."""
+    low, high = bootstrap_interval(hits, groups=group, random_state=0)
+    return f"{100 * hits.mean():.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def tables_of(results):
+    """Accuracy, size and seconds a pass of each network; and how far each is from the best of its column."""
+    hits, group, costs_of = {}, {}, {}
     for result in results:
-        lines.setdefault(result["net"], {}).setdefault(result["protocol"], []).append(result)
-    rows = []
-    for name, by_protocol in lines.items():
-        row = {"net": name}
-        for protocol, parts in by_protocol.items():
-            hits = np.concatenate([part["hits"] for part in parts])
-            low, high = bootstrap_interval(
-                hits, groups=np.concatenate([part["group"] for part in parts]), random_state=0
-            )
-            row[protocol] = f"{hits.mean():.1%} [{low:.1%}, {high:.1%}]"
-        parts = by_protocol["loso"]
-        if not np.isnan(parts[0]["costs"][0]):
-            row["parameters"] = f"{int(parts[0]['costs'][0]):,}"
-            row["s/pass"] = f"{np.median([part['costs'][1] for part in parts]):.2f}"
-        rows.append(row)
-    return pd.DataFrame(rows).fillna("").to_string(index=False)
+        key = result["protocol"], result["net"]
+        hits.setdefault(key, []).extend(result["hits"])
+        group.setdefault(key, []).extend(result["group"])
+        if result["protocol"] == "loso":
+            costs_of.setdefault(result["net"], []).append(result["costs"])
+    accuracy = pd.DataFrame(index=pd.Index(list(costs_of), name="net"))
+    difference = accuracy.copy()
+    for protocol in dict.fromkeys(protocol for protocol, _ in hits):
+        mean = {name: np.mean(hits[protocol, name]) for name in accuracy.index}
+        best = max(mean, key=mean.get)
+        for name in accuracy.index:
+            one, groups = np.asarray(hits[protocol, name]), group[protocol, name]
+            accuracy.loc[name, protocol] = interval(one, groups)
+            to_best = "the best" if name == best else interval(one - hits[protocol, best], groups)
+            difference.loc[name, protocol] = to_best
+    for name, costs_of_fits in costs_of.items():
+        n_parameters, seconds = np.median(np.asarray(costs_of_fits, dtype=float), axis=0)
+        accuracy.loc[name, "parameters"] = "" if np.isnan(seconds) else f"{int(n_parameters):,}"
+        accuracy.loc[name, "s/pass"] = "" if np.isnan(seconds) else f"{seconds:.2f}"
+    return accuracy, difference
 
 
 def main():
@@ -159,6 +191,7 @@ def main():
     parser.add_argument("--erps", help="erps.npz; without it only simulated data are decoded")
     parser.add_argument("--nets", nargs="+", help="names; default all of list_nets()")
     parser.add_argument("--passes", type=int, default=20)
+    parser.add_argument("--erp-passes", type=int, default=60, help="of two batches each")
     parser.add_argument("--subjects", type=int, default=3)
     parser.add_argument(
         "--concepts", type=int, default=250, help="training concepts, two pictures each, shown twice"
@@ -169,6 +202,9 @@ def main():
     parser.add_argument(
         "--folds", type=int, default=0, help="folds over people for the ERPs; 0 leaves out one person"
     )
+    parser.add_argument(
+        "--out", help="folder for the tables and the fits; those found there are not made again"
+    )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument(
         "--quick", action="store_true", help="a minute: see that it runs, not what it measures"
@@ -176,16 +212,21 @@ def main():
     args = parser.parse_args()
     if args.quick:
         args.passes, args.subjects, args.concepts, args.tested, args.folds = 2, 2, 20, 10, 2
+        args.erp_passes = 2
     warnings.filterwarnings("ignore", message="Epochs of n_times")
     start = time.perf_counter()
     work = list(cells(args))
     parallel = joblib.Parallel(n_jobs=args.jobs, return_as="generator")
     results = list(tqdm(parallel(work), total=len(work), desc="fits"))
-    print(table_of(results))
+    accuracy, difference = tables_of(results)
+    if args.out:
+        accuracy.to_csv(Path(args.out) / "accuracy.csv")
+        difference.to_csv(Path(args.out) / "difference.csv")
+    print(accuracy.fillna("").to_string(), difference.to_string(), sep="\n\nDifference to the best:\n")
     print(
-        f"\nTop-1 with 95 % bootstrap interval over pictures (real: over people). within, loso: simulated,"
-        f" {args.subjects} people, {args.tested} pictures, chance {1 / args.tested:.1%}; real: 5 categories, chance 20%."
-        f"\n{args.passes} passes, one thread a fit; {time.perf_counter() - start:.0f} s in all."
+        f"\nTop-1 in per cent, 95 % bootstrap interval over pictures (real: over people). within, loso: simulated,"
+        f" {args.subjects} people, {args.tested} pictures, chance {100 / args.tested:g}; real: 5 categories, chance 20."
+        f"\n{args.passes} passes ({args.erp_passes} over the ERPs), one thread a fit; {time.perf_counter() - start:.0f} s in all."
     )
 
 

@@ -62,7 +62,7 @@ class LowLevelReference(nn.Module):
         if height != rows or 2**n_doublings != height or n_doublings < 1:
             raise ValueError(
                 'net="reference" makes square latents whose side is a power of two,'
-                f' got latent_shape={tuple(latent_shape)}. Choose another image_size, or net="light".'
+                f' got latent_shape={tuple(latent_shape)}. Choose another image_size, or net="linear".'
             )
         if n_maps % 2 ** (n_doublings - 1) or n_maps < 2**n_doublings:
             raise ValueError(
