@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from skeegclip import EpochsView
+from skeegclip._training import loader
 from skeegclip._training.loader import BatchLoader, EpochsDataset, read_ahead, whole
 from skeegclip._training.targets import Targets
 
@@ -118,3 +119,15 @@ def test_no_thread_outlives_a_loop_that_was_left():
         break
     gc.collect()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("skeegclip-read")]
+
+
+@pytest.mark.parametrize(("free", "moved"), [(2 * 22 * 2 * 3 * 4, True), (2 * 22 * 2 * 3 * 4 - 2, False)])
+def test_data_go_to_a_gpu_whole_where_they_take_half_of_what_is_free(X, monkeypatch, free, moved):
+    # No GPU is needed to see what is decided; "cpu" stands for it where the data are moved.
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10 * free))
+    monkeypatch.setattr(loader, "whole", lambda X, device: whole(X, "cpu"))
+    for data in (X, EpochsView.from_arrays(X)):
+        placed = loader.on_device(data, "cuda:0")
+        assert isinstance(placed, torch.Tensor) == moved
+        assert loader.on_device(data, "cpu") is data
+        assert rows_of(BatchLoader(dataset(placed), 8)) == rows_of(BatchLoader(dataset(X), 8))

@@ -1,0 +1,64 @@
+"""The scripts of the speed benchmarks: turns are taken, data fit together, points are measured."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+_FOLDER = Path(__file__).parents[1] / "examples" / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # what `turns` sets, undone after the test
+    monkeypatch.syspath_prepend(str(_FOLDER))
+    return importlib.import_module
+
+
+def test_contenders_take_turns_and_waiting_is_no_work(script, capsys):
+    turns, order = script("turns"), []
+
+    def wait():
+        order.append("wait")
+        time.sleep(0.02)
+
+    times = turns.in_turns({"wait": wait, "go": lambda: order.append("go")}, repeats=3)
+    assert order == ["wait", "go"] * 4
+    clock, processor = times["wait"]
+    assert clock >= 0.02
+    assert processor < clock / 2
+    turns.show({"slow": (2.0, 1.0), "fast": (0.5, 0.5)}, "slow")
+    assert capsys.readouterr().out.splitlines()[-1] == "| fast |     500.0 |  4.0x |         500.0 |  2.0x |"
+
+
+def test_epochs_of_the_pass_have_their_images_in_the_table(script):
+    X, X_test, image, table = script("bench_epoch").make_data(40, 3, 5, n_dims=4)
+    assert (X.shape, X_test.shape, image.shape) == ((40, 3, 5), (200, 3, 5), (240,))
+    assert np.bincount(image[:40]).tolist() == [4] * 10
+    assert not set(image[:40]) & set(image[40:])
+    assert np.array_equal(table.vectors[image[40:]], table.vectors[-200:])
+
+
+def test_slopes_are_exponents(script):
+    growth = script("bench_growth")
+    assert growth.slope([1, 2, 4], [7.0, 3.0, 12.0]) == "2.00"
+    assert growth.slope([2, 6], [0.0, 12.0]) == "-"
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks of memory are read from /proc")
+def test_a_point_of_growth_is_measured():
+    point = {"epochs": 200, "chans": 3, "times": 100, "batch": 20, "subjects": 2}
+    command = [sys.executable, _FOLDER / "bench_growth.py", "--net", "nice", "--repeats", "1"]
+    out = subprocess.run(
+        [*command, "--point", json.dumps(point)], capture_output=True, text=True, check=True
+    ).stdout
+    seconds, megabytes = json.loads(out)
+    assert seconds > 0
+    assert 0 <= megabytes < 200
