@@ -172,7 +172,7 @@ class Kept:
 
     def __init__(self) -> None:
         self._made_of: list = []
-        self._first: np.ndarray | None = None
+        self._first: np.ndarray = np.empty(0)
         self._gallery: Gallery | None = None
 
     def gallery(self, made_of: list, first: np.ndarray, make: Callable[[], Gallery]) -> Gallery:
