@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ._gallery import Gallery
 
 _SMALL = 20_000  # galleries up to here are searched exactly, which takes no longer
-_VARIANCE = 0.7  # share that the stored vectors keep
+_AXES, _VARIANCE = 128, 0.7  # what the stored vectors keep at least: axes, and share of the variance
 _PER_CELL = 32  # vectors that a cell's centre is learned from
 _SAMPLE = 20_000  # vectors that the principal axes are learned from
 
@@ -38,7 +38,7 @@ class ApproximateIndex:
         self._mean = sample.mean(axis=0)
         values, axes = np.linalg.eigh(np.cov(sample.T, dtype=np.float64))
         explained = values[::-1].cumsum() / values.sum()
-        n_axes = min(8 * (int(np.searchsorted(explained, _VARIANCE)) // 8 + 1), len(values))
+        n_axes = min(max(_AXES, int(np.searchsorted(explained, _VARIANCE)) + 1), len(values))
         self._axes = np.ascontiguousarray(axes[:, ::-1][:, :n_axes], dtype=np.float32)
         inner = faiss.METRIC_INNER_PRODUCT
         self._quantizer = faiss.IndexFlatIP(n_axes)

@@ -41,6 +41,7 @@ class Gallery:
         self._width = parts[0].shape[1]
         self._step = max(1, _BLOCK // self._width)
         self._ready: dict[np.dtype, list[_Block]] = {}
+        self._lengths: dict[np.dtype, dict[int, np.ndarray]] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,31 +51,43 @@ class Gallery:
         """Column of each id."""
         return {str(label): column for column, label in enumerate(self.ids.tolist())}
 
-    def units(self, dtype: np.dtype) -> Iterator[_Block]:
-        """Rows of the gallery and their vectors, prepared and of unit length, a block at a time.
-
-        Those of a small gallery are kept.
-        """
-        if dtype not in self._ready and sum(part.size for part in self.parts) > _KEPT:
-            return self._make_units(dtype)
-        if dtype not in self._ready:
-            self._ready[dtype] = list(self._make_units(dtype))
-        return iter(self._ready[dtype])
-
-    def _make_units(self, dtype: np.dtype) -> Iterator[_Block]:
-        for first, part in zip(self.starts, self.parts, strict=False):
-            for start in range(0, len(part), self._step):
-                block = self._unit(part[start : start + self._step], dtype)
-                yield slice(first + start, first + start + len(block)), block
-
-    def _unit(self, vectors: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        return normalize(self.prepare(vectors).astype(dtype, copy=False))
-
     def similarities(self, z: np.ndarray) -> Iterator[_Block]:
         """Columns, and the cosines (n_rows, n_columns) of some embeddings with them."""
         z, dtype = self._queries(z)
-        for columns, block in self.units(dtype):
-            yield columns, z @ block.T
+        for columns, vectors, length in self._blocks(dtype):
+            cosines = z @ vectors.T
+            if length is not None:
+                cosines /= length
+            yield columns, cosines
+
+    def units(self, dtype: np.dtype) -> Iterator[_Block]:
+        """Columns, and their vectors, prepared and of unit length."""
+        for columns, vectors, length in self._blocks(dtype):
+            yield columns, vectors if length is None else vectors / length[:, None]
+
+    def _blocks(self, dtype: np.dtype) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
+        """Columns, their vectors, and the vectors' lengths, or None where these are one.
+
+        The unit vectors of a small gallery are kept. Of a large one only the lengths are: to scale its vectors would
+        take longer than to compare them.
+        """
+        if sum(part.size for part in self.parts) > _KEPT:
+            lengths = self._lengths.setdefault(dtype, {})
+            for columns, vectors in self._prepared(dtype):
+                if columns.start not in lengths:
+                    lengths[columns.start] = _lengths(vectors)
+                yield columns, vectors, lengths[columns.start]
+            return
+        if dtype not in self._ready:
+            self._ready[dtype] = [(c, normalize(vectors)) for c, vectors in self._prepared(dtype)]
+        for columns, vectors in self._ready[dtype]:
+            yield columns, vectors, None
+
+    def _prepared(self, dtype: np.dtype) -> Iterator[_Block]:
+        for first, part in zip(self.starts, self.parts, strict=False):
+            for start in range(0, len(part), self._step):
+                vectors = self.prepare(part[start : start + self._step]).astype(dtype, copy=False)
+                yield slice(first + start, first + start + len(vectors)), vectors
 
     def _queries(self, z: np.ndarray) -> tuple[np.ndarray, np.dtype]:
         dtype = np.result_type(z, self._dtype)
@@ -125,10 +138,8 @@ class Gallery:
     def _cosines(self, z: np.ndarray, columns: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """Cosines of each embedding with columns (n_rows, n) of its own."""
         vectors = self.take(columns.ravel().clip(min=0)).astype(dtype, copy=False)
-        length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-        length[length == 0] = 1
         dots = vectors.reshape(*columns.shape, -1) @ z[:, :, None]
-        return dots[:, :, 0] / length.reshape(columns.shape)
+        return dots[:, :, 0] / _lengths(vectors).reshape(columns.shape)
 
     @cached_property
     def _index(self) -> ApproximateIndex:
@@ -144,6 +155,12 @@ class Gallery:
         return self.prepare(vectors)
 
 
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    lengths[lengths == 0] = 1  # as scikit-learn has it: a vector of zeros has cosine 0 with everything
+    return lengths
+
+
 def _in_rows(n_rows: int, n_columns: int) -> list[slice]:
     """Slices of rows whose similarities with so many columns may be held at once."""
     step = max(1, _MATRIX // n_columns)
@@ -155,7 +172,7 @@ class Kept:
 
     def __init__(self) -> None:
         self._made_of: list = []
-        self._first: np.ndarray | None = None
+        self._first: np.ndarray = np.empty(0)
         self._gallery: Gallery | None = None
 
     def gallery(self, made_of: list, first: np.ndarray, make: Callable[[], Gallery]) -> Gallery:

@@ -98,7 +98,7 @@ class ImageRetriever(EmbeddingComposite):
         gallery=None,
         n_retrieved=5,
         index="auto",
-        n_probes=200,
+        n_probes=256,
         whiten=0.0,
         hubness=None,
     ):

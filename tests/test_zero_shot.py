@@ -283,3 +283,28 @@ def test_leave_one_subject_out_on_a_view(world):
     )
     assert scores.shape == (3,)
     assert scores.mean() > 10 / 30
+
+
+def test_what_is_kept_between_calls_follows_every_change(world, monkeypatch):
+    from skeegclip import _gallery
+
+    made = []
+    prepared = _gallery.Gallery._prepared
+    monkeypatch.setattr(
+        _gallery.Gallery, "_prepared", lambda self, dtype: made.append(len(self)) or prepared(self, dtype)
+    )
+    X, y, concepts = world["X"].reshape(90, -1), world["y"], dict(world["concept_of"])
+    classifier = ZeroShotClassifier(Ridge(), targets=world["images"], candidates=world["texts"]).fit(X, y)
+    first = classifier.decision_function(X)
+    np.testing.assert_array_equal(classifier.decision_function(X), first)
+    assert made == [30]
+    few = world["texts"].subset(world["texts"].ids[[7, 3]])
+    np.testing.assert_array_equal(
+        classifier.set_params(candidates=few).predict_top_k(X, k=2)[1].max(axis=1), first[:, [3, 7]].max(axis=1)
+    )
+    assert made == [30, 2]
+    # A dictionary may change without a word.
+    classifier.set_params(candidates=None, concepts=concepts)
+    assert classifier.decision_function(X).shape == (90, 30)
+    concepts[y[0]] = concepts[y[1]] = concepts[y[2]] = "something new"
+    assert "something new" in set(classifier.predict(X))

@@ -26,8 +26,7 @@ def write_whole(path: str | os.PathLike, content: bytes | Iterable[Any]) -> None
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
-            for part in [content] if isinstance(content, bytes) else content:
-                file.write(part)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
