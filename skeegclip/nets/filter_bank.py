@@ -34,9 +34,8 @@ class _Chunks:
         n_epochs, n_chans, n_times = x.shape
         self.length, n_filters = temporal.shape
         self.n_windows = (n_times - self.length) // step + 1
-        self.size = min(
-            n_epochs, max(1, _CHUNK * torch.get_num_threads() // (self.n_windows * n_chans * n_filters))
-        )
+        fitting = _CHUNK * torch.get_num_threads() // (self.n_windows * n_chans * n_filters)
+        self.size = max(1, min(n_epochs, fitting))
         self.rows = x.new_empty(self.size, self.n_windows, n_chans, self.length)
         self.values = [x.new_empty(self.rows[..., 0].numel(), n_filters) for _ in range(3)]
 

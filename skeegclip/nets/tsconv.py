@@ -75,7 +75,7 @@ class TSConv(nn.Module):
         n_filters = self.spatial.out_channels
         # (filter out, filter in, channel) -> rows (channel, filter in) of one matrix.
         spatial = self.spatial.weight.squeeze(-1).permute(2, 1, 0).reshape(-1, n_filters)
-        x = self._filteron_cpu(x, spatial) if on_cpu(x) else self._filter(x, spatial)
+        x = self._filter_on_cpu(x, spatial) if on_cpu(x) else self._filter(x, spatial)
         x = self.spatial_norm((x + self.spatial.bias).flatten(0, 1)).view_as(x)
         x = self.dropout(F.elu(x))
         x = F.linear(x, self.projection.weight.flatten(1), self.projection.bias)
@@ -90,7 +90,7 @@ class TSConv(nn.Module):
             rows = F.elu(self.temporal_norm(rows), inplace=True)
         return rows.view(x.shape[0], -1, len(spatial)) @ spatial
 
-    def _filteron_cpu(self, x: Tensor, spatial: Tensor) -> Tensor:
+    def _filter_on_cpu(self, x: Tensor, spatial: Tensor) -> Tensor:
         """Fold the normalisation into the temporal filters, so that no activation is written to memory."""
         norm, kernel = self.temporal_norm, self.temporal.weight.flatten(1)
         with torch.autocast("cpu", enabled=False):
@@ -140,7 +140,7 @@ class _MovingAverage(torch.autograd.Function):
 
 def _moving_sums(x: Tensor, length: int) -> Tensor:
     """Sums of `length` neighbouring samples of all epochs, a few of them at a time, in the cache."""
-    size = max(1, 2**18 // x[0].numel())
+    size = max(1, 2**18 // (x.shape[1] * x.shape[2]))
     return torch.cat([_moving_sum(part, length) for part in x.split(size)])
 
 

@@ -113,3 +113,8 @@ def test_bfloat16_autocast_stays_near_float32(plain, name):
     rough.float().square().mean().backward()
     assert torch.nn.functional.cosine_similarity(exact, rough.float()).min() > 0.999
     assert all(torch.isfinite(p.grad).all() for p in ours.parameters())
+
+
+@pytest.mark.parametrize("net", [ATM, NICE])
+def test_no_epochs_give_no_embeddings(net):
+    assert net(4, 3, 80).eval()(torch.zeros(0, 3, 80)).shape == (0, 4)
