@@ -300,7 +300,8 @@ def test_what_is_kept_between_calls_follows_every_change(world, monkeypatch):
     assert made == [30]
     few = world["texts"].subset(world["texts"].ids[[7, 3]])
     np.testing.assert_array_equal(
-        classifier.set_params(candidates=few).predict_top_k(X, k=2)[1].max(axis=1), first[:, [3, 7]].max(axis=1)
+        classifier.set_params(candidates=few).predict_top_k(X, k=2)[1].max(axis=1),
+        first[:, [3, 7]].max(axis=1),
     )
     assert made == [30, 2]
     # A dictionary may change without a word.
