@@ -251,12 +251,12 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
 
     def _classes(self) -> tuple[np.ndarray, np.ndarray]:
         """Labels, sorted, and their vectors."""
-        table = self._table()
-        if self.candidates is not None:
+        table, seen = self._table(), self.seen_ if self.candidates is None else None
+        if seen is None:
             return _sorted(table)
         if table.meta.get("class_codes"):
-            return self.seen_, table.lookup([str(label) for label in self.seen_.tolist()])
-        table = table.subset(self.seen_)
+            return seen, table.lookup([str(label) for label in seen.tolist()])
+        table = table.subset(seen)
         return _sorted(table if self.concepts is None else table.mean_by(self.concepts))
 
     def _search(self, X: Any, subject: Any) -> tuple[np.ndarray, Gallery]:

@@ -26,7 +26,8 @@ def write_whole(path: str | os.PathLike, content: bytes | Iterable[Any]) -> None
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
-            file.writelines([content] if isinstance(content, bytes) else content)
+            parts: Iterable[Any] = [content] if isinstance(content, bytes) else content
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
