@@ -130,7 +130,7 @@ def test_analyses_and_searches_give_the_same(client, view, table, tmp_path):
         "search": lambda: pd.DataFrame(search.fit(view, view.stimulus, groups=view.subject).cv_results_)[
             ["mean_test_score", "std_test_score"]
         ],
-        # Trainings inside of a cell go to the workers too.
+        # Trainings inside of a cell stay in its worker.
         "networks": lambda: evaluate(EnsembleEncoder([("a", encoder)], n_seeds=2), view, **setting).scores,
     }
     for name, task in tasks.items():

@@ -8,10 +8,13 @@ import pickle
 import shutil
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
+from joblib import parallel_config
 
 _OUT_OF_BAND = 1 << 20  # joblib's own limit: smaller arrays are copied, larger ones arrive read-only
 _ALIGN = 64
@@ -97,3 +100,17 @@ class _Arrived:
             parts.append(content[start : start + size])
             start += size + -size % _ALIGN
         return pickle.loads(parts[0], buffers=parts[1:])
+
+
+@contextmanager
+def unpacked(shared: Shipment | _Arrived) -> Iterator[Any]:
+    """A block of a task, with the shared value.
+
+    In a worker process, what the task would run in parallel is run in turn. On dask it would go to other workers, whose
+    results are unpickled beside the training that the worker has begun meanwhile, and draw from the same generator.
+    """
+    if isinstance(shared, Shipment):
+        yield shared.value
+    else:
+        with parallel_config("sequential"):
+            yield shared.value

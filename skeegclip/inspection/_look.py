@@ -19,7 +19,7 @@ from sklearn.model_selection import check_cv
 from .._utils.params import check_number
 from .._utils.persistence import write_whole
 from .._utils.seeding import draw_seed, set_seeds
-from .._utils.shipping import Shipment
+from .._utils.shipping import Shipment, unpacked
 from .._version import __version__
 from ..metrics._counts import hit_probability
 from ..metrics._fitted import image_similarity
@@ -195,8 +195,8 @@ def run(
 def _do(shared: Shipment, place: int, path: Path | None) -> Arrays:
     if path is not None and (found := _load(path)) is not None:
         return found
-    problem, function, jobs = shared.value
-    result = function(problem, *jobs[place])
+    with unpacked(shared) as (problem, function, jobs):
+        result = function(problem, *jobs[place])
     if path is None:
         return result
     buffer = io.BytesIO()

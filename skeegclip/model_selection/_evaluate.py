@@ -14,7 +14,7 @@ from sklearn.model_selection import check_cv
 from .._utils.inputs import carried_subject, is_view, read_epochs
 from .._utils.params import check_number
 from .._utils.seeding import draw_seed
-from .._utils.shipping import Shipment
+from .._utils.shipping import Shipment, unpacked
 from ..embeddings._ids import as_ids
 from ..embeddings.table import check_table
 from ._cells import Cell, cell_path, load_cell, save_cell
@@ -269,13 +269,13 @@ def _cells(
 def _do(shared: Shipment, place: int, path: Path | None) -> tuple[int, Cell]:
     if path is not None and (found := load_cell(path)) is not None:
         return place, found  # by a worker that died before it could tell
-    task, named, jobs = shared.value
-    name, fold, train, test, seed = jobs[place]
-    try:
-        cell = run_cell(task, name, named[name], fold, train, test, seed)
-    except Exception as error:
-        error.add_note(f"while evaluating estimator {name!r} on fold {fold!r} with seed {seed}")
-        raise
+    with unpacked(shared) as (task, named, jobs):
+        name, fold, train, test, seed = jobs[place]
+        try:
+            cell = run_cell(task, name, named[name], fold, train, test, seed)
+        except Exception as error:
+            error.add_note(f"while evaluating estimator {name!r} on fold {fold!r} with seed {seed}")
+            raise
     if path is not None:
         save_cell(path, cell)
     return place, cell

@@ -12,7 +12,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from skeegclip import EmbeddingTable, EpochsStore, EpochsView, evaluate
-from skeegclip._utils.shipping import Shipment
+from skeegclip._utils.shipping import Shipment, unpacked
 from skeegclip.inspection import _look, region_importance
 from skeegclip.model_selection import LeaveOneSubjectOut, _evaluate
 
@@ -38,6 +38,20 @@ def test_a_shipment_is_small_and_arrives_whole(tmp_path):
         assert value["small"].flags.writeable
     assert not list(tmp_path.iterdir())
     np.testing.assert_array_equal(value["big"], big)  # still open
+
+
+def test_a_worker_runs_its_task_in_turn(tmp_path):
+    def jobs():
+        return joblib.Parallel(n_jobs=2, backend=None)._backend.effective_n_jobs(2)
+
+    with Shipment(1, tmp_path) as shared:
+        arrived = pickle.loads(pickle.dumps(shared))
+        assert jobs() == 2
+        with unpacked(shared) as value:
+            assert (value, jobs()) == (1, 2)
+        with unpacked(arrived) as value:
+            assert (value, jobs()) == (1, 1)
+        assert jobs() == 2
 
 
 def test_nothing_is_written_that_nobody_pickles(tmp_path):
