@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import mne
@@ -196,6 +198,23 @@ def test_fits_in_threads_do_not_mix(data):
     )
     for fit in fits:
         np.testing.assert_array_equal(fit.transform(X), make(table).fit(X, y).transform(X))
+
+
+def test_opening_an_encoder_in_another_thread_changes_no_fit(data):
+    X, y, _, table = data
+    alone = small_atm(table, max_epochs=5).fit(X, y)
+    content, over = pickle.dumps(alone), threading.Event()
+
+    def open_often():
+        while not over.is_set():
+            pickle.loads(content)
+
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_often)
+        beside = small_atm(table, max_epochs=5).fit(X, y)
+        over.set()
+        opening.result()
+    np.testing.assert_array_equal(beside.transform(X), alone.transform(X))
 
 
 # -- copies --------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._utils.device import resolve_device, resolve_precision
+from .._utils.seeding import seeded_torch
 from .build import make_net
 from .net import EncoderNet
 
@@ -46,9 +47,9 @@ def rebuild_net(spec: tuple, weights: dict[str, np.ndarray], *, device: str, pre
         device = resolve_device(device)
     except ValueError:
         device = "cpu"  # fitted on a GPU, opened where there is none
-    with torch.random.fork_rng(devices=[]):
-        # Building draws initial weights from the global generator. The first optimizer of a process makes torch load
-        # its compiler, which takes longer than all else here.
+    with seeded_torch(0, "cpu"):
+        # Building draws initial weights from the global generator, which a fit in another thread may be using: it waits.
+        # The first optimizer of a process makes torch load its compiler, which takes longer than all else here.
         net = make_net(*spec, device=device, precision=resolve_precision(precision, device), optimizer=None)
     wanted = {
         f"{part}.{key}": value for part in _PARTS for key, value in getattr(net, part).state_dict().items()

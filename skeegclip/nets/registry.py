@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
+from .._utils.seeding import seeded_torch
 from . import published
 from .atm import ATM
 from .build import build_net, is_braindecode
@@ -174,7 +175,7 @@ def _count_parameters(cls: type[nn.Module], params: dict[str, Any]) -> tuple[int
     # braindecode's need a real one.
     device = "cpu" if is_braindecode(cls) else "meta"
     try:
-        with torch.device(device), torch.random.fork_rng(devices=[]):
+        with torch.device(device), seeded_torch(0, "cpu"):
             net = build_net(cls, params)
     except ValueError as error:
         return None, str(error)
