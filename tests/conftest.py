@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 # The workers share the cores: with threads of their own on top they would wait for each other. Read when torch and
@@ -13,6 +15,15 @@ import numpy as np
 import pytest
 
 _DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let processes that the test starts be interrupted, also where the tests run in the background of a shell."""
+    # A shell has its background jobs ignore the signal, and they hand that on.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

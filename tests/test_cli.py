@@ -125,6 +125,7 @@ def test_errors_of_the_demo_are_not_hidden(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals differ")
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_in_the_middle(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "skeegclip", "demo", "--quick", "--out", str(tmp_path)],

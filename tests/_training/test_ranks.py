@@ -40,7 +40,7 @@ def finish(processes, timeout=120):
     finally:
         for process in processes:
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +162,7 @@ def test_a_killed_process_ends_the_others_and_the_run_goes_on_from_its_checkpoin
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_all(tmp_path):
     processes = start(2, tmp_path, "wait")
     assert processes[0].stdout.readline() == "pass\n"
