@@ -14,6 +14,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 
+from skeegclip import EpochsView
+
 _DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -35,6 +37,25 @@ def real_data() -> Path:
             "no folder of real data; set SKEEGCLIP_TEST_DATA to one that holds things_eeg2_sub08/ etc."
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def category_erps(real_data: Path) -> EpochsView:
+    """Evoked responses of 46 people to five categories (THINGS-EEG1), person after person; stimulus is the category."""
+    import mne
+
+    path = real_data / "things_eeg1_category_erps" / "erps.npz"
+    if not path.exists():
+        pytest.skip("real data has no file things_eeg1_category_erps/erps.npz")
+    file = np.load(path)
+    n_people, n_categories, n_chans, n_times = file["X"].shape
+    return EpochsView.from_arrays(
+        file["X"].reshape(-1, n_chans, n_times),
+        subject=np.repeat(file["subjects"], n_categories),
+        stimulus=np.tile(file["cats"], n_people),
+        info=mne.create_info([str(name) for name in file["ch_names"]], 250.0, "eeg"),
+        tmin=-0.1,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -5,21 +5,13 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 
-from skeegclip import EEGEncoder, EpochsView, ZeroShotClassifier
+from skeegclip import EEGEncoder, ZeroShotClassifier
 from skeegclip.metrics import bootstrap_interval
 
 
-@pytest.fixture(scope="module")
-def erps(real_data):
-    path = real_data / "things_eeg1_category_erps" / "erps.npz"
-    if not path.exists():
-        pytest.skip("real data has no file things_eeg1_category_erps/erps.npz")
-    file = np.load(path)
-    n_subjects, n_categories, n_chans, n_times = file["X"].shape
-    view = EpochsView.from_arrays(
-        file["X"].reshape(-1, n_chans, n_times), subject=np.repeat(file["subjects"], n_categories), tmin=-0.1
-    )
-    return view, np.tile(file["cats"], n_subjects)
+@pytest.fixture
+def erps(category_erps):
+    return category_erps, category_erps.stimulus
 
 
 def accuracy_of_new_people(estimator, view, y):

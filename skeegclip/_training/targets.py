@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target
 
+from .._utils.validation import check_same_length
 from ..embeddings._ids import as_ids
 from ..embeddings.table import check_table
 
@@ -69,7 +70,7 @@ def _from_matrix(y: np.ndarray, n_rows: int, text_table: Any) -> Targets:
             " Pass y as string ids with targets=, or text_targets=None."
         )
     matrix = check_array(y, dtype=np.float32, input_name="y", estimator="EEGEncoder")
-    _same_length(len(matrix), n_rows)
+    check_same_length(n_rows, len(matrix))
     first, stimulus = equal_rows(matrix)
     return Targets(matrix[first], stimulus)
 
@@ -81,7 +82,7 @@ def _from_ids(array: np.ndarray, n_rows: int, table: Any, text_table: Any) -> Ta
         raise ValueError(
             f"y must be 1-D ids or a 2-D numeric embedding matrix, got {array.dtype} of shape {array.shape}."
         )
-    _same_length(len(array), n_rows)
+    check_same_length(n_rows, len(array))
     if table is None:
         raise ValueError(
             "targets is None, but y holds stimulus ids: there is no vector to learn. Pass targets=EmbeddingTable(...),"
@@ -101,13 +102,6 @@ def _from_ids(array: np.ndarray, n_rows: int, table: Any, text_table: Any) -> Ta
             )
     codes = bool(getattr(table, "meta", {}).get("class_codes", False))
     return Targets(vectors, stimulus.astype(np.int64), text, codes)
-
-
-def _same_length(n_y: int, n_rows: int) -> None:
-    if n_y != n_rows:
-        raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: X has {n_rows}, y has {n_y}."
-        )
 
 
 def equal_rows(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -74,6 +74,14 @@ def check_epochs(estimator: Any, X: Any, *, subject: Any = None, reset: bool) ->
     return replace(read, X=array)
 
 
+def check_same_length(n_rows: int, n_y: int, *, name: str = "X") -> None:
+    """Refuse a y of another length than the rows of `name`, in scikit-learn's words."""
+    if n_y != n_rows:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: {name} has {n_rows}, y has {n_y}."
+        )
+
+
 @contextlib.contextmanager
 def unchanged_on_error(estimator: Any) -> Iterator[None]:
     """After an error or Ctrl-C inside the block, `estimator` is as it was before."""

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from .._training.targets import Targets, hold_out_stimuli
 from .._utils.device import resolve_device, resolve_precision
 from .._utils.seeding import draw_seed, seeded_torch
+from .._utils.validation import check_same_length
 from ..embeddings._ids import as_ids, positions, unique_ids
 from ..embeddings.table import check_table
 from ._git import Git, as_name, captions_of, load_git, tokens_of
@@ -35,7 +36,7 @@ _N_WARMUP = 100
 def fit_nearest(captioner: Any, Z: np.ndarray, y: Any) -> None:
     """Keep one vector and one caption per stimulus."""
     labels = as_ids(y, name="y")
-    _same_length(len(labels), len(Z))
+    check_same_length(len(Z), len(labels), name="Z")
     ids, group = np.unique(labels, return_inverse=True)
     texts = ids.tolist() if captioner.captions is None else _captions(captioner.captions, ids)
     if captioner.targets is not None:
@@ -135,10 +136,10 @@ def _read_tokens(
                 "tokens and images are None, so y must hold the tokens themselves, (n, n_tokens, width); got shape"
                 f" {given.shape}. Pass y as ids with tokens= or images=."
             )
-        _same_length(len(given), n_rows)
+        check_same_length(n_rows, len(given), name="Z")
         return np.arange(n_rows), given.__getitem__, given.shape[1:]
     labels = as_ids(y, name="y")
-    _same_length(len(labels), n_rows)
+    check_same_length(n_rows, len(labels), name="Z")
     ids, stimulus = np.unique(labels, return_inverse=True)
     if captioner.tokens is not None:
         read, shape = _given_tokens(captioner.tokens, ids)
@@ -231,13 +232,6 @@ def write_captions(captioner: Any, Z: np.ndarray) -> list[str]:
 def _shown(parts: Any, n: int, captioner: Any, what: str) -> Any:
     total = -(-n // captioner.batch_size)
     return tqdm(parts, total=total, desc=what, unit="batch") if captioner.verbose else parts
-
-
-def _same_length(n_y: int, n_rows: int) -> None:
-    if n_y != n_rows:
-        raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: Z has {n_rows}, y has {n_y}."
-        )
 
 
 # -- on disk -------------------------------------------------------------------------------------------

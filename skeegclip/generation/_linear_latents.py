@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 
 from .._utils.inputs import is_view
 from .._utils.params import check_number
-from .._utils.validation import check_epochs, check_finite
+from .._utils.validation import check_epochs, check_finite, check_same_length
 from ._ridge import ridge_cv
 
 _EPOCHS_AT_ONCE = 1024
@@ -51,11 +51,7 @@ class LinearLatents(BaseEstimator):
         check_number("n_bins", self.n_bins, low=1, integer=True)
         check_number("n_components", self.n_components, low=1, integer=True)
         read = check_epochs(self, X, subject=subject, reset=True).X
-        if len(read) != len(stimulus):
-            raise ValueError(
-                "Found input variables with inconsistent numbers of samples:"
-                f" X has {len(read)}, y has {len(stimulus)}."
-            )
+        check_same_length(len(read), len(stimulus))
         if len(latents) < 2:
             raise ValueError(
                 "n_samples=1 (distinct stimuli): there is nothing to tell apart. Pass 2 or more."

@@ -1,33 +1,19 @@
 """When and where people never seen tell categories apart, on real evoked responses."""
 
-import mne
-import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
-from skeegclip import EpochsView, ZeroShotClassifier
+from skeegclip import ZeroShotClassifier
 from skeegclip.inspection import region_importance, time_resolved
 
 
-@pytest.fixture(scope="module")
-def asked(real_data):
-    path = real_data / "things_eeg1_category_erps" / "erps.npz"
-    if not path.exists():
-        pytest.skip("real data has no file things_eeg1_category_erps/erps.npz")
-    file = np.load(path)
-    n_people, n_categories, n_chans, n_times = file["X"].shape
-    view = EpochsView.from_arrays(
-        file["X"].reshape(-1, n_chans, n_times),
-        subject=np.repeat(file["subjects"], n_categories),
-        stimulus=np.tile(file["cats"], n_people),
-        info=mne.create_info([str(name) for name in file["ch_names"]], 250.0, "eeg"),
-        tmin=-0.1,
-    )
+@pytest.fixture
+def asked(category_erps):
     return {
         "estimator": ZeroShotClassifier(Ridge(1e4)),
-        "X": view,
-        "y": view.stimulus,
+        "X": category_erps,
+        "y": category_erps.stimulus,
         "cv": GroupKFold(5),
         "interval": "subject",
     }

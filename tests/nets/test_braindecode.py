@@ -132,19 +132,14 @@ def test_the_mixed_loss_learns_the_embeddings(epochs):
 
 
 @pytest.mark.slow
-def test_atm_in_classifier_decodes_real_erps_of_new_people(real_data):
+def test_atm_in_classifier_decodes_real_erps_of_new_people(category_erps):
     """Evoked responses of 46 people to five categories; ten of them are left out of training."""
     from braindecode import EEGClassifier
 
-    path = real_data / "things_eeg1_category_erps" / "erps.npz"
-    if not path.exists():
-        pytest.skip("real data has no file things_eeg1_category_erps/erps.npz")
-    file = np.load(path)
-    n_people, n_categories, n_chans, n_times = file["X"].shape
-    info = mne.create_info(list(file["ch_names"]), 250.0, "eeg")
-    X = file["X"].reshape(-1, n_chans, n_times)
-    epochs = mne.EpochsArray(1e-6 * X, info, tmin=-0.1, verbose=False)
-    y, new = np.tile(np.arange(n_categories), n_people), np.repeat(np.arange(n_people) < 10, n_categories)
+    view = category_erps
+    epochs = mne.EpochsArray(1e-6 * np.asarray(view), view.info, tmin=view.tmin, verbose=False)
+    y = np.unique(view.stimulus, return_inverse=True)[1]
+    new = np.isin(view.subject, list(dict.fromkeys(view.subject.tolist()))[:10])
     options = {**OPTIONS, "max_epochs": 12, "batch_size": 64, "optimizer": torch.optim.AdamW, "lr": 1e-3}
     torch.manual_seed(0)
     clf = EEGClassifier(ATM, criterion=torch.nn.CrossEntropyLoss, **options)
