@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from ._gallery import Kept
 from ._utils.inputs import read_epochs
-from ._utils.validation import unchanged_on_error
+from ._utils.validation import check_told, unchanged_on_error
 from .embeddings import EmbeddingTable, class_codes
 from .embeddings._ids import as_ids
 from .embeddings.table import check_table
@@ -53,7 +53,7 @@ class EmbeddingComposite(BaseEstimator):
 
     def _fit_parts(self, X: Any, y: Any, subject: Any) -> None:
         self._check_encoder()
-        self._kept = Kept()
+        self._kept, self._stated = Kept(), None
         table = self._given_table()
         if isinstance(self.encoder, FrozenEstimator) and table is None and not self._has_candidates():
             raise ValueError(
@@ -90,7 +90,7 @@ class EmbeddingComposite(BaseEstimator):
         if find_table(encoder) != targets:
             encoder.set_params(**dict.fromkeys(slots, targets))
         goal = ids if slots else targets.lookup(ids)
-        self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject)
+        self._call(encoder, "fit", "fit", self._read(X, reset=True), goal, subject=subject)
         return encoder
 
     def _check_encoder(self) -> None:
@@ -179,15 +179,17 @@ class EmbeddingComposite(BaseEstimator):
     def _is_passthrough(self) -> bool:
         return isinstance(self.encoder, str) and self.encoder == "passthrough"
 
-    def _read(self, X: Any) -> Any:
+    def _read(self, X: Any, *, reset: bool = False) -> Any:
         """X for the encoder: as it is, so that it keeps subject and channels; flat for one that takes matrices."""
         if _takes_epochs(self.encoder):
             return X
+        read = read_epochs(X)
+        check_told(self, read, reset=reset)
         shape = getattr(X, "shape", None)
         if shape is not None and len(shape) == 2:
             return X
-        read = np.asarray(read_epochs(X).X)
-        return read.reshape(len(read), -1) if read.ndim == 3 else X
+        array = np.asarray(read.X)
+        return array.reshape(len(array), -1) if array.ndim == 3 else X
 
     def _check_embeddings(self, X: Any, *, reset: bool) -> np.ndarray:
         if getattr(X, "ndim", 2) == 3:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._utils.persistence import write_whole
+from .._utils.stated import Stated
 from .._version import __version__
 from ..embeddings import EmbeddingTable
 from ..nets._reference import find_net, name_of
@@ -55,6 +57,7 @@ def save_encoder(encoder: Any, folder: str | os.PathLike) -> None:
         "fitted": {name: _plain(name, getattr(encoder, name)) for name in _FITTED},
         "subjects": encoder.subjects_.tolist(),
         "ch_names": encoder.ch_names_,
+        "input": _plain("input", asdict(encoder._stated)),
         "net": name_of(cls, encoder.net),
         "net_class": cls.__qualname__,
         "net_params": _plain("net_params", net_params),
@@ -152,6 +155,7 @@ def _assemble(
         setattr(encoder, name, from_plain(facts["fitted"][name]))
     encoder.subjects_ = np.array(facts["subjects"], dtype=str)
     encoder.ch_names_ = None if facts["ch_names"] is None else tuple(facts["ch_names"])
+    encoder._stated = Stated(**from_plain(facts.get("input", {"ch_names": encoder.ch_names_})))
     net_params = from_plain(facts["net_params"])
     if facts["chs_info"] is not None:
         net_params["chs_info"] = channels_from_plain(facts["chs_info"])

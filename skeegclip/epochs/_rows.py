@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import as_subject
+from .._utils.subjects import as_subject, id_text, text_or_empty
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,7 @@ def matches(column: pd.Series, wanted: Any) -> np.ndarray:
     single = isinstance(wanted, str) or not hasattr(wanted, "__iter__")
     values = [wanted] if single else list(wanted)
     if column.dtype.kind == "O":
-        values = [str(value) for value in values]
+        values = [id_text(value) for value in values]
     return column.isin(values).to_numpy()
 
 
@@ -133,9 +133,7 @@ def _column(name: str, values: Any) -> Any:
                 f"rows: column {name!r} must hold text or numbers, got {odd[0]!r} of type {type(odd[0]).__name__}."
                 " Convert it, or leave it out."
             )
-    return _categorical(
-        np.array(["" if m else str(v) for v, m in zip(series, missing, strict=True)], dtype=str)
-    )
+    return _categorical(text_or_empty(series))
 
 
 def _categorical(text: np.ndarray) -> pd.Categorical:

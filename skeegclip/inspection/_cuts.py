@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import as_mne_list, data_picks, is_view, read_epochs
+from .._utils.inputs import as_mne_list, is_view, read_epochs
 from .._utils.params import check_number
 from ..epochs import EpochsView
-from ..model_selection._columns import table_of
 
 if TYPE_CHECKING:
     import mne
@@ -24,7 +23,7 @@ def as_data(X: Any, info: mne.Info | None, sfreq: float | None, tmin: float) -> 
     if is_view(X) or parts is not None:
         if info is not None or sfreq is not None:
             raise ValueError("info and sfreq are for arrays: this X carries its own. Leave them out.")
-        view = X if parts is None else _view_of(X, parts)
+        view = X if parts is None else EpochsView.from_epochs(X)
         return view, view.times.round(9) if view.sfreq else None, view.info
     X = np.asarray(read_epochs(X).X)
     if X.ndim != 3 or X.dtype.kind not in "fiu":
@@ -38,16 +37,6 @@ def as_data(X: Any, info: mne.Info | None, sfreq: float | None, tmin: float) -> 
     check_number("sfreq", sfreq, low=0, open_low=True, none=True)
     sfreq = info["sfreq"] if sfreq is None and info is not None else sfreq
     return X, None if sfreq is None else (tmin + np.arange(X.shape[2]) / sfreq).round(9), info
-
-
-def _view_of(X: Any, parts: list) -> EpochsView:
-    import mne
-
-    read = read_epochs(X)
-    info = mne.pick_info(parts[0].info, data_picks(parts[0].info))
-    return EpochsView.from_arrays(
-        read.X, subject=read.subject, info=info, tmin=float(parts[0].times[0]), rows=table_of(X)
-    )
 
 
 def windows(times: np.ndarray, mode: str, width: float, step: float | None) -> np.ndarray:
