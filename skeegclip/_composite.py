@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from ._gallery import Kept
 from ._utils.inputs import read_epochs
+from ._utils.subjects import refuse_missing
 from ._utils.validation import check_told, unchanged_on_error
 from .embeddings import EmbeddingTable, class_codes
 from .embeddings._ids import as_ids
@@ -112,6 +113,7 @@ class EmbeddingComposite(BaseEstimator):
         """y as ids of the table, or as class labels where there is none."""
         if y is None:
             return None
+        refuse_missing(y, name="y")
         labels = column_or_1d(y, warn=True)
         assert_all_finite(labels, input_name="y")
         if table is not None:

@@ -112,6 +112,17 @@ def _read_array(X: Any) -> Any:
         return (X.float() if X.is_floating_point() and X.element_size() < 4 else X).numpy()
     if isinstance(X, (list, tuple)) and X and tensor is not None and isinstance(X[0], tensor):
         return np.stack([_read_array(x) for x in X])
+    # pandas' NA is not a number that is missing, as NaN is, and ends every conversion.
+    if getattr(X, "dtype", None) == object or hasattr(X, "iloc"):
+        values = np.asarray(X)
+        if values.dtype == object:
+            places = np.argwhere([type(value).__name__ == "NAType" for value in values.ravel()]).ravel()
+            if len(places):
+                first = ", ".join(map(str, np.unravel_index(places[0], values.shape)))
+                raise ValueError(
+                    f"Input X contains NaN: {len(places)} values are pandas.NA, the first at ({first}). Drop or repair"
+                    " these epochs first."
+                )
     return X
 
 

@@ -58,6 +58,17 @@ def is_missing(value: Any) -> bool:
     return isinstance(value, (float, np.floating)) and value != value or type(value).__name__ == "NaTType"
 
 
+def refuse_missing(values: Any, *, name: str) -> None:
+    """Refuse ids of which some are missing, in an array of objects; NaN in numbers is found elsewhere."""
+    array = np.asarray(values)
+    if array.dtype == object and array.ndim == 1:
+        if missing := [row for row, value in enumerate(array.tolist()) if is_missing(value)]:
+            raise ValueError(
+                f"{name} is missing (None or NaN) in {len(missing)} rows (first: row {missing[0]}). Drop these rows, or"
+                " name what was shown."
+            )
+
+
 def warn_alike(subjects: Iterable[str], known: Iterable[str], *, stacklevel: int) -> None:
     """Warn of the first subject that is not known, but looks like a known one spelt otherwise."""
     known = list(known)

@@ -18,7 +18,9 @@ from .stated import Stated, check_alike
 from .subjects import warn_alike_within
 
 
-def check_epochs(estimator: Any, X: Any, *, subject: Any = None, reset: bool) -> Epoched:
+def check_epochs(
+    estimator: Any, X: Any, *, subject: Any = None, reset: bool, is_lazy: bool = False
+) -> Epoched:
     """Read and validate X for `estimator`, as scikit-learn's ``validate_data`` does for matrices.
 
     Parameters
@@ -32,6 +34,8 @@ def check_epochs(estimator: Any, X: Any, *, subject: Any = None, reset: bool) ->
         Subject of each row.
     reset : bool
         True in ``fit``.
+    is_lazy : bool
+        Whether a view is passed on unread: then its numbers are not looked at here, but where they are read.
 
     Returns
     -------
@@ -76,11 +80,13 @@ def check_epochs(estimator: Any, X: Any, *, subject: Any = None, reset: bool) ->
             " Crop or resample the epochs as in fit."
         )
     read = replace(read, X=array)
-    check_stated(estimator, read, reset=reset, stacklevel=5)
+    check_stated(estimator, read, reset=reset, is_measured=not (is_lazy and is_view(array)), stacklevel=5)
     return read
 
 
-def check_stated(estimator: Any, read: Epoched, *, reset: bool, stacklevel: int = 3) -> None:
+def check_stated(
+    estimator: Any, read: Epoched, *, reset: bool, is_measured: bool = True, stacklevel: int = 3
+) -> None:
     """Remember in ``fit`` what X says of itself and how large its numbers are; afterwards refuse what contradicts it.
 
     Parameters
@@ -91,11 +97,13 @@ def check_stated(estimator: Any, read: Epoched, *, reset: bool, stacklevel: int 
         X, as an array or a view of three dimensions.
     reset : bool
         True in ``fit``.
+    is_measured : bool
+        Whether to look at the numbers.
     stacklevel : int
         Whose the warnings are.
     """
     name = type(estimator).__name__
-    stated = replace(read.stated, size=size_of(read.X))
+    stated = replace(read.stated, size=size_of(read.X)) if is_measured else read.stated
     known: Stated = getattr(estimator, "_stated", None) or Stated(ch_names=getattr(estimator, "ch_names_", None))
     if reset:
         estimator._stated, known = stated, Stated()

@@ -107,10 +107,11 @@ def _in_display_units(windows: np.ndarray, kinds: Any) -> np.ndarray:
     """Convert channels that are in SI units, as MNE keeps them, unless a Preprocessor has scaled them already."""
     if kinds is None:
         return windows
-    factors, spread = display_factors(kinds)[:, 0], np.median(windows.std(axis=2, dtype=np.float64), axis=0)
+    factors, spread = display_factors(kinds)[:, 0], windows.std(axis=2, dtype=np.float64)
     for kind in set(kinds):
         same = np.array([other == kind for other in kinds])
-        if not 0 < np.median(spread[same]) < _SI_BELOW:
+        varying = spread[:, same][spread[:, same] > 0]
+        if len(varying) and np.median(varying) >= _SI_BELOW:
             factors[same] = 1.0
     return windows if (factors == 1).all() else windows * factors[:, None]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.subjects import is_missing
+from .._utils.subjects import refuse_missing
 
 
 def as_ids(ids: Any, *, name: str) -> np.ndarray:
@@ -15,11 +15,7 @@ def as_ids(ids: Any, *, name: str) -> np.ndarray:
     array = np.asarray(list(ids) if not hasattr(ids, "__array__") else ids)
     if array.ndim != 1:
         raise ValueError(f"{name} must be 1-D, got shape {array.shape}. Pass one string per row.")
-    if array.dtype == object and (missing := [row for row, i in enumerate(array.tolist()) if is_missing(i)]):
-        raise TypeError(
-            f"{name} must hold strings (stimulus ids), but is missing (None or NaN) in {len(missing)} rows (first: row"
-            f" {missing[0]}). Drop these rows, or name what was shown."
-        )
+    refuse_missing(array, name=name)
     if array.size and array.dtype.kind not in "UT" and not all(isinstance(i, str) for i in array.tolist()):
         hint = (
             " scikit-learn's cross_val_predict(method='predict_proba') and VotingClassifier re-encode labels"

@@ -63,6 +63,7 @@ def as_blocks(X: Any) -> Blocks:
         return _from_mne(epochs)
     if unwrapped(X)[0] is not None:
         return _from_braindecode(X)
+    refuse_foreign(X)
     if hasattr(X, "__array__") or (isinstance(X, (list, tuple)) and len(X) and np.ndim(X[0]) < 3):
         array = np.asarray(read_epochs(X).X)
         if array.ndim != 3:
@@ -71,7 +72,6 @@ def as_blocks(X: Any) -> Blocks:
                 " Merge repetitions and epochs into one axis first."
             )
         return Blocks((array[part] for part in _parts(len(array), array[:1].nbytes)), len(array))
-    refuse_foreign(X)
     if isinstance(X, Iterable) and not isinstance(X, (str, bytes, dict)):
         return Blocks(np.asarray(read_epochs(block).X) for block in X)
     raise TypeError(

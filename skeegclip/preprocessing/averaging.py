@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.inputs import as_subject, is_view, read_epochs
+from .._utils.inputs import as_mne_list, as_subject, is_view, read_epochs
 from .._utils.params import check_number
+from .._utils.subjects import refuse_missing
 from ..epochs._groups import draw_rows, group_rows
 
 
@@ -68,10 +69,11 @@ def average_repetitions(
     (array([2., 6.]), array(['cat', 'dog'], dtype='<U3'))
     """
     y = np.asarray(y)
-    is_epochs = hasattr(X, "metadata") and hasattr(X, "get_data")
-    if is_view(X) or is_epochs:
-        subject = read_epochs(X, subject).subject
-    values = X if is_view(X) else X.get_data(verbose=False) if is_epochs else _as_array(X)
+    refuse_missing(y, name="y")
+    is_epochs = not isinstance(X, (list, tuple)) and as_mne_list(X) is not None
+    read = read_epochs(X, subject)
+    subject = read.subject
+    values = X if is_view(X) else X.get_data(verbose=False) if is_epochs else _as_array(read.X)
     if y.shape != values.shape[:1]:
         raise ValueError(
             f"y must hold one stimulus per epoch, shape {values.shape[:1]}, got {y.shape}. Pass the ids of these epochs."
