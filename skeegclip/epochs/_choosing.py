@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -136,5 +137,12 @@ class Choosing(ViewBase):
             raise ValueError(
                 f"crop: no time lies in [{tmin}, {tmax}]; this view spans {times[0]:g} to {times[-1]:g}."
             )
-        start = self._times.start + int(kept[0])
-        return self._replace(times=slice(start, start + len(kept)))
+        return self._window(int(kept[0]), int(kept[0]) + len(kept))
+
+    def _window(self: Self, first: int, stop: int) -> Self:
+        start = self._times.start
+        return self._replace(times=slice(start + first, start + stop))
+
+    def _any_time(self: Self, first: int, stop: int) -> Self:
+        """Some samples, that are to be compared with those of other times."""
+        return self._window(first, stop)._replace(known=replace(self._stated_of_all, tmin=None))

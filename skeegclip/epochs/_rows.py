@@ -127,7 +127,7 @@ def _column(name: str, values: Any) -> Any:
         whole = types.is_integer_dtype(series) and not missing.any()
         return series.to_numpy(dtype=np.int64 if whole else np.float64)
     if isinstance(series.dtype, pd.CategoricalDtype) or not types.is_datetime64_any_dtype(series):
-        odd = [v for v in series[~missing] if not isinstance(v, (str, int, float, np.generic))]
+        odd = [v for v in series[~missing] if not isinstance(v, (str, bytes, int, float, np.generic))]
         if odd:
             raise TypeError(
                 f"rows: column {name!r} must hold text or numbers, got {odd[0]!r} of type {type(odd[0]).__name__}."

@@ -127,10 +127,7 @@ class ViewBase:
         """What is known of the channels shown, of rate, start and reference: what estimators compare."""
         if self._info is None:
             return Stated()
-        if self._known is None:
-            every = range(len(self._info["ch_names"]))
-            self._known = describe(self._info, every, tmin=self._tmin, is_recorded=False)
-        known, names = self._known, self.ch_names or ()
+        known, names = self._stated_of_all, self.ch_names or ()
         return replace(
             known,
             ch_names=names,
@@ -138,6 +135,13 @@ class ViewBase:
             tmin=None if known.tmin is None else self.tmin,
             bads=tuple(name for name in known.bads if name in names),
         )
+
+    @property
+    def _stated_of_all(self) -> Stated:
+        if self._known is None and self._info is not None:
+            every = range(len(self._info["ch_names"]))
+            self._known = describe(self._info, every, tmin=self._tmin, is_recorded=False)
+        return self._known or Stated()
 
     @property
     def times(self) -> np.ndarray:  # numpydoc ignore=GL08

@@ -55,8 +55,8 @@ def windows(times: np.ndarray, mode: str, width: float, step: float | None) -> n
 
 
 def crop(X: Any, first: int, stop: int) -> Any:
-    """Samples from `first` up to `stop`; a view stays lazy."""
-    return X.crop(X.times[first], X.times[stop - 1]) if is_view(X) else X[:, :, first:stop]
+    """Samples from `first` up to `stop`, whose time is forgotten; a view stays lazy."""
+    return X._any_time(first, stop) if is_view(X) else X[:, :, first:stop]
 
 
 def pick(X: Any, channels: list[int]) -> Any:
