@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from .channels import describe, display_factors, left_out, typed_picks
+from .channels import channel_kinds, describe, display_factors, left_out, typed_picks
 from .loaded import loaded
 from .stated import Stated, check_alike
 from .subjects import as_subject
 
-# Volts and tesla lie below, also in millivolts, and what was scaled to microvolts or to a deviation of one lies above.
-_SI_BELOW = 1e-3
+# Volts and tesla lie below, and what was scaled to microvolts, or to a deviation of one, lies above. Inside the head, where
+# millivolts are read, volts are larger.
+_SI_BELOW, _SI_BELOW_MILLI = 1e-3, 3e-2
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def read_windows(X: Any) -> Windows | None:
     infos = {number: info for number, info in infos.items() if info is not None}
     if len(infos) == 0:
         return Windows(windows, subject, Stated(), None, ())
-    shown = {number: _shown(info, windows.shape[1]) for number, info in infos.items()}
+    shown = {number: _shown(recordings[number], infos[number], windows.shape[1]) for number in infos}
     if any(channels is None for channels in shown.values()):
         return Windows(windows, subject, Stated(sfreq=float(next(iter(infos.values()))["sfreq"])), None, ())
     first, *_ = infos.values()
@@ -86,13 +87,14 @@ def read_windows(X: Any) -> Windows | None:
     return Windows(made, subject, stated, chs, left_out(first, picks))
 
 
-def _shown(info: Any, n_chans: int) -> np.ndarray | None:
+def _shown(recording: Any, info: Any, n_chans: int) -> np.ndarray | None:
     """Which channels of a recording its windows show; None where that cannot be told and does not matter."""
-    kinds = np.array(info.get_channel_types())
-    # With targets_from="channels" braindecode takes the channels of type misc out.
-    for channels in (np.arange(len(kinds)), np.flatnonzero(kinds != "misc")):
-        if len(channels) == n_chans:
-            return channels
+    kinds = np.array(channel_kinds(info))
+    # braindecode takes the channels of type misc out where they are its targets.
+    in_targets = getattr(recording, "targets_from", None) == "channels"
+    channels = np.flatnonzero(kinds != "misc") if in_targets else np.arange(len(kinds))
+    if len(channels) == n_chans:
+        return channels
     other = np.setdiff1d(np.arange(len(kinds)), typed_picks(info))
     if len(other):
         raise ValueError(
@@ -111,7 +113,8 @@ def _in_display_units(windows: np.ndarray, kinds: Any) -> np.ndarray:
     for kind in set(kinds):
         same = np.array([other == kind for other in kinds])
         varying = spread[:, same][spread[:, same] > 0]
-        if len(varying) and np.median(varying) >= _SI_BELOW:
+        limit = _SI_BELOW if factors[same][0] > 1e3 else _SI_BELOW_MILLI
+        if len(varying) and np.median(varying) >= limit:
             factors[same] = 1.0
     return windows if (factors == 1).all() else windows * factors[:, None]
 

@@ -47,7 +47,7 @@ def fitted(request):
     [
         (1e-6, r"smaller by a factor of \d\.\de\+0[56], as volts beside microvolts are\. Multiply X by 1e6"),
         (1e-3, r"smaller by a factor of \d\.\de\+0[23], as millivolts beside .* Multiply X by 1e3"),
-        (1e-15, r"smaller by a factor of \d\.\de\+1[45]\. Multiply X by 1e15"),
+        (1e-9, r"smaller by a factor of \d\.\de\+0[89]\. Multiply X by 1e9"),
         (1e3, r"larger by a factor of .* Multiply X by 1e-3"),
         (1e6, r"larger by a factor of .* Multiply X by 1e-6"),
     ],

@@ -294,3 +294,14 @@ def test_one_event_for_all_names_no_stimulus(tmp_path):
     epochs.metadata = pd.DataFrame({"subject": ["s1"] * N})
     for view in doors_of(epochs, tmp_path):
         assert view.stimulus is None
+
+
+@pytest.mark.filterwarnings("ignore:.*fast epoch access")
+def test_windows_whose_targets_are_channels_are_read():
+    from braindecode.datasets import WindowsDataset
+
+    epochs, expected = make(["eeg", "misc", "eeg"])
+    columns = {"i_window_in_trial": 0, "i_start_in_trial": 0, "i_stop_in_trial": 50, "target": 0}
+    epochs.metadata = pd.DataFrame(columns, index=range(N))
+    read = check_epochs(Reader(), WindowsDataset(epochs, targets_from="channels"), reset=True)
+    np.testing.assert_allclose(read.X, expected, rtol=1e-5, atol=1e-5)
