@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from ._gallery import Kept
 from ._utils.inputs import read_epochs
 from ._utils.subjects import refuse_missing
-from ._utils.validation import check_told, unchanged_on_error
+from ._utils.validation import check_told, stands_at_door, unchanged_on_error
 from .embeddings import EmbeddingTable, class_codes
 from .embeddings._ids import as_ids
 from .embeddings.table import check_table
@@ -91,7 +91,9 @@ class EmbeddingComposite(BaseEstimator):
         if find_table(encoder) != targets:
             encoder.set_params(**dict.fromkeys(slots, targets))
         goal = ids if slots else targets.lookup(ids)
-        self._call(encoder, "fit", "fit", self._read(X, reset=True), goal, subject=subject)
+        self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject)
+        if not stands_at_door(encoder):
+            check_told(self, X, reset=True)
         return encoder
 
     def _check_encoder(self) -> None:
@@ -147,6 +149,8 @@ class EmbeddingComposite(BaseEstimator):
         check_is_fitted(self, "encoder_")
         if self._is_passthrough():
             return self._check_embeddings(X, reset=False)
+        if getattr(self, "_stated", None) is not None:
+            check_told(self, X, reset=False)
         z = np.asarray(self._call(self.encoder_, "predict", self._embeds_for, self._read(X), subject=subject))
         if z.ndim != 2:
             z = z.reshape(len(z), -1)
@@ -181,17 +185,15 @@ class EmbeddingComposite(BaseEstimator):
     def _is_passthrough(self) -> bool:
         return isinstance(self.encoder, str) and self.encoder == "passthrough"
 
-    def _read(self, X: Any, *, reset: bool = False) -> Any:
+    def _read(self, X: Any) -> Any:
         """X for the encoder: as it is, so that it keeps subject and channels; flat for one that takes matrices."""
         if _takes_epochs(self.encoder):
             return X
-        read = read_epochs(X)
-        check_told(self, read, reset=reset)
         shape = getattr(X, "shape", None)
         if shape is not None and len(shape) == 2:
             return X
-        array = np.asarray(read.X)
-        return array.reshape(len(array), -1) if array.ndim == 3 else X
+        read = np.asarray(read_epochs(X).X)
+        return read.reshape(len(read), -1) if read.ndim == 3 else X
 
     def _check_embeddings(self, X: Any, *, reset: bool) -> np.ndarray:
         if getattr(X, "ndim", 2) == 3:

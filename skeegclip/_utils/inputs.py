@@ -112,6 +112,13 @@ def _read_array(X: Any) -> Any:
         return (X.float() if X.is_floating_point() and X.element_size() < 4 else X).numpy()
     if isinstance(X, (list, tuple)) and X and tensor is not None and isinstance(X[0], tensor):
         return np.stack([_read_array(x) for x in X])
+    if isinstance(X, np.ma.MaskedArray):
+        if n_masked := int(np.ma.count_masked(X)):
+            raise ValueError(
+                f"Input X contains NaN: {n_masked} values of this masked array are masked, and no estimator here looks at a"
+                " mask. Drop or repair these epochs first, or fill them: X.filled(0)."
+            )
+        return X.data
     # pandas' NA is not a number that is missing, as NaN is, and ends every conversion.
     if getattr(X, "dtype", None) == object or hasattr(X, "iloc"):
         values = np.asarray(X)

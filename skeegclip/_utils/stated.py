@@ -27,7 +27,7 @@ class Stated:
     bads : tuple of str
         Channels that are marked as bad.
     size : tuple of float | None
-        How large the numbers are, see :func:`~skeegclip._utils.spread.size_of`.
+        How large the numbers are, see :func:`~skeegclip._utils.size.size_of`.
     """
 
     ch_names: tuple[str, ...] | None = None

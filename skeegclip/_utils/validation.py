@@ -12,8 +12,7 @@ import numpy as np
 
 from .channels import log_left_out
 from .inputs import Epoched, is_view, read_epochs
-from .size import check_size, warn_size
-from .spread import size_of
+from .size import check_size, size_of, warn_size
 from .stated import Stated, check_alike
 from .subjects import warn_alike_within
 
@@ -124,13 +123,25 @@ def check_stated(
         )
 
 
-def check_told(estimator: Any, read: Epoched, *, reset: bool) -> None:
-    """Do as :func:`check_stated` for an X that a part of `estimator` validates, whatever it is."""
+def check_told(estimator: Any, X: Any, *, reset: bool) -> None:
+    """Do as :func:`check_stated` for an X that goes to a part of `estimator` that does not stand at the door itself."""
+    read = read_epochs(X)
     array = read.X if is_view(read.X) or isinstance(read.X, np.ndarray) else np.asarray(read.X)
     if getattr(array, "ndim", 0) == 2 and array.dtype.kind in "fiu":
         array = array[:, :, None]
+    elif getattr(array, "ndim", 0) == 3 and len(array) == 0:
+        raise ValueError("Found array with 0 sample(s) in X while a minimum of 1 is required.")
     if getattr(array, "ndim", 0) == 3 and array.dtype.kind in "fiu" and 0 not in array.shape:
         check_stated(estimator, replace(read, X=array), reset=reset, stacklevel=6)
+
+
+def stands_at_door(part: Any) -> bool:
+    """Whether a fitted estimator, or one inside it, has read its X here and so compares what it gets with it."""
+    if getattr(part, "_stated", None) is not None:
+        return True
+    inside = [step for _, step in getattr(part, "steps", [])] + list(getattr(part, "members_", []))
+    inside += [getattr(part, name, None) for name in ("best_estimator_", "estimator_", "estimator", "encoder_")]
+    return any(stands_at_door(one) for one in inside if hasattr(one, "get_params"))
 
 
 def check_same_length(n_rows: int, n_y: int, *, name: str = "X") -> None:
@@ -189,6 +200,8 @@ def _refuse_shape(X: Any) -> None:
             f" got {len(shape)} dimensions {tuple(shape)}. Merge repetitions and epochs into one axis first."
         )
     dtype = getattr(X, "dtype", None)
+    if getattr(dtype, "kind", "") in "USMm":
+        raise TypeError(f"X must be numeric, got {dtype}. Convert it to numbers first: X.astype(float).")
     if dtype is not None and dtype == np.dtype(object) and shape is not None and len(shape) != 2:
         raise TypeError(
             f"X must be numeric, got an object array of shape {tuple(shape)}."

@@ -99,7 +99,7 @@ def _shown(recording: Any, info: Any, n_chans: int) -> np.ndarray | None:
     if len(other):
         raise ValueError(
             f"X: windows have {n_chans} channels and their recording {len(kinds)}, some of which are no data"
-            f" ({info['ch_names'][other[0]]!r} is {kinds[other[0]]!r}), so that it cannot be told which are shown. Pick"
+            f" ({info['ch_names'][other[0]]!r} is {str(kinds[other[0]])!r}), so that it cannot be told which are shown. Pick"
             " channels of the recordings, with a Preprocessor('pick', ...) say, not in a transform."
         )
     return None

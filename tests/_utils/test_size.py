@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from skeegclip import EEGEncoder, EmbeddingTable, EpochsStore, EpochsView, ImageRetriever, ZeroShotClassifier
-from skeegclip._utils.spread import size_of
+from skeegclip._utils.size import size_of
 from skeegclip.preprocessing import EpochScaler, average_repetitions
 
 RNG = np.random.default_rng(0)
