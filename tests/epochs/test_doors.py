@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from pathlib import Path
 
 import mne
 import numpy as np
@@ -305,3 +306,13 @@ def test_windows_whose_targets_are_channels_are_read():
     epochs.metadata = pd.DataFrame(columns, index=range(N))
     read = check_epochs(Reader(), WindowsDataset(epochs, targets_from="channels"), reset=True)
     np.testing.assert_allclose(read.X, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_snippet_in_troubleshooting_runs_with_bad_channels():
+    page = (Path(__file__).parents[2] / "docs" / "troubleshooting.rst").read_text(encoding="utf-8")
+    line = next(line.strip() for line in page.splitlines() if line.strip().startswith("view = EpochsView."))
+    epochs, expected = with_bads("eeg1")
+    found = {"EpochsView": EpochsView, "epochs": epochs}
+    exec(line, found)  # noqa: S102
+    np.testing.assert_allclose(np.asarray(found["view"]), expected, rtol=1e-5)
+    assert found["view"].ch_names == tuple(epochs.ch_names)
