@@ -91,9 +91,9 @@ class EmbeddingComposite(BaseEstimator):
         if find_table(encoder) != targets:
             encoder.set_params(**dict.fromkeys(slots, targets))
         goal = ids if slots else targets.lookup(ids)
-        self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject)
         if not stands_at_door(encoder):
             check_told(self, X, reset=True)
+        self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject)
         return encoder
 
     def _check_encoder(self) -> None:

@@ -57,7 +57,9 @@ def save_encoder(encoder: Any, folder: str | os.PathLike) -> None:
         "fitted": {name: _plain(name, getattr(encoder, name)) for name in _FITTED},
         "subjects": encoder.subjects_.tolist(),
         "ch_names": encoder.ch_names_,
-        "input": _plain("input", asdict(getattr(encoder, "_stated", None) or Stated(ch_names=encoder.ch_names_))),
+        "input": _plain(
+            "input", asdict(getattr(encoder, "_stated", None) or Stated(ch_names=encoder.ch_names_))
+        ),
         "net": name_of(cls, encoder.net),
         "net_class": cls.__qualname__,
         "net_params": _plain("net_params", net_params),

@@ -105,7 +105,9 @@ def describe(info: Any, picks: Any, *, tmin: float | None, is_recorded: bool) ->
         )
     return Stated(
         ch_names=tuple(names[pick] for pick in picks),
-        ch_types=None if all(kinds[pick] == "misc" for pick in picks) else tuple(kinds[pick] for pick in picks),
+        ch_types=None
+        if all(kinds[pick] == "misc" for pick in picks)
+        else tuple(kinds[pick] for pick in picks),
         sfreq=float(info["sfreq"]),
         tmin=tmin,
         referenced=referenced if is_recorded else referenced or None,
@@ -117,9 +119,7 @@ def left_out(info: Any, picks: Any) -> tuple[str, ...]:
     """Names and types of the channels that are not read."""
     read = set(np.asarray(picks).tolist())
     kinds = channel_kinds(info)
-    return tuple(
-        f"{name} ({kinds[row]})" for row, name in enumerate(info["ch_names"]) if row not in read
-    )
+    return tuple(f"{name} ({kinds[row]})" for row, name in enumerate(info["ch_names"]) if row not in read)
 
 
 def log_left_out(names: tuple[str, ...]) -> None:

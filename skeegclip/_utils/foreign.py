@@ -51,7 +51,9 @@ def refuse_foreign(X: Any) -> None:
         instead = next((text for name in names if (text := _INSTEAD.get(name))), None)
         got = f"a {type(X).__name__} with {type(item).__name__}" if several else f"{type(item).__name__}"
         if instead is None:
-            instead = "not something that is read here. Pass mne.Epochs, or an array (n_epochs, n_chans, n_times)"
+            instead = (
+                "not something that is read here. Pass mne.Epochs, or an array (n_epochs, n_chans, n_times)"
+            )
         if several and "BaseEpochs" in names:
             instead = "epochs beside something else. Pass Epochs alone"
         raise TypeError(f"X is {got}, {instead}.")

@@ -63,7 +63,7 @@ def is_view(X: Any) -> bool:
 def read_epochs(X: Any, subject: Any = None) -> Epoched:
     """Read X in any accepted form; merge the subject it carries with the one given."""
     if is_view(X):
-        read = Epoched(X, X.subject, X.stated, X.chs_info)
+        read = Epoched(X, X.subject, X._told, X.chs_info)
     elif (epochs := as_mne_list(X)) is not None:
         read = _read_mne(epochs)
     elif (windows := read_windows(X)) is not None:

@@ -111,5 +111,7 @@ def warn_size(read: Epoched, stated: Stated, owner: str, *, stacklevel: int) -> 
     else:
         return
     warnings.warn(
-        f"X has a standard deviation of {spread:.1e}, which {what}. {text}", UserWarning, stacklevel=stacklevel + 1
+        f"X has a standard deviation of {spread:.1e}, which {what}. {text}",
+        UserWarning,
+        stacklevel=stacklevel + 1,
     )

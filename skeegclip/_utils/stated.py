@@ -78,7 +78,10 @@ def check_alike(X: Stated, other: Stated, owner: str) -> None:
                 " Crop both to the same times."
             )
     if X.referenced is not None and other.referenced is not None and X.referenced != other.referenced:
-        states = {True: "another reference than it was recorded with", False: "the reference of the recording"}
+        states = {
+            True: "another reference than it was recorded with",
+            False: "the reference of the recording",
+        }
         raise ValueError(
             f"X has {states[X.referenced]} as far as its info tells, but {owner} {states[other.referenced]}."
             " Give both the same with epochs.set_eeg_reference()."

@@ -47,7 +47,9 @@ def windows_table(X: Any) -> pd.DataFrame | None:
     for recording in recordings_of(dataset):
         known = getattr(recording, "metadata", None)
         frame = (
-            pd.DataFrame(index=range(len(recording))) if known is None else known.reset_index(drop=True).copy()
+            pd.DataFrame(index=range(len(recording)))
+            if known is None
+            else known.reset_index(drop=True).copy()
         )
         for name, value in ({} if recording.description is None else dict(recording.description)).items():
             frame[name] = [value] * len(frame)

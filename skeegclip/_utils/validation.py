@@ -103,7 +103,9 @@ def check_stated(
     """
     name = type(estimator).__name__
     stated = replace(read.stated, size=size_of(read.X)) if is_measured else read.stated
-    known: Stated = getattr(estimator, "_stated", None) or Stated(ch_names=getattr(estimator, "ch_names_", None))
+    known: Stated = getattr(estimator, "_stated", None) or Stated(
+        ch_names=getattr(estimator, "ch_names_", None)
+    )
     if reset:
         estimator._stated, known = stated, Stated()
         if read.subject is not None:
@@ -136,11 +138,10 @@ def check_told(estimator: Any, X: Any, *, reset: bool) -> None:
 
 
 def stands_at_door(part: Any) -> bool:
-    """Whether a fitted estimator, or one inside it, has read its X here and so compares what it gets with it."""
-    if getattr(part, "_stated", None) is not None:
+    """Whether an estimator, or one inside it, is of this package: it reads its X here."""
+    if any(cls.__module__.startswith("skeegclip.") for cls in type(part).__mro__):
         return True
-    inside = [step for _, step in getattr(part, "steps", [])] + list(getattr(part, "members_", []))
-    inside += [getattr(part, name, None) for name in ("best_estimator_", "estimator_", "estimator", "encoder_")]
+    inside = [step for _, step in getattr(part, "steps", [])] + [getattr(part, "estimator", None)]
     return any(stands_at_door(one) for one in inside if hasattr(one, "get_params"))
 
 
@@ -200,7 +201,7 @@ def _refuse_shape(X: Any) -> None:
             f" got {len(shape)} dimensions {tuple(shape)}. Merge repetitions and epochs into one axis first."
         )
     dtype = getattr(X, "dtype", None)
-    if getattr(dtype, "kind", "") in "USMm":
+    if getattr(dtype, "kind", "f") in "USMm":
         raise TypeError(f"X must be numeric, got {dtype}. Convert it to numbers first: X.astype(float).")
     if dtype is not None and dtype == np.dtype(object) and shape is not None and len(shape) != 2:
         raise TypeError(

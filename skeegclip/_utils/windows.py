@@ -58,6 +58,12 @@ def read_windows(X: Any) -> Windows | None:
     rows = np.arange(len(dataset)) if rows is None else rows
     if len(rows) == 0:
         raise ValueError("X: this braindecode dataset holds no window. Create windows before decoding.")
+    uncut = loaded("braindecode.datasets.base", "RawDataset")
+    if uncut is not None and any(isinstance(recording, uncut) for recording in recordings):
+        raise ValueError(
+            "X: the items of this braindecode dataset are not windows but single samples of recordings. Cut windows with"
+            " create_windows_from_events()."
+        )
     windows = _stacked([dataset[int(row)][0] for row in rows])
     subject = _subjects(recordings)
     subject = None if subject is None else as_subject(subject[rows], len(windows))
@@ -76,7 +82,9 @@ def read_windows(X: Any) -> Windows | None:
     for number, info in infos.items():
         own = typed_picks(info)
         check_alike(
-            describe(info, own, tmin=None, is_recorded=True), stated, "the first recording of the data set has"
+            describe(info, own, tmin=None, is_recorded=True),
+            stated,
+            "the first recording of the data set has",
         )
         mine = of == number
         block = _in_display_units(windows[mine][:, np.searchsorted(shown[number], own)], stated.ch_types)

@@ -57,7 +57,7 @@ def as_blocks(X: Any) -> Blocks:
     if is_view(X):
         parts = _parts(len(X), 4 * X.shape[1] * X.shape[2])
         return Blocks(
-            (X.read(range(*part.indices(len(X)))) for part in parts), len(X), X.rows, X.info, X.stated
+            (X.read(range(*part.indices(len(X)))) for part in parts), len(X), X.rows, X.info, X._told
         )
     if (epochs := as_mne_list(X)) is not None:
         return _from_mne(epochs)
@@ -112,9 +112,7 @@ def _from_mne(parts: list) -> Blocks:
     picks = data_picks(first.info)
     stated = describe(first.info, picks, tmin=float(first.tmin), is_recorded=True)
     for epochs in parts[1:]:
-        of_part = describe(
-            epochs.info, data_picks(epochs.info), tmin=float(epochs.tmin), is_recorded=True
-        )
+        of_part = describe(epochs.info, data_picks(epochs.info), tmin=float(epochs.tmin), is_recorded=True)
         check_alike(of_part, stated, "the first Epochs of the list have")
 
     def blocks() -> Iterator[np.ndarray]:
@@ -137,9 +135,7 @@ def _from_braindecode(X: Any) -> Blocks:
         for part in _parts(len(X), first.X.nbytes):
             yield read_epochs(Subset(X, range(*part.indices(len(X))))).X
 
-    return Blocks(
-        blocks(), len(X), windows_table(X), info, first.stated, first.left_out, is_converted=True
-    )
+    return Blocks(blocks(), len(X), windows_table(X), info, first.stated, first.left_out, is_converted=True)
 
 
 def to_epochs(view: Any) -> mne.EpochsArray:

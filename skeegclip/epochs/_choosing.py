@@ -145,4 +145,4 @@ class Choosing(ViewBase):
 
     def _any_time(self: Self, first: int, stop: int) -> Self:
         """Some samples, that are to be compared with those of other times."""
-        return self._window(first, stop)._replace(known=replace(self._stated_of_all, tmin=None))
+        return self._window(first, stop)._replace(known=replace(self._told_of_all, tmin=None))

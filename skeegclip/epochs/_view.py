@@ -123,11 +123,11 @@ class ViewBase:
         return [self._info["chs"][c] for c in self._chans] if self._info is not None else None
 
     @property
-    def stated(self) -> Stated:
+    def _told(self) -> Stated:
         """What is known of the channels shown, of rate, start and reference: what estimators compare."""
         if self._info is None:
             return Stated()
-        known, names = self._stated_of_all, self.ch_names or ()
+        known, names = self._told_of_all, self.ch_names or ()
         return replace(
             known,
             ch_names=names,
@@ -137,7 +137,7 @@ class ViewBase:
         )
 
     @property
-    def _stated_of_all(self) -> Stated:
+    def _told_of_all(self) -> Stated:
         if self._known is None and self._info is not None:
             every = range(len(self._info["ch_names"]))
             self._known = describe(self._info, every, tmin=self._tmin, is_recorded=False)

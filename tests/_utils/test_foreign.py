@@ -41,7 +41,10 @@ def power():
     [
         (EPOCHS.average, r"EvokedArray, an average over epochs\. Pass the mne\.Epochs"),
         (lambda: [EPOCHS.average()] * 8, r"list with EvokedArray, .*np\.stack"),
-        (lambda: mne.io.RawArray(X[0], INFO, verbose=False), r"RawArray, a continuous recording\. Cut epochs"),
+        (
+            lambda: mne.io.RawArray(X[0], INFO, verbose=False),
+            r"RawArray, a continuous recording\. Cut epochs",
+        ),
         (lambda: EPOCHS.compute_psd(verbose=False), r"EpochsSpectrum.*, power by frequency\..*get_data"),
         (power, r"EpochsTFR.*, power by frequency and time\..*reshape"),
         (lambda: [EPOCHS, EPOCHS.average()], "EvokedArray|epochs beside something else"),
@@ -105,12 +108,14 @@ def test_xarrays_are_read_by_names_in_any_order(xarray, dims, order, tmp_path):
     store = EpochsStore.create(tmp_path / "s", array, {"stimulus": Y}, info=INFO)
     np.testing.assert_allclose(np.asarray(store.view()), X, rtol=1e-6)
 
+
 def test_names_of_channels_are_compared(xarray):
     fitted = ImageRetriever(Ridge(), targets=TABLE).fit(EPOCHS, Y)
     names = ["Fz", "Cz", "Oz", "Pz"]
     array = xarray.DataArray(X, dims=("epoch", "channel", "time"), coords={"channel": names})
     with pytest.raises(ValueError, match="channel 'Oz' in place 2, but ImageRetriever was fitted with 'Pz'"):
         fitted.embed(array)
+
 
 @pytest.mark.parametrize("door", list(DOORS))
 @pytest.mark.parametrize("dims", [("a", "b", "c"), ("epoch", "trial", "time"), ("x", "y", "time")])

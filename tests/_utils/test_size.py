@@ -86,7 +86,9 @@ def test_the_size_of_one_epoch_is_that_of_many():
     assert size_of(np.full((3, 2, 10), 1e4, dtype=np.float32)) == (0, 0)
 
 
-@pytest.mark.parametrize(("factor", "match"), [(1e-6, "looks like volts"), (1e6, "a million times too large")])
+@pytest.mark.parametrize(
+    ("factor", "match"), [(1e-6, "looks like volts"), (1e6, "a million times too large")]
+)
 @pytest.mark.parametrize("name", list(ESTIMATORS))
 def test_fit_warns_once(name, factor, match):
     with warnings.catch_warnings(record=True) as caught:

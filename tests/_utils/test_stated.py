@@ -70,7 +70,9 @@ def other(request):
 
 
 ESTIMATORS = {
-    "encoder": EEGEncoder("eegproject", targets=TABLE, max_epochs=1, batch_size=8, device="cpu", random_state=0),
+    "encoder": EEGEncoder(
+        "eegproject", targets=TABLE, max_epochs=1, batch_size=8, device="cpu", random_state=0
+    ),
     "ridge": ImageRetriever(Ridge(), targets=TABLE, gallery=TABLE),
     "labels": ZeroShotClassifier(Ridge()),
     "ensemble": EnsembleEncoder([("one", Ridge()), ("two", Ridge(10.0))], targets=TABLE),
@@ -145,7 +147,9 @@ def test_less_than_half_a_sample_is_rounding(tmin, sfreq):
     assert len(retriever.embed(view_of(tmin, sfreq))) == 16
 
 
-@pytest.mark.parametrize(("tmin", "sfreq", "match"), [(-0.105, 100.0, "begins at -0.105 s"), (-0.1, 100.1, "100.1 Hz")])
+@pytest.mark.parametrize(
+    ("tmin", "sfreq", "match"), [(-0.105, 100.0, "begins at -0.105 s"), (-0.1, 100.1, "100.1 Hz")]
+)
 def test_half_a_sample_and_a_thousandth_are_not(tmin, sfreq, match):
     retriever = ImageRetriever(Ridge(), targets=TABLE).fit(make(), Y)
     with pytest.raises(ValueError, match=match):

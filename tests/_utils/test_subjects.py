@@ -96,7 +96,9 @@ def test_another_spelling_is_said(known, new):
         assert repr(other) in str(caught[0].message)
 
 
-@pytest.mark.parametrize(("known", "new"), [("sub-01", "sub-02"), ("1", "10"), ("ana", "anna"), ("p1", "q1"), ("s", "")])
+@pytest.mark.parametrize(
+    ("known", "new"), [("sub-01", "sub-02"), ("1", "10"), ("ana", "anna"), ("p1", "q1"), ("s", "")]
+)
 def test_other_people_are_not(known, new):
     warn_alike([new], [known], stacklevel=1)
 
@@ -108,7 +110,9 @@ def test_estimators_say_it():
     scaler = EpochScaler(per_subject=True, unknown="pooled").fit(X, subject=["1", "2"] * 4)
     with pytest.warns(UserWarning, match="'02' is not known, but looks like '2'"):
         scaler.transform(X, subject="02")
-    with pytest.warns(UserWarning, match="'1' and '01' look like one person|'01' and '1' look like one person"):
+    with pytest.warns(
+        UserWarning, match="'1' and '01' look like one person|'01' and '1' look like one person"
+    ):
         EpochScaler().fit(X, subject=["1", "01"] * 4)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

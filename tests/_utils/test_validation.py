@@ -205,7 +205,9 @@ def test_epochs_without_data_channels_are_refused(microvolts):
 
 def test_a_list_of_epochs_with_other_channels_is_refused(microvolts):
     parts = [make_epochs(microvolts), make_epochs(microvolts, names=["Oz", "Pz", "Fz"])]
-    refused(parts, r"channel 'Fz' in place 2, but the first Epochs of the list have 'Cz' there\. Pick the same")
+    refused(
+        parts, r"channel 'Fz' in place 2, but the first Epochs of the list have 'Cz' there\. Pick the same"
+    )
 
 
 def test_volts_warn_in_fit_only(microvolts):

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from braindecode.datasets import BaseConcatDataset, WindowsDataset, create_from_X_y
+from braindecode.datasets import BaseConcatDataset, RawDataset, WindowsDataset, create_from_X_y
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut, cross_validate
 from skorch.helper import SliceDataset
@@ -106,6 +106,10 @@ def test_lists_of_items_do_not_tell_what_is_data():
         (
             lambda ds: BaseConcatDataset([ds, recording(X)]),
             "24 of the 48 recordings of this braindecode dataset have no 'subject'",
+        ),
+        (
+            lambda ds: RawDataset(mne.io.RawArray(X[0], mne.create_info(NAMES, 100.0, "eeg"), verbose=False)),
+            "not windows but single samples of recordings",
         ),
         (
             lambda ds: BaseConcatDataset([recording(X), recording(X[:, :, :20])]),

@@ -178,7 +178,7 @@ def test_channels_that_were_never_given_a_type_are_read():
     X = np.random.default_rng(0).normal(size=(4, 3, 20))
     view = EpochsView.from_arrays(X, info=info)
     assert view.shape == (4, 3, 20)
-    assert view.stated.ch_types is None
+    assert view._told.ch_types is None
 
 
 @pytest.mark.filterwarnings("ignore:.*fast epoch access")
@@ -204,7 +204,9 @@ def test_bad_channels_are_read_with_a_warning(form, tmp_path):
     epochs, expected = with_bads("eeg1")
     X = FORMS[form](epochs, tmp_path)
     reader = Reader()
-    with pytest.warns(UserWarning, match=r"1 channels are marked as bad \(eeg1\) and are read like all others"):
+    with pytest.warns(
+        UserWarning, match=r"1 channels are marked as bad \(eeg1\) and are read like all others"
+    ):
         read = check_epochs(reader, X, reset=True)
     np.testing.assert_allclose(np.asarray(read.X), expected, rtol=1e-5, atol=1e-5)
     check_epochs(reader, X, reset=False)  # said once
@@ -224,7 +226,7 @@ def test_bads_change_nothing_else():
     epochs, _ = with_bads("eeg1")
     view = EpochsView.from_epochs(epochs, stimulus=Y)
     assert view.shape[1] == 4
-    assert view.pick(["eeg0", "eeg2"]).stated.bads == ()
+    assert view.pick(["eeg0", "eeg2"])._told.bads == ()
     assert view.info["bads"] == ["eeg1"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -242,11 +244,25 @@ def test_views_of_epochs_keep_names_times_rate_and_columns():
         np.testing.assert_allclose(np.asarray(view), expected, rtol=1e-5)
         np.testing.assert_allclose(view.times, epochs.times, atol=1e-12)
         assert (view.sfreq, view.tmin) == (100.0, -0.1)
-        assert view.rows.to_dict("list") == {"subject": ["7"] * N, "block": list(range(N)), "stimulus": Y.tolist()}
-    own = EpochsView.from_arrays(epochs, subject="ana", stimulus=Y[::-1], rows=pd.DataFrame({"block": [0] * N}))
-    assert (set(own.subject), own.stimulus.tolist(), set(own.rows["block"])) == ({"ana"}, Y[::-1].tolist(), {0})
+        assert view.rows.to_dict("list") == {
+            "subject": ["7"] * N,
+            "block": list(range(N)),
+            "stimulus": Y.tolist(),
+        }
+    own = EpochsView.from_arrays(
+        epochs, subject="ana", stimulus=Y[::-1], rows=pd.DataFrame({"block": [0] * N})
+    )
+    assert (set(own.subject), own.stimulus.tolist(), set(own.rows["block"])) == (
+        {"ana"},
+        Y[::-1].tolist(),
+        {0},
+    )
     again = EpochsView.from_arrays(own[2:5])
-    assert (again.ch_names, again.tmin, again.stimulus.tolist()) == (own.ch_names, own.tmin, own.stimulus[2:5].tolist())
+    assert (again.ch_names, again.tmin, again.stimulus.tolist()) == (
+        own.ch_names,
+        own.tmin,
+        own.stimulus[2:5].tolist(),
+    )
 
 
 def test_what_views_of_epochs_refuse():

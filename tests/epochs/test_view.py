@@ -107,7 +107,10 @@ def test_scikit_learn_splits_a_view_as_it_is(X, view):
     [
         ({"subject": "zz"}, r"no row has subject='zz'\. There are the subject 'sub-01', 'sub-02', 'sub-10'"),
         ({"subject": ["zz", "yy"]}, r"no row has subject=\['zz', 'yy'\]"),
-        ({"subject": "sub-01", "stimulus": "e"}, "no row has subject='sub-01', stimulus='e'.*and the stimulus 'a'"),
+        (
+            {"subject": "sub-01", "stimulus": "e"},
+            "no row has subject='sub-01', stimulus='e'.*and the stimulus 'a'",
+        ),
     ],
 )
 def test_selecting_nothing_names_what_there_is(view, wanted, match):
@@ -128,7 +131,9 @@ def test_a_view_without_columns(X):
     assert view.stimulus is None
     assert view.ch_names is None
     np.testing.assert_array_equal(view.times[:3], [0, 1, 2])
-    with pytest.raises(ValueError, match=r"sampling rate of this view is not known, only that it has \d+ times"):
+    with pytest.raises(
+        ValueError, match=r"sampling rate of this view is not known, only that it has \d+ times"
+    ):
         view.crop(3, 5)
 
 
