@@ -120,7 +120,7 @@ def _read_array(X: Any) -> Any:
             )
         return X.data
     # pandas' NA is not a number that is missing, as NaN is, and ends every conversion.
-    if getattr(X, "dtype", None) == object or hasattr(X, "iloc"):
+    if getattr(getattr(X, "dtype", None), "kind", None) == "O" or hasattr(X, "iloc"):
         values = np.asarray(X)
         if values.dtype == object:
             places = np.argwhere([type(value).__name__ == "NAType" for value in values.ravel()]).ravel()

@@ -64,12 +64,12 @@ def check_alike(X: Stated, other: Stated, owner: str) -> None:
                     f"X has a channel of type {mine!r} in place {place}{name}, but {owner} one of type {theirs!r} there."
                     " Give both the same with epochs.set_channel_types(), or process them alike."
                 )
-    if X.sfreq is not None and other.sfreq is not None:
-        if abs(X.sfreq - other.sfreq) > _SAME_RATE * other.sfreq:
-            raise ValueError(
-                f"X has a sampling rate of {X.sfreq:g} Hz, but {owner} one of {other.sfreq:g} Hz."
-                " Bring both to one rate with epochs.resample()."
-            )
+    rates_known = X.sfreq is not None and other.sfreq is not None
+    if rates_known and abs(X.sfreq - other.sfreq) > _SAME_RATE * other.sfreq:
+        raise ValueError(
+            f"X has a sampling rate of {X.sfreq:g} Hz, but {owner} one of {other.sfreq:g} Hz."
+            " Bring both to one rate with epochs.resample()."
+        )
     if X.tmin is not None and other.tmin is not None:
         sfreq = X.sfreq or other.sfreq or 1000.0
         if abs(X.tmin - other.tmin) * sfreq > _SAME_START:

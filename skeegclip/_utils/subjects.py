@@ -61,12 +61,12 @@ def is_missing(value: Any) -> bool:
 def refuse_missing(values: Any, *, name: str) -> None:
     """Refuse ids of which some are missing, in an array of objects; NaN in numbers is found elsewhere."""
     array = np.asarray(values)
-    if array.dtype == object and array.ndim == 1:
-        if missing := [row for row, value in enumerate(array.tolist()) if is_missing(value)]:
-            raise ValueError(
-                f"{name} is missing (None or NaN) in {len(missing)} rows (first: row {missing[0]}). Drop these rows, or"
-                " name what was shown."
-            )
+    objects = array.tolist() if array.dtype == object and array.ndim == 1 else []
+    if missing := [row for row, value in enumerate(objects) if is_missing(value)]:
+        raise ValueError(
+            f"{name} is missing (None or NaN) in {len(missing)} rows (first: row {missing[0]}). Drop these rows, or"
+            " name what was shown."
+        )
 
 
 def warn_alike(subjects: Iterable[str], known: Iterable[str], *, stacklevel: int) -> None:

@@ -329,6 +329,6 @@ def test_the_snippet_in_troubleshooting_runs_with_bad_channels():
     line = next(line.strip() for line in page.splitlines() if line.strip().startswith("view = EpochsView."))
     epochs, expected = with_bads("eeg1")
     found = {"EpochsView": EpochsView, "epochs": epochs}
-    exec(line, found)  # noqa: S102
+    exec(line, found)
     np.testing.assert_allclose(np.asarray(found["view"]), expected, rtol=1e-5)
     assert found["view"].ch_names == tuple(epochs.ch_names)
