@@ -69,16 +69,21 @@ def read_windows(X: Any) -> Windows | None:
     subject = None if subject is None else as_subject(subject[rows], len(windows))
     of = np.searchsorted(np.cumsum([len(recording) for recording in recordings]), rows, side="right")
     infos = {int(number): info_of(recordings[number]) for number in np.unique(of)}
-    infos = {number: info for number, info in infos.items() if info is not None}
-    if len(infos) == 0:
+    unknown = [number for number, info in infos.items() if info is None]
+    if len(unknown) == len(infos):
         return Windows(windows, subject, Stated(), None, ())
+    if unknown:
+        raise ValueError(
+            f"X: recording {unknown[0]} of this braindecode dataset does not tell its channels, and others do. Read them"
+            " separately."
+        )
     shown = {number: _shown(recordings[number], infos[number], windows.shape[1]) for number in infos}
     if any(channels is None for channels in shown.values()):
         return Windows(windows, subject, Stated(sfreq=float(next(iter(infos.values()))["sfreq"])), None, ())
     first, *_ = infos.values()
     picks = typed_picks(first)
     stated = describe(first, picks, tmin=None, is_recorded=True)
-    made = None
+    made = np.empty((len(windows), len(picks), windows.shape[2]), dtype=np.float32)
     for number, info in infos.items():
         own = typed_picks(info)
         check_alike(
@@ -87,10 +92,8 @@ def read_windows(X: Any) -> Windows | None:
             "the first recording of the data set has",
         )
         mine = of == number
-        block = _in_display_units(windows[mine][:, np.searchsorted(shown[number], own)], stated.ch_types)
-        if made is None:
-            made = np.empty((len(windows), *block.shape[1:]), dtype=block.dtype)
-        made[mine] = block
+        shown_picks = np.searchsorted(shown[number], own)
+        made[mine] = _in_display_units(windows[mine][:, shown_picks], stated.ch_types)
     chs = [{**first["chs"][pick], "loc": first["chs"][pick]["loc"].copy()} for pick in picks]
     return Windows(made, subject, stated, chs, left_out(first, picks))
 
