@@ -64,10 +64,10 @@ def check_alike(X: Stated, other: Stated, owner: str) -> None:
                     f"X has a channel of type {mine!r} in place {place}{name}, but {owner} one of type {theirs!r} there."
                     " Give both the same with epochs.set_channel_types(), or process them alike."
                 )
-    rates_known = X.sfreq is not None and other.sfreq is not None
-    if rates_known and abs(X.sfreq - other.sfreq) > _SAME_RATE * other.sfreq:
+    rates = X.sfreq, other.sfreq
+    if rates[0] is not None and rates[1] is not None and abs(rates[0] - rates[1]) > _SAME_RATE * rates[1]:
         raise ValueError(
-            f"X has a sampling rate of {X.sfreq:g} Hz, but {owner} one of {other.sfreq:g} Hz."
+            f"X has a sampling rate of {rates[0]:g} Hz, but {owner} one of {rates[1]:g} Hz."
             " Bring both to one rate with epochs.resample()."
         )
     if X.tmin is not None and other.tmin is not None:
