@@ -92,7 +92,9 @@ def read_windows(X: Any) -> Windows | None:
             "the first recording of the data set has",
         )
         mine = of == number
-        shown_picks = np.searchsorted(shown[number], own)
+        shown_here = shown[number]
+        assert shown_here is not None
+        shown_picks = np.searchsorted(shown_here, own)
         made[mine] = _in_display_units(windows[mine][:, shown_picks], stated.ch_types)
     chs = [{**first["chs"][pick], "loc": first["chs"][pick]["loc"].copy()} for pick in picks]
     return Windows(made, subject, stated, chs, left_out(first, picks))
