@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,30 @@ import pytest
 from skeegclip import EpochsView
 
 _DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    _seed_what_all_share(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    _seed_what_all_share(1)
+
+
+def _seed_what_all_share(seed: int) -> None:
+    """Seed the generators of the process, so that a test draws the same numbers whichever ran before it."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    if "torch" in sys.modules:
+        sys.modules["torch"].default_generator.manual_seed(seed)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator of the test's own, so that no draw depends on which tests ran before."""
+    return np.random.default_rng(1)  # modules draw the data that their tests share with seed 0
 
 
 @pytest.fixture

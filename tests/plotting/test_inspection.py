@@ -17,8 +17,6 @@ from skeegclip.plotting import (
     plot_time_course,
 )
 
-RNG = np.random.default_rng(0)
-
 
 def course(growing=False):
     start = np.zeros(5) if growing else np.arange(5) / 10
@@ -43,7 +41,7 @@ def repetitions():
 
 
 def generalization():
-    a = RNG.random((4, 4)) / 2
+    a = np.random.default_rng(0).random((4, 4)) / 2
     return Generalization(np.arange(4) / 10, np.arange(1, 5) / 10, a, a, a, a, 0.1)
 
 

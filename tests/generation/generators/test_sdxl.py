@@ -13,6 +13,7 @@ from skeegclip.generation.generators import _pipeline
 RNG = np.random.default_rng(0)
 Z = 3 * RNG.standard_normal((3, 1024))
 LOW = RNG.integers(0, 256, (3, 20, 30, 3), dtype=np.uint8)
+del RNG
 CAPTIONS = ["a dog", "a boat on the sea", "two cups"]
 
 
