@@ -115,6 +115,21 @@ def test_repetitions_show_accuracy_and_ceiling():
     np.testing.assert_allclose(line.get_ydata(), [0.1, 0.2, 0.3])
 
 
+def test_repetitions_have_the_bands_of_their_table():
+    table = repetitions().assign(ceiling_low=[0.2, 0.3, 0.35])
+    ax = plot_repetition_curve(table)
+    for band, (low, high) in zip(
+        ax.collections, [("ceiling_low", "ceiling_high"), ("low", "high")], strict=True
+    ):
+        corners = {tuple(corner) for corner in band.get_paths()[0].vertices.round(9).tolist()}
+        for end in (low, high):
+            assert set(zip(table["n_repetitions"], table[end], strict=True)) <= corners
+        assert len(corners) == 2 * len(table)
+    lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+    np.testing.assert_array_equal(lines["chance"], table["chance"])
+    assert any(np.array_equal(y, table["ceiling_high"]) for y in lines.values())
+
+
 @pytest.mark.parametrize(
     "draw",
     [
