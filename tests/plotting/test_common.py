@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from skeegclip import plotting
 from skeegclip.inspection import PartialReconstructions
 from skeegclip.metrics import category_confusion, n_way_table
 from skeegclip.plotting import (
@@ -170,3 +171,18 @@ def test_matplotlib_is_imported_only_to_draw():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "skeegclip.plotting.bars" in run.stdout.split()
     assert not {"matplotlib", "torch", "mne"} & set(run.stdout.split())
+
+
+FUNCTIONS = [name for name in plotting.__all__ if name.startswith("plot_")]
+
+
+@pytest.mark.parametrize("given", [None, "text", {}, pd.DataFrame()], ids=["None", "str", "dict", "frame"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_cannot_be_drawn_is_refused_in_a_sentence(name, given):
+    draw, more = getattr(plotting, name), [HEAD] if name in ("plot_attention", "plot_importance") else []
+    if name == "plot_retrieval_grid":
+        more = [PICTURES[:, 1:]]
+    with pytest.raises(
+        (TypeError, ValueError), match=r"^[a-z_]+(\[.*\])? (must|lacks|is|holds|has)|could not convert"
+    ):
+        draw(given, *more)
