@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .inputs import DISPLAY_UNITS, data_picks, read_epochs
+from .inputs import DISPLAY_UNITS, read_epochs
 
 if TYPE_CHECKING:
     import mne
@@ -52,8 +52,9 @@ def joined(parts: list) -> Any:
 
     if len(parts) == 1:
         return parts[0]
-    read, info = read_epochs(parts), parts[0].info
-    info = mne.pick_info(info, data_picks(info), verbose=False)
+    read, first = read_epochs(parts), parts[0]
+    picks = [first.ch_names.index(name) for name in read.ch_names or ()]
+    info = mne.pick_info(first.info, picks, verbose=False)
     names = [{code: name for name, code in part.event_id.items()} for part in parts]
     conditions = [own[code] for own, part in zip(names, parts, strict=True) for code in part.events[:, 2]]
     tables = [part.metadata for part in parts]
@@ -61,7 +62,7 @@ def joined(parts: list) -> Any:
     return build_epochs(
         to_si(read.X, info.get_channel_types()),
         info,
-        float(parts[0].times[0]),
+        float(first.times[0]),
         conditions,
         pd.concat(tables, ignore_index=True) if known else None,
     )
