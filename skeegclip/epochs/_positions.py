@@ -13,7 +13,16 @@ from ._sites import CTF, is_lettered, region_of, sites_of
 if TYPE_CHECKING:
     import mne
 
-_SCALP = ("eeg", "csd", "hbo", "hbr", "fnirs_cw_amplitude", "fnirs_fd_ac_amplitude", "fnirs_fd_phase", "fnirs_od")
+_SCALP = (
+    "eeg",
+    "csd",
+    "hbo",
+    "hbr",
+    "fnirs_cw_amplitude",
+    "fnirs_fd_ac_amplitude",
+    "fnirs_fd_phase",
+    "fnirs_od",
+)
 _HELMET = ("mag", "grad")
 
 # Where directions are taken from, in metres. They are constants, and not the centre of the sensors asked about, so that
@@ -41,7 +50,10 @@ def regions_by_position(info: Any, names: list[str]) -> dict[str, str]:
     both by direction from a fixed point in the head: caps and helmets differ in size. Left and right count as one.
     """
     found: dict[str, str] = {}
-    layouts: tuple[tuple[Directions, Callable], ...] = ((_on_scalp(info), _sites), (_in_helmet(info), _helmet))
+    layouts: tuple[tuple[Directions, Callable], ...] = (
+        (_on_scalp(info), _sites),
+        (_in_helmet(info), _helmet),
+    )
     for placed, layout in layouts:
         here = [name for name in names if name in placed]
         if here:

@@ -45,7 +45,9 @@ THINGS_REGION = {name.upper(): region for region, names in THINGS_EEG_REGIONS.it
 _REGION_OF_ROW = {row.upper(): region for row, region in ROWS.items()}
 _SITE = re.compile(rf"({'|'.join(sorted(_REGION_OF_ROW, key=len, reverse=True))})(?:Z|[1-9]H?|10H?)")
 _OLD = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}  # of the 10-20 system
-_LETTERED = re.compile(r"[A-H](?:[1-9]|[12]\d|3[0-2])")  # BioSemi's A1 to H32, with C1 to C10 and F1 to F10 among them
+_LETTERED = re.compile(
+    r"[A-H](?:[1-9]|[12]\d|3[0-2])"
+)  # BioSemi's A1 to H32, with C1 to C10 and F1 to F10 among them
 _EARS = ("A1", "A2")
 
 

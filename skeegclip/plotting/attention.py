@@ -125,7 +125,6 @@ def drawable(info: mne.Info) -> mne.Info:
             f"info has no place for {len(missing)} channels (first: {missing[0]!r}). Set a montage: info.set_montage(...)."
         )
 
-
     return info
 
 

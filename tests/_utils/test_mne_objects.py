@@ -32,7 +32,14 @@ def cut(raw, **kwargs):
     n = 8
     events = np.column_stack([350 + 150 * np.arange(n), np.zeros(n, int), np.tile([3, 7], n // 2)])
     table = pd.DataFrame({"subject": list("aabbaabb"), "stimulus": list("wxyzwxyz")})
-    settings = {"tmin": -0.1, "tmax": 0.3, "baseline": (None, 0), "proj": False, "preload": True, "metadata": table}
+    settings = {
+        "tmin": -0.1,
+        "tmax": 0.3,
+        "baseline": (None, 0),
+        "proj": False,
+        "preload": True,
+        "metadata": table,
+    }
     return mne.Epochs(raw, events, {"face/old": 3, "house": 7}, **(settings | kwargs), verbose=False)
 
 
@@ -56,7 +63,9 @@ def magnetometers(raw):
     events = np.column_stack([np.arange(6), np.zeros(6, int), [1, 1, 2, 2, 1, 2]])
     data = (rng.normal(size=(6, len(info["chs"]), 40)) + rng.normal(size=(6, 1, 40))) * 1e-13
     epochs = mne.EpochsArray(data, info, events, -0.05, {"1": 1, "2": 2}, verbose=False)
-    return epochs.add_proj(mne.compute_proj_epochs(epochs, n_mag=1, n_grad=1, n_eeg=0, verbose=False), verbose=False)
+    return epochs.add_proj(
+        mne.compute_proj_epochs(epochs, n_mag=1, n_grad=1, n_eeg=0, verbose=False), verbose=False
+    )
 
 
 CASES = {
@@ -92,8 +101,14 @@ def is_same(made, epochs):
     np.testing.assert_array_equal(made.events, epochs.events)
     np.testing.assert_array_equal(made.times, epochs.times)
     np.testing.assert_array_equal(made.selection, epochs.selection)
-    assert (made.event_id, made.baseline, made.drop_log) == (epochs.event_id, epochs.baseline, epochs.drop_log)
-    assert [proj["active"] for proj in made.info["projs"]] == [proj["active"] for proj in epochs.info["projs"]]
+    assert (made.event_id, made.baseline, made.drop_log) == (
+        epochs.event_id,
+        epochs.baseline,
+        epochs.drop_log,
+    )
+    assert [proj["active"] for proj in made.info["projs"]] == [
+        proj["active"] for proj in epochs.info["projs"]
+    ]
     assert (made.metadata is None) == (epochs.metadata is None)
     if epochs.metadata is not None:
         pd.testing.assert_frame_equal(made.metadata, epochs.metadata)
@@ -127,7 +142,9 @@ def test_steps_change_data_channels_and_nothing_else(epochs, step):
 def test_the_scaler_scales_what_mne_reads(epochs):
     data = epochs.get_data(picks="data", verbose=False)
     expected = (data - data.mean(axis=(0, 2), keepdims=True)) / data.std(axis=(0, 2), keepdims=True)
-    np.testing.assert_allclose(read_epochs(EpochScaler().fit_transform(epochs)).X, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        read_epochs(EpochScaler().fit_transform(epochs)).X, expected, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_channels_are_picked_and_nothing_else(epochs):

@@ -275,7 +275,9 @@ def test_trials_are_where_mne_bids_finds_them(bids, trials, kept, tmp_path):
     root, _ = bids
     found = []
     for session, run in sorted({*zip(trials["session_nr"], trials["run_nr"], strict=True)}):
-        place = mne_bids.BIDSPath("BIGMEG1", f"{session:02d}", "main", run=f"{run:02d}", datatype="meg", root=root)
+        place = mne_bids.BIDSPath(
+            "BIGMEG1", f"{session:02d}", "main", run=f"{run:02d}", datatype="meg", root=root
+        )
         raw = mne_bids.read_raw_bids(place, verbose="ERROR").load_data(verbose="ERROR")
         events, codes = mne.events_from_annotations(raw, verbose="ERROR")
         raw.pick(["MLF1", "MLF2", "MLF3"]).filter(0.1, 40, verbose="ERROR")

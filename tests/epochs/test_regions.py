@@ -71,7 +71,14 @@ def of_montage(name):
 def by_letters(name):
     """The definition of the 10-10 system's rows, written out."""
     row = name.upper().rstrip("0123456789ZH")
-    rows = {"FP": "frontal", "AF": "frontal", "F": "frontal", "FT": "temporal", "T": "temporal", "TP": "temporal"}
+    rows = {
+        "FP": "frontal",
+        "AF": "frontal",
+        "F": "frontal",
+        "FT": "temporal",
+        "T": "temporal",
+        "TP": "temporal",
+    }
     rows |= {"FC": "central", "C": "central", "CP": "central", "P": "parietal"}
     return (rows | {"PO": "occipital", "O": "occipital", "I": "occipital"}).get(row)
 
@@ -90,7 +97,9 @@ def test_a_region_does_not_depend_on_company(name, scheme):
     whole = flat(regions(info, scheme))
     assert set(whole) == set(info.ch_names)
     rng = np.random.default_rng(0)
-    parts = [[channel for channel in info.ch_names if whole[channel] == region] for region in set(whole.values())]
+    parts = [
+        [channel for channel in info.ch_names if whole[channel] == region] for region in set(whole.values())
+    ]
     parts += [rng.permutation(info.ch_names)[: rng.integers(1, 12)].tolist() for _ in range(5)]
     for part in parts:
         found = regions(mne.pick_info(info, mne.pick_channels(info.ch_names, part, ordered=False)), scheme)
@@ -156,7 +165,9 @@ def test_names_as_files_write_them(name, region):
     assert EpochsView.from_arrays(np.zeros((2, 3, 4)), info=info).pick(region).ch_names == (name,)
 
 
-@pytest.mark.parametrize("name", ["EEG 001", "EEG001", "E1", "A1", "M2", "Fpz-Cz", "F7-T3", "C3'", "ECG", "Status"])
+@pytest.mark.parametrize(
+    "name", ["EEG 001", "EEG001", "E1", "A1", "M2", "Fpz-Cz", "F7-T3", "C3'", "ECG", "Status"]
+)
 def test_what_is_no_name_of_one_site(name):
     with pytest.raises(ValueError, match="1 of 1 cannot be assigned"):
         regions([name])
@@ -169,13 +180,17 @@ def test_numbered_electrodes_go_by_position():
         info = of_montage("mgh60" if montage is cap else "easycap-M10")
         place = montage.get_positions()["ch_pos"]
         found = regions(info)
-        assert max(place[name][1] for name in found["occipital"]) < min(place[name][1] for name in found["frontal"])
+        assert max(place[name][1] for name in found["occipital"]) < min(
+            place[name][1] for name in found["frontal"]
+        )
 
 
 @pytest.mark.parametrize("name", ["biosemi128", "biosemi160", "biosemi256"])
 def test_the_letters_of_biosemi_are_no_sites(name):
     info = of_montage(name)
-    shared = [channel for channel in info.ch_names if channel[0] in "CF" and channel[1:] in "1 2 3 4 5 6".split()]
+    shared = [
+        channel for channel in info.ch_names if channel[0] in "CF" and channel[1:] in "1 2 3 4 5 6".split()
+    ]
     alone = mne.pick_info(info, mne.pick_channels(info.ch_names, shared))
     assert flat(regions(alone)).items() <= flat(regions(info, "position")).items()
     with pytest.raises(ValueError, match="cannot be assigned"):
@@ -188,7 +203,9 @@ def test_only_data_channels_are_looked_at():
     kinds = ["eeg", "eog", "stim", "misc", "eeg", "ecg"]
     info = mne.create_info(["Fz", "EOG", "STI 014", "Cz", "Oz", "ECG"], 100.0, kinds)
     assert flat(regions(info)) == {"Fz": "frontal", "Oz": "occipital"}
-    assert PickChannels("occipital").fit_transform(EpochsArray(np.zeros((2, 6, 5)), info, verbose=False)).ch_names == ["Oz"]
+    assert PickChannels("occipital").fit_transform(
+        EpochsArray(np.zeros((2, 6, 5)), info, verbose=False)
+    ).ch_names == ["Oz"]
 
 
 def test_a_region_needs_its_own_members_only():

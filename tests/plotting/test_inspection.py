@@ -198,7 +198,8 @@ def test_channels_that_hold_no_data_are_passed_over():
     more = mne.create_info(names, 250.0, kinds).set_montage("colin27_1020")
     values = np.arange(8.0)
     np.testing.assert_allclose(
-        plot_importance(values, info).images[0].get_array(), plot_importance(values, more).images[0].get_array()
+        plot_importance(values, info).images[0].get_array(),
+        plot_importance(values, more).images[0].get_array(),
     )
     assert legend_of(plot_region_map(more)) == legend_of(plot_region_map(info))
 
