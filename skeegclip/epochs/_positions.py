@@ -38,6 +38,7 @@ _CENTRE_OF_HELMET = {  # in device coordinates, whose zero is each maker's own: 
     6: np.array([0.0, 0.0, -0.006]),
 }
 _PITCH = np.deg2rad(8.0)  # by which heads look down in a helmet, in sample recordings of CTF and Neuromag
+_FEWEST = 10  # electrodes that a sphere is fitted to
 _BIOSEMI = ("biosemi128", "biosemi160", "biosemi256")  # whose electrodes are called A1 to H32
 
 Directions = dict[str, np.ndarray]
@@ -129,9 +130,35 @@ def _helmet() -> Directions:
     return _in_helmet(mne.channels.read_meg_canonical_info("ctf275", verbose=False))
 
 
-def _on_scalp(info: Any, centre: np.ndarray = _CENTRE) -> Directions:
+def _on_scalp(info: Any, centre: np.ndarray | None = None) -> Directions:
     """Unit vectors (right, front, up) of the channels on the scalp that have a position."""
+    centre = _centre(info) if centre is None else centre
     return {ch["ch_name"]: _unit(_place(ch) - centre) for ch in _placed(info, _SCALP)}
+
+
+def _centre(info: Any) -> np.ndarray:
+    """The centre of the head.
+
+    Where landmarks were not measured, MNE puts them as far from the origin as the electrodes are on average: the origin
+    is then not between the ears but anywhere, as a rule in the centre of a sphere (positions of EEGLAB). The electrodes
+    of the recording tell it, those in `dig`, which stay when channels are picked.
+    """
+    from mne.io.constants import FIFF
+
+    dig = info["dig"] or ()
+    points = np.array([p["r"] for p in dig if int(p["kind"]) == FIFF.FIFFV_POINT_EEG], dtype=float)
+    landmarks = np.array([p["r"] for p in dig if int(p["kind"]) == FIFF.FIFFV_POINT_CARDINAL], dtype=float)
+    if not len(points) or not len(landmarks):
+        return _CENTRE
+    radius = np.linalg.norm(points, axis=1).mean()
+    if not np.allclose(np.linalg.norm(landmarks, axis=1), radius, rtol=5e-4):
+        return _CENTRE
+    if len(points) >= _FEWEST:
+        system = np.column_stack([2 * points, np.ones(len(points))])
+        centre = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0][:3]
+        if np.linalg.norm(centre) < 0.6 * radius:  # else they lie in a plane
+            return centre * [0, 1, 1]  # left and right are what the positions say
+    return np.zeros(3)
 
 
 def _in_helmet(info: Any) -> Directions:

@@ -167,6 +167,8 @@ def _some(names: Sequence[str]) -> str:
 
 def _names(channels: Any) -> tuple[list[str], Any]:
     if hasattr(channels, "ch_names"):
+        if channels.get_channel_types(unique=True) == ["misc"]:  # MNE's default: nobody told the types
+            return list(channels.ch_names), None
         return [channels.ch_names[pick] for pick in data_picks(channels)], channels
     if isinstance(channels, str) or not all(isinstance(name, str) for name in channels):
         raise TypeError("channels must be a sequence of channel names or an mne.Info.")

@@ -106,6 +106,15 @@ def test_a_region_does_not_depend_on_company(name, scheme):
         assert flat(found).items() <= whole.items()
 
 
+@pytest.mark.parametrize("name", ["biosemi128", "easycap-M43", "GSN-HydroCel-128", "mgh60", "spherical_1010"])
+def test_a_cap_of_fewer_electrodes_has_the_same_regions(name):
+    cap = mne.channels.make_standard_montage(name)
+    whole = flat(regions(of_montage(name), "position"))
+    for start in range(0, len(cap.ch_names), 5):
+        few = mne.create_info(cap.ch_names[start : start + 7 : 3], 100.0, "eeg").set_montage(cap)
+        assert flat(regions(few, "position")).items() <= whole.items()
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_left_is_as_right(name):
     info = of_system(name)
@@ -197,6 +206,26 @@ def test_the_letters_of_biosemi_are_no_sites(name):
         regions(["B1", "C1", "C2", "D23"])  # no positions
     ten_ten = flat(regions(of_montage("biosemi64")))
     assert (ten_ten["C1"], ten_ten["F5"]) == ("central", "frontal")
+
+
+@pytest.mark.parametrize("origin", [(0, 0.005, 0.034), (0, 0, 0)], ids=["sphere", "ears"])
+def test_positions_without_landmarks(origin):
+    """As EEGLAB writes them, from the centre of a sphere: the electrodes of the whole cap tell where the head is."""
+    cap = mne.channels.make_standard_montage("GSN-HydroCel-128")
+    want = flat(regions(of_montage("GSN-HydroCel-128")))
+    in_head = {ch["ch_name"]: ch["loc"][:3] for ch in of_montage("GSN-HydroCel-128")["chs"]}
+    moved = mne.channels.make_dig_montage(
+        {name: at - origin for name, at in in_head.items()}, coord_frame="head"
+    )
+    info = mne.create_info(cap.ch_names, 100.0, "eeg").set_montage(moved)
+    found = flat(regions(info))
+    assert np.mean([found[name] == want[name] for name in want]) > 0.85
+    part = mne.pick_info(info, range(0, 128, 9))
+    assert flat(regions(part)).items() <= found.items()
+
+
+def test_channels_without_a_type_go_by_name():
+    assert regions(mne.create_info(["Fz", "Oz"], 100.0))["occipital"] == ["Oz"]
 
 
 def test_only_data_channels_are_looked_at():
