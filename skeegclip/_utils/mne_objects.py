@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import mne
 
 
-def with_data(epochs: Any, data: np.ndarray, rows: Any = None) -> Any:
-    """Return copies of some epochs with other data in all channels.
+def with_data(epochs: Any, data: np.ndarray, rows: Any = None, picks: Any = slice(None)) -> Any:
+    """Return copies of some epochs with other data in all or some channels.
 
     A constructor would apply projectors and the baseline, and refuse conditions without epochs and rows taken twice; a
     copy keeps all that as it is, with times, selection, metadata and annotations.
@@ -22,13 +22,15 @@ def with_data(epochs: Any, data: np.ndarray, rows: Any = None) -> Any:
     ----------
     epochs : BaseEpochs
         What is copied, and left as it is.
-    data : ndarray, shape (n_rows, n_chans, n_times)
-        New data in SI units, in the order of ``epochs.ch_names``.
+    data : ndarray, shape (n_rows, n_picks, n_times)
+        New data in SI units.
     rows : sequence of int | None
         Epochs that the data take the place of, any of them several times. None is all.
+    picks : sequence of int | slice
+        Channels that the data take the place of.
     """
     made = loaded_copy(epochs) if rows is None else loaded_copy(epochs[list(rows)])
-    made.get_data(copy=False, verbose=False)[:] = data
+    made.get_data(copy=False, verbose=False)[:, picks] = data
     made.filename = None  # the file holds other data
     return made
 

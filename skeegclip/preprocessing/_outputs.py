@@ -51,6 +51,4 @@ def _like_epochs(epochs: Any, made: np.ndarray, read: Epoched) -> Any:
     unit, they are written as if they were in microvolts (fT).
     """
     picks = [epochs.ch_names.index(name) for name in read.ch_names or ()]
-    data = epochs.get_data(copy=True, verbose=False)
-    data[:, picks] = to_si(made, epochs.get_channel_types(picks))
-    return with_data(epochs, data)
+    return with_data(epochs, to_si(made, epochs.get_channel_types(picks)), picks=picks)
