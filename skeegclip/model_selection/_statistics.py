@@ -1,4 +1,4 @@
-"""Intervals over stimuli, subjects and seeds; permutation tests; paired comparisons.
+"""Intervals over stimuli, subjects and seeds; paired comparisons.
 
 What enters is one accuracy per subject and stimulus (a matrix, NaN where a subject did not see a stimulus), or one
 number per subject or seed. The mean is that of the subjects' means.
@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
-
-_FEW_CLASSES = 8  # of fewer, too few permutations exist
 
 
 class Spread(NamedTuple):
@@ -80,6 +78,13 @@ def difference_interval(mean: float, spread: Spread, confidence: float) -> tuple
     return float(mean - half), float(mean + half)
 
 
+def difference_p(mean: float, spread: Spread) -> float:
+    """Two-sided p of a difference by Student's t, with the variance of its interval."""
+    if spread.variance <= 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * stats.t.sf(abs(mean) / np.sqrt(spread.variance), spread.dof))
+
+
 def sign_flip_p(differences: np.ndarray, rng: np.random.Generator, n_permutations: int) -> float:
     """Two-sided p of paired differences: under the null hypothesis each might as well have the other sign."""
     differences = differences[np.abs(differences) > 0]
@@ -94,43 +99,6 @@ def sign_flip_p(differences: np.ndarray, rng: np.random.Generator, n_permutation
     null = np.abs(signs @ differences)
     extreme = np.count_nonzero(null >= np.abs(differences.sum()) * (1 - 1e-12))
     return extreme / len(signs) if exact else (1 + extreme) / (1 + n_permutations)
-
-
-def permutation_p(
-    hits: list[tuple[np.ndarray, np.ndarray, int]], rng: np.random.Generator, n_permutations: int
-) -> float:
-    """One-sided p of a mean accuracy, against labels that say nothing.
-
-    Which picture is which is permuted, in the same way for all subjects and seeds with one gallery, because they
-    saw the same pictures. Of fewer than 8 classes there are too few permutations: then the labels of the epochs are
-    permuted within each test set.
-
-    Parameters
-    ----------
-    hits : list of (target, top, n_gallery)
-        For each test set the true gallery column of each query (n,), and its k most similar columns (n, k). Test sets
-        with galleries of one size are taken to have the same.
-    rng : Generator
-        For the permutations.
-    n_permutations : int
-        Number of permutations.
-    """
-    observed = float(np.mean([(top == target[:, None]).any(axis=1).mean() for target, top, _ in hits]))
-    null = np.zeros(n_permutations)
-    for size in sorted({n for _, _, n in hits}):
-        sets = [(target, top) for target, top, n in hits if n == size]
-        if size >= _FEW_CLASSES:
-            matrix = np.zeros((size, size))  # how often a query of a picture found a picture
-            for target, top in sets:
-                np.add.at(matrix, (target[:, None], top), 1 / len(target))
-            permuted = rng.permuted(np.tile(np.arange(size), (n_permutations, 1)), axis=1)
-            null += matrix[np.arange(size), permuted].sum(axis=1)
-        else:
-            for target, top in sets:
-                permuted = rng.permuted(np.tile(target, (n_permutations, 1)), axis=1)
-                null += (permuted[:, :, None] == top).any(axis=2).mean(axis=1)
-    null /= len(hits)
-    return (1 + np.count_nonzero(null >= observed * (1 - 1e-12))) / (1 + n_permutations)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._cells import Cell
-from ._estimates import KS, Estimate
+from ._estimates import KS, Estimate, query_weights
+from ._permutation import Tested, permutation_p, trials
 from ._statistics import (
     Spread,
     difference_interval,
+    difference_p,
     holm,
-    permutation_p,
     share_interval,
     sign_flip_p,
     spreads,
@@ -66,6 +67,7 @@ def summary_table(
         if over:
             low, high = share_interval(estimate.mean, estimate.spreads[over], confidence)
         by_seed = estimate.by_subject_and_seed.mean(axis=0)
+        p, smallest = _p_above_chance(cells, name, task, metric, n_permutations, seed)
         rows.append(
             {
                 "estimator": name,
@@ -78,7 +80,8 @@ def summary_table(
                 "sd_subjects": _sd(estimate.by_subject),
                 "sd_seeds": _sd(by_seed),
                 "chance": estimate.chance,
-                "p": _p_above_chance(cells, name, task, metric, n_permutations, seed),
+                "p": p,
+                "p_smallest": smallest,
                 "n_subjects": len(estimate.subjects),
                 "n_stimuli": len(estimate.stimuli),
                 "n_seeds": len(estimate.seeds),
@@ -93,14 +96,39 @@ def _sd(values: np.ndarray) -> float:
 
 def _p_above_chance(
     cells: list[Cell], name: str, task: str, metric: str, n_permutations: int, seed: int
-) -> float:
+) -> tuple[float, float]:
     # Only for the whole gallery, whose hits are kept one by one. An oracle has no p: it has chosen by the labels.
     k = {f"top-{k}": k for k in KS}.get(metric)
     if k is None:
-        return np.nan
-    ranked = [cell.tasks[task] for cell in cells if cell.estimator == name and task in cell.tasks]
-    hits = [(each.target, each.top[:, :k], len(each.gallery)) for each in ranked]
-    return permutation_p(hits, np.random.default_rng(seed), n_permutations)
+        return np.nan, np.nan
+    import pandas as pd
+
+    mine = [(cell, cell.tasks[task]) for cell in cells if cell.estimator == name and task in cell.tasks]
+    queries = [
+        pd.DataFrame({"subject": ranked.subject, "stimulus": ranked.stimulus, "seed": cell.seed})
+        for cell, ranked in mine
+    ]
+    weights = np.split(query_weights(pd.concat(queries)), np.cumsum([len(part) for part in queries])[:-1])
+    truths = [ranked.gallery[ranked.target] for _, ranked in mine]
+    of_labels = mine[0][0].facts.get("labels", False)
+    units = truths
+    if of_labels:
+        units = trials(
+            (cell.fold, ranked.subject, truth) for (cell, ranked), truth in zip(mine, truths, strict=True)
+        )
+    sets = []
+    for (_, ranked), unit, truth, weight in zip(mine, units, truths, weights, strict=True):
+        top = ranked.gallery[ranked.top[:, :k]]
+        weight = _of_label(ranked.subject, truth, weight, top) if of_labels else weight[:, None]
+        sets.append(Tested(unit, truth, top, np.broadcast_to(weight, top.shape)))
+    return permutation_p(sets, np.random.default_rng(seed), n_permutations)
+
+
+def _of_label(subject: np.ndarray, truth: np.ndarray, weight: np.ndarray, top: np.ndarray) -> np.ndarray:
+    """Weight that each person's queries of the labels found have: exchanged, a query weighs as its new class does."""
+    known = dict(zip(zip(subject.tolist(), truth.tolist(), strict=True), weight.tolist(), strict=True))
+    rows = zip(subject.tolist(), top.tolist(), strict=True)
+    return np.array([[known.get((person, label), 0.0) for label in found] for person, found in rows])
 
 
 def interval_table(found: Estimates, confidence: float) -> pd.DataFrame:
@@ -120,7 +148,11 @@ def interval_table(found: Estimates, confidence: float) -> pd.DataFrame:
 def comparison_table(
     found: Estimates, task: str, metric: str, confidence: float, n_permutations: int, seed: int
 ) -> pd.DataFrame:
-    """One row for each pair of estimators: difference, interval, p by sign flips, and p corrected by Holm."""
+    """One row for each pair of estimators: difference, interval, p, and p corrected by Holm.
+
+    Signs flipped over people take pictures for given, and people who saw the same pictures by chance differ alike: the
+    p of a difference that others and other pictures would show is never below that of Student's t, with the variance of the interval.
+    """
     import pandas as pd
 
     chosen = {key[0]: estimate for key, estimate in found.items() if key[1:] == (task, metric)}
@@ -137,6 +169,8 @@ def comparison_table(
         unit = "subjects" if len(difference) >= _MIN_SUBJECTS else "stimuli"
         paired = np.nanmean(difference, axis=1 if unit == "subjects" else 0)
         p = sign_flip_p(paired, np.random.default_rng(seed), n_permutations)
+        if over:
+            p = max(p, difference_p(mean, spread_of[over]))
         rows.append((first, second, mean, low, high, p, unit))
     columns = ["estimator", "minus", "difference", "low", "high", "p", "flipped"]
     table = pd.DataFrame(rows, columns=columns)
