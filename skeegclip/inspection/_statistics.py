@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from .._utils.params import check_option
+from ..metrics._intervals import group_spread, share_interval
 from ..metrics.bootstrap import bootstrap_columns
 from ..model_selection._permutation import Exchanges, trials
-from ..model_selection._statistics import Spread, share_interval
 
 Arrays = dict[str, np.ndarray]
 N_RESAMPLES = 2000
@@ -55,7 +55,10 @@ def with_intervals(joined: Arrays, interval: str, seed: int) -> pd.DataFrame:
     """
     groups = groups_of(joined, interval)
     n_stimuli = len(np.unique(joined["stimulus"]))
-    ends = [share_interval(row.mean(), _spread(row, groups, n_stimuli), 0.95) for row in joined["hits"]]
+    ends = [
+        share_interval(float(row.mean()), group_spread(row, groups, n_stimuli), 0.95)
+        for row in joined["hits"]
+    ]
     low, high = np.array(ends).T
     values = joined["similarity"].T
     similarity = bootstrap_columns(values, groups, 0.95, N_RESAMPLES, seed)
@@ -69,15 +72,6 @@ def with_intervals(joined: Arrays, interval: str, seed: int) -> pd.DataFrame:
             "similarity_high": similarity[1],
         }
     )
-
-
-def _spread(values: np.ndarray, groups: np.ndarray, n_stimuli: int) -> Spread:
-    """Variance of a mean over queries, were other groups drawn."""
-    _, code = np.unique(groups, return_inverse=True)
-    n = code.max() + 1
-    shares = np.bincount(code, weights=values - values.mean()) * n / len(values)
-    variance = float((shares**2).sum() / (n * (n - 1)))
-    return Spread(variance if variance > 1e-16 else 0.0, n - 1, n_stimuli)  # what is less is rounding
 
 
 def p_values(folds: list[Arrays], seed: int) -> tuple[np.ndarray, np.ndarray, float]:

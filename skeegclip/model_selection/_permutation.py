@@ -164,7 +164,9 @@ def permutation_p(
     top = np.concatenate([part.top for part in sets])
     found = np.searchsorted(labels, top).clip(max=len(labels) - 1)
     real = labels[found] == top  # what nobody was shown is never a true item
-    key, inverse = np.unique(np.repeat(shown, k)[real.ravel()] * len(labels) + found[real], return_inverse=True)
+    key, inverse = np.unique(
+        np.repeat(shown, k)[real.ravel()] * len(labels) + found[real], return_inverse=True
+    )
     weight = np.concatenate([part.weight for part in sets])[real]
     total = np.bincount(inverse, weights=weight, minlength=len(key))
     shown, found = np.divmod(key, len(labels))

@@ -8,23 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..metrics._intervals import share_interval, student_interval
 from ._cells import Cell
 from ._estimates import KS, Estimate, query_weights
 from ._permutation import Tested, permutation_p, trials
 from ._statistics import (
-    Spread,
-    difference_interval,
-    difference_p,
+    headline_source,
     holm,
-    share_interval,
-    sign_flip_p,
+    paired_interval,
+    paired_p,
     spreads,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_MIN_SUBJECTS = 6  # sign flips of fewer people cannot give p < 0.05 two-sided
 
 Estimates = Mapping[tuple[str, str, str], Estimate]
 
@@ -47,12 +44,6 @@ def score_table(found: Estimates) -> pd.DataFrame:
         }
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
-
-
-def headline_source(found: Mapping[str, Spread]) -> str:
-    """Over what the interval of a summary is: all that is known to vary, but for the seeds."""
-    known = [name for name in ("stimuli and subjects", "stimuli", "subjects") if name in found]
-    return known[0] if known else ""
 
 
 def summary_table(
@@ -138,7 +129,7 @@ def interval_table(found: Estimates, confidence: float) -> pd.DataFrame:
     rows = []
     for (name, task, metric), estimate in found.items():
         for over, spread in estimate.spreads.items():
-            interval = difference_interval if over == "seeds" else share_interval
+            interval = student_interval if over == "seeds" else share_interval
             low, high = np.clip(interval(estimate.mean, spread, confidence), 0, 1).tolist()
             row = (name, task, metric, over, estimate.mean, low, high)
             rows.append(row)
@@ -148,29 +139,20 @@ def interval_table(found: Estimates, confidence: float) -> pd.DataFrame:
 def comparison_table(
     found: Estimates, task: str, metric: str, confidence: float, n_permutations: int, seed: int
 ) -> pd.DataFrame:
-    """One row for each pair of estimators: difference, interval, p, and p corrected by Holm.
-
-    Signs flipped over people take pictures for given, and people who saw the same pictures by chance differ alike: the
-    p of a difference that others and other pictures would show is never below that of Student's t, with the variance of the interval.
-    """
+    """One row for each pair of estimators: difference, interval, p, and p corrected by Holm."""
     import pandas as pd
 
     chosen = {key[0]: estimate for key, estimate in found.items() if key[1:] == (task, metric)}
     rows = []
     for first, second in combinations(chosen, 2):
-        difference = _paired(chosen[first], chosen[second])
-        if difference.size == 0:
+        here, there = _paired(chosen[first], chosen[second])
+        if here.size == 0:
             continue
-        spread_of = spreads(difference)
-        over, low, high = headline_source(spread_of), np.nan, np.nan
-        mean = float(np.nanmean(difference, axis=1).mean())
+        over, low, high = headline_source(spreads(here)), np.nan, np.nan
         if over:
-            low, high = difference_interval(mean, spread_of[over], confidence)
-        unit = "subjects" if len(difference) >= _MIN_SUBJECTS else "stimuli"
-        paired = np.nanmean(difference, axis=1 if unit == "subjects" else 0)
-        p = sign_flip_p(paired, np.random.default_rng(seed), n_permutations)
-        if over:
-            p = max(p, difference_p(mean, spread_of[over]))
+            low, high = paired_interval(here, there, over, confidence)
+        mean = float(np.nanmean(here - there, axis=1).mean())
+        p, unit = paired_p(here - there, np.random.default_rng(seed), n_permutations)
         rows.append((first, second, mean, low, high, p, unit))
     columns = ["estimator", "minus", "difference", "low", "high", "p", "flipped"]
     table = pd.DataFrame(rows, columns=columns)
@@ -178,13 +160,15 @@ def comparison_table(
     return table
 
 
-def _paired(first: Estimate, second: Estimate) -> np.ndarray:
-    """Differences over the people and stimuli that both have, without empty rows and columns."""
+def _paired(first: Estimate, second: Estimate) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracies of two over the people and stimuli that both have, without empty rows and columns."""
     places = [
         np.intersect1d(a, b, return_indices=True)[1:]
         for a, b in ((first.subjects, second.subjects), (first.stimuli, second.stimuli))
     ]
     (mine, theirs), (my_stimuli, their_stimuli) = places
-    difference = first.matrix[np.ix_(mine, my_stimuli)] - second.matrix[np.ix_(theirs, their_stimuli)]
-    seen = np.isfinite(difference)
-    return difference[seen.any(axis=1)][:, seen.any(axis=0)]
+    here, there = first.matrix[np.ix_(mine, my_stimuli)], second.matrix[np.ix_(theirs, their_stimuli)]
+    both = np.isfinite(here) & np.isfinite(there)
+    kept = np.ix_(both.any(axis=1), both.any(axis=0))
+    here, there = (np.where(both, values, np.nan)[kept] for values in (here, there))
+    return here, there
