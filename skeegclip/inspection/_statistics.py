@@ -74,7 +74,9 @@ def with_intervals(joined: Arrays, interval: str, seed: int) -> pd.DataFrame:
     )
 
 
-def p_values(folds: list[Arrays], seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+def p_values(
+    folds: list[Arrays], seed: int, n_permutations: int = N_PERMUTATIONS
+) -> tuple[np.ndarray, np.ndarray, float]:
     """p of each variant against chance, corrected for all by the largest accuracy (max statistic), and the smallest possible.
 
     Which picture is which is exchanged, alike for all people and folds, as in a report of `evaluate`, and alike in all variants,
@@ -87,14 +89,18 @@ def p_values(folds: list[Arrays], seed: int) -> tuple[np.ndarray, np.ndarray, fl
             (str(number), fold["subject"], truth)
             for number, (fold, truth) in enumerate(zip(folds, truths, strict=True))
         )
-    exchanges = Exchanges.of(units, N_PERMUTATIONS)
-    tables = [_by_unit(fold, unit, exchanges.names) for fold, unit in zip(folds, units, strict=True)]
+    exchanges = Exchanges.of(units, n_permutations)
+    tables: dict[tuple, tuple] = {}  # people who saw the same are added up
+    for fold, unit in zip(folds, units, strict=True):
+        here, items, hits = _by_unit(fold, unit, exchanges.names)
+        key = (here.tobytes(), items.tobytes(), hits.shape[1])
+        tables[key] = (here, items, hits + tables[key][2] if key in tables else hits)
     seen = sum(hits_of(fold).sum(axis=1) for fold in folds) - 1e-6  # sums of float32
     single, largest = np.zeros(len(seen)), np.zeros(len(seen))
-    width = len(seen) * max(len(here) for here, *_ in tables)
+    width = len(seen) * max(len(here) for here, *_ in tables.values())
     for orders in exchanges.draw(np.random.default_rng([seed, 1]), width):
         null = np.zeros((len(orders), len(seen)))
-        for here, items, hits in tables:
+        for here, items, hits in tables.values():
             columns = items[orders[:, here]]  # exchanges, units
             null += hits[np.arange(len(here)), columns].sum(axis=1)
         single += (null >= seen).sum(axis=0)

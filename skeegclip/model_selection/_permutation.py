@@ -95,7 +95,7 @@ class Exchanges:
         return self.p(1 if self.exact else 0)
 
 
-class Tested(NamedTuple):
+class Answers(NamedTuple):
     """What a test set gave.
 
     Attributes
@@ -141,13 +141,13 @@ def trials(sets: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> list[np.ndarra
 
 
 def permutation_p(
-    sets: Sequence[Tested], rng: np.random.Generator, n_permutations: int
+    sets: Sequence[Answers], rng: np.random.Generator, n_permutations: int
 ) -> tuple[float, float]:
     """One-sided p of a mean accuracy against names that say nothing, and the smallest p that could have come out.
 
     Parameters
     ----------
-    sets : sequence of Tested
+    sets : sequence of Answers
         One for each fold and seed.
     rng : Generator
         For the permutations.

@@ -11,7 +11,7 @@ import numpy as np
 from ..metrics._intervals import share_interval, student_interval
 from ._cells import Cell
 from ._estimates import KS, Estimate, query_weights
-from ._permutation import Tested, permutation_p, trials
+from ._permutation import Answers, permutation_p, trials
 from ._statistics import (
     headline_source,
     holm,
@@ -111,7 +111,7 @@ def _p_above_chance(
     for (_, ranked), unit, truth, weight in zip(mine, units, truths, weights, strict=True):
         top = ranked.gallery[ranked.top[:, :k]]
         weight = _of_label(ranked.subject, truth, weight, top) if of_labels else weight[:, None]
-        sets.append(Tested(unit, truth, top, np.broadcast_to(weight, top.shape)))
+        sets.append(Answers(unit, truth, top, np.broadcast_to(weight, top.shape)))
     return permutation_p(sets, np.random.default_rng(seed), n_permutations)
 
 

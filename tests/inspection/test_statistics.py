@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from skeegclip.inspection._statistics import with_intervals
-from skeegclip.model_selection._statistics import share_interval, spreads
+from skeegclip.metrics._intervals import share_interval
+from skeegclip.model_selection._statistics import spreads
 
 
 def joined(hits, people, stimuli):
