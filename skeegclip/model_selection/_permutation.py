@@ -19,7 +19,6 @@ from math import factorial
 from operator import mul
 from typing import NamedTuple
 
-import joblib
 import numpy as np
 
 _BLOCK = 2**22  # entries compared at once
@@ -126,6 +125,7 @@ def trials(sets: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> list[np.ndarra
         Of each test set its name, and who saw what.
     """
     folds: dict[str, list[str]] = {}
+    orders: dict[tuple[str, ...], int] = {}
     found = []
     for fold, subject, truth in sets:
         units = np.empty(len(truth), dtype=object)
@@ -134,8 +134,8 @@ def trials(sets: Iterable[tuple[str, np.ndarray, np.ndarray]]) -> list[np.ndarra
             if fold not in mine:
                 mine.append(fold)
             rows = np.flatnonzero(subject == person)
-            order = f"{mine.index(fold)} {joblib.hash(truth[rows].tolist())}"
-            units[rows] = [f"{order} {number}" for number in range(len(rows))]
+            order = orders.setdefault(tuple(truth[rows].tolist()), len(orders))
+            units[rows] = [f"{mine.index(fold)} {order} {number}" for number in range(len(rows))]
         found.append(units.astype(str))
     return found
 
