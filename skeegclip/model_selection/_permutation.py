@@ -5,8 +5,8 @@ them. Exchanged for each person alone, such luck would count as often as there a
 therefore the stimulus (or its class), in all epochs, people, folds and seeds at once; single epochs only where it was
 their classes that were trained on.
 
-Folds that train on each other's test epochs are taken as given. Those of a classifier then lean a little on each other: of 12 classes
-and 46 people, each left out once, 7 % of the p values are below 0.05 where there is nothing.
+Folds that train on each other's test epochs are taken as given. Those of a classifier then lean a little on each other:
+with each person left out once, up to 8 % of the p values are below 0.05 where there is nothing.
 """
 
 from __future__ import annotations
