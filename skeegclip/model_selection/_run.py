@@ -83,6 +83,7 @@ def run_cell(
             "transductive": transductive_steps(decoder),
             "frozen": any(isinstance(part, FrozenEstimator) for part in _parts(decoder)),
             "notes": notes,
+            "labels": _table(decoder) is None,
             "n_train": len(train),
             "n_train_stimuli": len(np.unique(task.y[train])),
             "n_test": len(queries.y),

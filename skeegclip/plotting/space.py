@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..epochs.regions import regions as find_regions
-from ._style import COLOURS, GREY, MARKERS, WIDTH, axes_of, legend, percent, styled
+from ._style import COLOURS, GREY, MARKERS, WIDTH, axes_of, check_made, check_table, legend, percent, styled
 from .attention import _head, drawable
 
 if TYPE_CHECKING:
@@ -51,11 +51,8 @@ def plot_regions(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     >>> [label.get_text() for label in ax.get_xticklabels()]
     ['occipital']
     """
-    missing = [name for name in ("region", "kept", "accuracy", "low", "high", "chance") if name not in table]
-    if missing:
-        raise ValueError(
-            f"table lacks the columns {missing}. Make it with skeegclip.inspection.region_importance."
-        )
+    wanted = ("region", "kept", "accuracy", "low", "high", "chance")
+    check_table("table", table, wanted, "skeegclip.inspection.region_importance")
     rows = table[table["kept"] != "all"]
     names = list(dict.fromkeys(rows["region"]))
     new = ax is None
@@ -134,6 +131,7 @@ def plot_region_map(
     """
     import mne
 
+    check_made("info", info, "ch_names", "mne.create_info")
     info = drawable(info)
     found = {name: list(own) for name, own in (find_regions(info) if regions is None else regions).items()}
     found = {name: own for name, own in found.items() if own or regions is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,10 @@ class PickChannels(TransformerMixin, BaseEstimator):
         KeyError
             If a name is no channel and no region, or X does not know its channels.
         """
+        if not isinstance(self.channels, Iterable):
+            raise TypeError(
+                f"channels must be a name, or a list of names or positions, got {self.channels!r}."
+            )
         read = check_epochs(self, X, reset=True)
         wanted: list[Any] = [self.channels] if isinstance(self.channels, str) else list(self.channels)
         if not wanted:

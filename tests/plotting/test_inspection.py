@@ -18,8 +18,6 @@ from skeegclip.plotting import (
     plot_time_course,
 )
 
-RNG = np.random.default_rng(0)
-
 
 def course(growing=False):
     start = np.zeros(5) if growing else np.arange(5) / 10
@@ -44,7 +42,7 @@ def repetitions():
 
 
 def generalization():
-    a = RNG.random((4, 4)) / 2
+    a = np.random.default_rng(0).random((4, 4)) / 2
     return Generalization(np.arange(4) / 10, np.arange(1, 5) / 10, a, a, a, a, 0.1)
 
 
@@ -116,6 +114,21 @@ def test_repetitions_show_accuracy_and_ceiling():
     assert legend_of(ax) == ["decoder", "noise ceiling", "chance"]
     line = next(line for line in ax.lines if line.get_label() == "decoder")
     np.testing.assert_allclose(line.get_ydata(), [0.1, 0.2, 0.3])
+
+
+def test_repetitions_have_the_bands_of_their_table():
+    table = repetitions().assign(ceiling_low=[0.2, 0.3, 0.35])
+    ax = plot_repetition_curve(table)
+    for band, (low, high) in zip(
+        ax.collections, [("ceiling_low", "ceiling_high"), ("low", "high")], strict=True
+    ):
+        corners = {tuple(corner) for corner in band.get_paths()[0].vertices.round(9).tolist()}
+        for end in (low, high):
+            assert set(zip(table["n_repetitions"], table[end], strict=True)) <= corners
+        assert len(corners) == 2 * len(table)
+    lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+    np.testing.assert_array_equal(lines["chance"], table["chance"])
+    assert any(np.array_equal(y, table["ceiling_high"]) for y in lines.values())
 
 
 @pytest.mark.parametrize(

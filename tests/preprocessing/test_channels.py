@@ -56,6 +56,7 @@ def test_new_data_must_have_the_channels_of_fit(X, info):
     ("channels", "error", "message"),
     [
         ([], ValueError, "channels must name at least one channel"),
+        (3, TypeError, "channels must be a name, or a list"),
         ([4], ValueError, "position 4 does not lie in 0 .. 3"),
         ([-1], ValueError, "position -1 does not lie in 0 .. 3"),
         (["Cz"], KeyError, "'Cz' is not among"),
