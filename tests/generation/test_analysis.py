@@ -11,6 +11,7 @@ RNG = np.random.default_rng(0)
 EEG = RNG.normal(size=(5, 8))
 GENERATED = EEG[:, None] + 0.5 * RNG.normal(size=(5, 3, 8))
 OTHERS = RNG.normal(size=(7, 8))
+del RNG
 
 
 class Prior(BaseEstimator):
@@ -50,8 +51,8 @@ def test_similarities_of_every_pair():
     )
 
 
-def test_retrieval_counts_every_picture():
-    gallery = EmbeddingTable([f"s{i}" for i in range(9)], RNG.normal(size=(9, 8)))
+def test_retrieval_counts_every_picture(rng):
+    gallery = EmbeddingTable([f"s{i}" for i in range(9)], rng.normal(size=(9, 8)))
     y = [f"s{i}" for i in (3, 1, 4, 0, 5)]
     table = generated_retrieval(GENERATED, y, gallery, random_state=0)
     similarity = cosine_similarity(GENERATED.reshape(15, 8), gallery.vectors)

@@ -17,6 +17,7 @@ from skeegclip.metrics.reconstruction import METRICS, NETWORK_METRICS
 RNG = np.random.default_rng(0)
 REAL = RNG.integers(0, 256, (3, 5, 5, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
 NOISY = np.clip(REAL + RNG.normal(0, 60, REAL.shape), 0, 255).astype(np.uint8)
+del RNG
 PIXELS = ["PixCorr", "SSIM"]
 
 
