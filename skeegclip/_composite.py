@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from ._gallery import Kept
 from ._utils.inputs import read_epochs
+from ._utils.seen import Seen
 from ._utils.validation import unchanged_on_error
 from .embeddings import EmbeddingTable, class_codes
 from .embeddings._ids import as_ids
@@ -91,6 +92,10 @@ class EmbeddingComposite(BaseEstimator):
             encoder.set_params(**dict.fromkeys(slots, targets))
         goal = ids if slots else targets.lookup(ids)
         self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject)
+        codes = bool(getattr(targets, "meta", {}).get("class_codes"))
+        shown = np.unique(ids)
+        seen = Seen.of(X) if codes else Seen.of(X, shown, targets.lookup(shown))
+        self.trained_on_ = {"fit": seen}
         return encoder
 
     def _check_encoder(self) -> None:

@@ -111,6 +111,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     selection_ : dict
         How the weights were chosen: ``rule`` ("validation", "last-batch", or "last" where nothing was held out),
         ``epoch``, ``n_stimuli_held_out`` (those that were not trained on).
+    trained_on_ : dict of str to object
+        Fingerprints of what "fit" and each calibration (by its subject) has seen: some of the epochs, and the stimuli.
+        :func:`~skeegclip.evaluate` recognises test data by them where the encoder is frozen; they are saved with it.
     temperature_ : float
         Temperature of the CLIP loss after training.
     subjects_ : ndarray of str

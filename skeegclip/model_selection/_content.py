@@ -1,0 +1,217 @@
+"""Test epochs that are in training under another name: copies, noisy copies, averages, shifted windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._utils.sketch import blocks, n_rows_of, projection, read_rows, sketch_block, unit
+from ._shifts import Anchors, anchors_of, candidates, channel_mixes
+
+SURE, ALIKE = "sure", "alike"
+
+_N_SCALE = 64  # epochs that the size of a channel is taken from
+_BLOCK = 2**22  # similarities held at once
+_MIN_FEATURES = 8  # fewer numbers agree by chance
+_MIN_DIMS = 8  # data that vary in fewer directions hold epochs that are alike by chance
+_N_VERIFIED = 512  # pairs of a fold that are read and compared
+_REFERENCE = 8  # a copy is much nearer than the eighth nearest
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is kept of all epochs to compare them.
+
+    Attributes
+    ----------
+    sketches : ndarray of float32, shape (n_epochs, N_DIMS)
+        Random projections of the epochs, each channel's mean taken away; linear, so that those of averages are averages.
+    scale : ndarray, shape (n_chans, 1)
+        One over the typical size of each channel.
+    anchors : Anchors | None
+        Where windows that overlap can be recognised; None where epochs are too short.
+    """
+
+    sketches: np.ndarray
+    scale: np.ndarray
+    anchors: Anchors | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Test rows that are in training, and how sure that is."""
+
+    copies: tuple[int, ...]
+    alike: tuple[int, ...]
+    overlaps: tuple[int, ...] | None
+
+
+def content_of(X: Any, rows: np.ndarray) -> Content | None:
+    """Read some epochs once, a block at a time; None where they hold too few numbers to tell them apart.
+
+    Parameters
+    ----------
+    X : ndarray | EpochsView | Epochs
+        All epochs.
+    rows : ndarray of int
+        Those that will be compared; the others are not read.
+    """
+    some = read_rows(X, rows[np.linspace(0, len(rows) - 1, min(_N_SCALE, len(rows))).astype(int)])
+    _, n_chans, n_times = some.shape
+    size = np.median(some.std(axis=2, dtype=np.float64), axis=0)
+    if n_chans * n_times < _MIN_FEATURES or not np.isfinite(size).all():
+        return None
+    scale = np.where(size > 0, 1 / np.where(size > 0, size, 1), 0)[:, None]
+    directions = projection(n_chans, n_times).reshape(n_chans, n_times, -1) * scale[:, :, None]
+    directions = directions.reshape(n_chans * n_times, -1).astype(np.float32)
+    mixes = channel_mixes(scale[:, 0], n_times)
+    sketches = np.zeros((n_rows_of(X), directions.shape[1]), dtype=np.float32)
+    anchors = []
+    for here, block in blocks(X, rows):
+        sketches[here] = sketch_block(block, directions)
+        if mixes is not None:
+            anchors.append(anchors_of(block, here, mixes))
+    return Content(sketches, scale, Anchors.joined(anchors) if anchors else None)
+
+
+def find_copies(
+    content: Content, X: Any, train: np.ndarray, test: np.ndarray, keys: np.ndarray | None
+) -> Found:
+    """Look for the test epochs of a fold among its training epochs.
+
+    Parameters
+    ----------
+    content : Content
+        Of all epochs.
+    X : ndarray | EpochsView | Epochs
+        All epochs; pairs that look the same are read again and compared.
+    train, test : ndarray of int
+        Rows.
+    keys : ndarray of str, shape (n_epochs,) | None
+        Person and stimulus: their averages are compared too.
+    """
+    rest = np.setdiff1d(train, test)  # rows on both sides are another finding
+    trained, tested = _with_averages(content, rest, keys), _with_averages(content, test, keys)
+    sure: set[int] = set()
+    alike: set[int] = set()
+    # Averages with single epochs, on either side; averages of the same epochs have the same epochs.
+    for left, right in ((tested, trained[:1]), (tested[:1], trained[1:])):
+        for certain, mine, _ in _pairs(content, X, left, right):
+            (sure if certain else alike).update(mine)
+    overlaps = None
+    if content.anchors is not None:
+        found = candidates(content.anchors, rest, test)[:_N_VERIFIED]
+        overlaps = tuple(sorted({mine for mine, its, by in found if _shifted(content, X, mine, its, by)} - sure))
+    return Found(tuple(sorted(sure)), tuple(sorted(alike - sure)), overlaps)
+
+
+_Group = tuple[list[np.ndarray], np.ndarray]  # rows of each item, and the items' unit sketches
+
+
+def _with_averages(content: Content, rows: np.ndarray, keys: np.ndarray | None) -> list[_Group]:
+    """Single epochs, then averages over the repetitions of a stimulus."""
+    groups: list[_Group] = [(list(rows[:, None]), unit(content.sketches[rows]))]
+    if keys is None or len(rows) == 0:
+        return groups
+    _, place, counts = np.unique(keys[rows], return_inverse=True, return_counts=True)
+    if (counts < 2).all():
+        return groups
+    members = np.split(rows[np.argsort(place, kind="stable")], np.cumsum(counts)[:-1])
+    sums = np.zeros((len(counts), content.sketches.shape[1]))
+    np.add.at(sums, place, content.sketches[rows])
+    many = np.flatnonzero((counts > 1) & (keys[[part[0] for part in members]] != ""))
+    return [*groups, ([members[i] for i in many], unit(sums[many] / counts[many, None]))]
+
+
+def _pairs(content: Content, X: Any, left: list[_Group], right: list[_Group]) -> list[tuple]:
+    """Items of the left that one of the right is a copy of: whether it is sure, and the rows of both."""
+    if not left or not right:
+        return []
+    mine, theirs = ([item for rows, _ in side for item in rows] for side in (left, right))
+    a, b = (np.concatenate([sketches for _, sketches in side]) for side in (left, right))
+    if len(a) == 0 or len(b) == 0:
+        return []
+    exact_only = _n_directions(b) < _MIN_DIMS
+    found, n_read = [], 0
+    for item, nearest, usual in close_pairs(a, b, 0.85):
+        if n_read == _N_VERIFIED:
+            break
+        n_read += 1
+        r, middle = _correlation(content, X, mine[item], theirs[nearest])
+        level = verdict(r, usual, exact_only)
+        if level is not None and middle > 0.8:
+            found.append((level == SURE, mine[item].tolist(), theirs[nearest].tolist()))
+    return found
+
+
+def verdict(r: float, usual: float, exact_only: bool) -> str | None:
+    """How sure it is that two are copies, from their correlation and that of the eighth nearest.
+
+    Averages of one person are all alike, so that a high correlation alone says little; a copy is ten times nearer.
+    """
+    if 1 - r < 1e-5:
+        return SURE
+    if exact_only:
+        return None
+    if r > 0.99 and 1 - r < 0.1 * (1 - usual):
+        return SURE
+    return ALIKE if r > 0.9 and 1 - r < 0.15 * (1 - usual) else None
+
+
+def close_pairs(a: np.ndarray, b: np.ndarray, least: float) -> list[tuple[int, int, float]]:
+    """Rows of `a` that have a nearest row of `b` above a similarity, that row, and the similarity of the eighth nearest."""
+    found = []
+    step = max(1, _BLOCK // len(b))
+    for start in range(0, len(a), step):
+        similarity = a[start : start + step] @ b.T
+        np.abs(similarity, out=similarity)
+        nearest = similarity.argmax(axis=1)
+        best = similarity[np.arange(len(similarity)), nearest]
+        for row in np.flatnonzero(best > least):
+            usual = -np.partition(-similarity[row], min(_REFERENCE, len(b)) - 1)[min(_REFERENCE, len(b)) - 1]
+            found.append((start + int(row), int(nearest[row]), float(usual) if len(b) > 1 else 0.0))
+    return found
+
+
+def _n_directions(units: np.ndarray) -> float:
+    """In how many directions unit vectors vary about their mean: one over the mean square of their cosines."""
+    units = units[(units != 0).any(axis=1)]
+    some = units[np.linspace(0, len(units) - 1, min(400, len(units))).astype(int)] if len(units) else units
+    if len(some) < 3:
+        return np.inf
+    about = some - some.mean(axis=0)
+    gram = unit(about) @ unit(about).T
+    apart = gram[~np.eye(len(gram), dtype=bool)]
+    return float(1 / max(np.median(apart**2) / 0.455, 1e-12))  # the median of a squared normal number is .455
+
+
+def _mean(X: Any, rows: np.ndarray) -> np.ndarray:
+    return np.sum([block.sum(axis=0, dtype=np.float64) for _, block in blocks(X, rows)], axis=0) / len(rows)
+
+
+def _correlation(content: Content, X: Any, mine: np.ndarray, its: np.ndarray) -> tuple[float, float]:
+    return correlation(_mean(X, mine) * content.scale, _mean(X, its) * content.scale)
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Correlation of two epochs over all channels, and the median of those of single channels, without the sign.
+
+    One channel with an artefact may make any two epochs alike; a copy is alike in all channels.
+    """
+    x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
+    dots, xx, yy = (np.einsum("ct,ct->c", *pair) for pair in ((x, y), (x, x), (y, y)))
+    if xx.sum() == 0 or yy.sum() == 0:
+        return 0.0, 0.0
+    live = (xx > 1e-12 * xx.max()) & (yy > 1e-12 * yy.max())
+    single = dots[live] / np.sqrt(xx[live] * yy[live])
+    return float(abs(dots.sum()) / np.sqrt(xx.sum() * yy.sum())), float(np.median(np.abs(single))) if live.any() else 0.0
+
+
+def _shifted(content: Content, X: Any, mine: int, its: int, by: int) -> bool:
+    x, y = (read_rows(X, np.array([row]))[0] * content.scale for row in (mine, its))
+    n = x.shape[1] - abs(by)
+    x, y = (x[:, by:], y[:, :n]) if by > 0 else (x[:, :n], y[:, -by:])
+    r, middle = correlation(x, y)
+    return n >= 16 and r > 0.999 and middle > 0.99
