@@ -379,12 +379,18 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         float
             Share of epochs whose own stimulus is the nearest by cosine; chance is one over the number of
             distinct stimuli.
+
+        Warns
+        -----
+        LeakWarning
+            If stimuli of a person are scored by which :meth:`calibrate` learned that person.
         """
         from ._training.targets import read_targets
         from .metrics import cosine_similarity, ranks
 
         z = self.transform(X, subject=subject)
         truth = read_targets(y, len(z), table=self.targets, owner=type(self).__name__)
+        self._warn_of_calibration(X, truth, subject)
         rank = ranks(cosine_similarity(z, self.project(truth.vectors)), truth.stimulus)
         return float(np.average(rank == 1, weights=sample_weight))
 

@@ -18,7 +18,7 @@ from .spelling import plain_form
 _N_EPOCHS = 2048
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Seen:
     """Fingerprints of epochs and stimuli.
 
@@ -40,6 +40,13 @@ class Seen:
     def of(cls, X: Any, ids: Any = None, vectors: Any = None) -> Seen:
         """Take the fingerprints of epochs (in any form that can be indexed), of ids, and of vectors."""
         return cls(epoch_prints(X), name_prints(() if ids is None else ids), vector_prints(vectors))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Seen):
+            return NotImplemented
+        return all(np.array_equal(getattr(self, part.name), getattr(other, part.name)) for part in fields(self))
+
+    __hash__ = None  # type: ignore[assignment]
 
     def to_plain(self) -> dict[str, str]:
         """As text, for a JSON file."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from .leaks import LeakWarning
 from ..metrics._fitted import find_table
@@ -20,6 +22,7 @@ Split = tuple[np.ndarray, np.ndarray]
 
 def audit_folds(task: Task, folds: Mapping[str, Split], estimators: Iterable[Any]) -> dict[str, SplitAudit]:
     """What training and test share in each fold; the epochs are read once for all of them."""
+    estimators = list(estimators)
     tables = [find_table(as_decoder(estimator, task.targets)) for estimator in estimators]
     known = Known.of(task.X, task.y, task.subject, task.concept, None, None, None, None)
     known.tables = list({id(table): table for table in tables if table is not None}.values())
@@ -27,7 +30,11 @@ def audit_folds(task: Task, folds: Mapping[str, Split], estimators: Iterable[Any
     known.wordings = task.candidates
     pairs = {name: tuple(_positions(rows, known.n_rows) for rows in split) for name, split in folds.items()}
     known.used = np.unique(np.concatenate([rows for split in pairs.values() for rows in split]))
-    return {name: audit_rows(known, *split) for name, split in pairs.items()}
+    audits = {name: audit_rows(known, *split) for name, split in pairs.items()}
+    if all(isinstance(estimator, FrozenEstimator) for estimator in estimators):
+        # Nothing is trained on the training rows; what was trained on before is another finding.
+        return {name: replace(audit, levels=dict.fromkeys(audit.flags, "note")) for name, audit in audits.items()}
+    return audits
 
 
 def _positions(rows: np.ndarray, n_rows: int) -> np.ndarray:

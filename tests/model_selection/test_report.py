@@ -93,7 +93,7 @@ def test_signs_of_many_people_are_flipped():
             f"sub-{person:02d}",
             0,
             {"retrieval": _ranked(rng, better_at, f"sub-{person:02d}")},
-            {"selection": [], "transductive": [], "frozen": False, "notes": [], "n_averaged": [4, 4]},
+            {"selection": [], "transductive": [], "frozen": [], "notes": [], "n_averaged": [4, 4]},
         )
         for name, better_at in (("good", 0.7), ("bad", 0.3))
         for person in range(7)
