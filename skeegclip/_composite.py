@@ -92,10 +92,7 @@ class EmbeddingComposite(BaseEstimator):
             encoder.set_params(**dict.fromkeys(slots, targets))
         goal = ids if slots else targets.lookup(ids)
         self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject)
-        codes = bool(getattr(targets, "meta", {}).get("class_codes"))
-        shown = np.unique(ids)
-        seen = Seen.of(X) if codes else Seen.of(X, shown, targets.lookup(shown))
-        self.trained_on_ = {"fit": seen}
+        self.trained_on_ = getattr(encoder, "trained_on_", None) or {"fit": _seen(X, ids, targets)}
         return encoder
 
     def _check_encoder(self) -> None:
@@ -252,6 +249,14 @@ def _takes_epochs(encoder: Any) -> bool:
     if skorch is not None and isinstance(encoder, skorch.NeuralNet):
         return True
     return bool(get_tags(encoder).input_tags.three_d_array)
+
+
+def _seen(X: Any, ids: np.ndarray, targets: Any) -> Seen:
+    """Fingerprints of what is trained on; labels of classes are left out, for every set has them."""
+    if getattr(targets, "meta", {}).get("class_codes"):
+        return Seen.of(X)
+    shown = np.unique(ids)
+    return Seen.of(X, shown, targets.lookup(shown))
 
 
 def _class_means(Z: np.ndarray, y: np.ndarray) -> EmbeddingTable:

@@ -119,15 +119,19 @@ def planted(data: Data, train: np.ndarray, test: np.ndarray) -> Iterator[tuple[s
     yield "whitening by person", "warning", replace(data, estimator=SubjectWhitening(Ridge(1e3)))
     centred = make_pipeline(FunctionTransformer(_centre), ImageRetriever(Ridge(1e3), targets=table))
     yield "a step that centres what it is given", "warning", replace(data, estimator=centred)
-    fitted = ImageRetriever(Ridge(1.0), targets=table).fit(X, y)
+    fitted = ImageRetriever(Ridge(1e3), targets=table).fit(X, y)
     yield "frozen, fitted on everything", "leak", replace(data, estimator=FrozenEstimator(fitted))
-    net = EEGEncoder("eegproject", targets=table, max_epochs=1, validation=0, device="cpu", random_state=0)
-    net.fit(X[test], y[test], s[test])
+    net = _net(table).fit(X[test], y[test], s[test])
     yield "frozen network inside a retriever", "leak", replace(data, estimator=ImageRetriever(FrozenEstimator(net)))
-    own = net.fit(X[train], y[train], np.where(s[train] == "sub-03", "sub-01", s[train]))
+    own = _net(table).fit(X[train], y[train], np.where(s[train] == "sub-03", "sub-01", s[train]))
     own.calibrate(X[test][s[test] == "sub-03"], y[test][s[test] == "sub-03"], "sub-03", max_epochs=1)
     yield "calibrated with test pictures", "leak", replace(data, estimator=FrozenEstimator(own))
-    yield "the best pass on the test set", "warning", replace(data, estimator=net, more={"oracle": True})
+    yield "the best pass on the test set", "warning", replace(data, estimator=_net(table), more={"oracle": True})
+
+
+def _net(table: EmbeddingTable | None) -> EEGEncoder:
+    once = {"max_epochs": 1, "validation": 0, "device": "cpu", "random_state": 0}
+    return EEGEncoder("eegproject", targets=table, subject_layer="linear", **once)
 
 
 def _centre(X: Any) -> np.ndarray:
@@ -174,8 +178,7 @@ def honest(data: Data, train: np.ndarray, test: np.ndarray) -> Iterator[tuple[st
     )
     few = EmbeddingTable(["face", "house", "tool"], np.eye(3, 12))
     yield "few stimuli that everybody sees, new people", Data(X, labels, s, None, few, LeaveOneGroupOut())
-    net = EEGEncoder("eegproject", targets=table, max_epochs=1, validation=0, device="cpu", random_state=0)
-    yield "a network", replace(data, estimator=net)
+    yield "a network", replace(data, estimator=_net(table))
     fitted = FrozenEstimator(ImageRetriever(Ridge(1e3), targets=table).fit(X[train], y[train]))
     yield "frozen, fitted on the training rows", replace(data, estimator=fitted)
 

@@ -14,8 +14,8 @@ from .inputs import is_view
 from .sketch import content_hashes, n_rows_of
 from .spelling import plain_form
 
-# Of more epochs some are kept: 16 KB, by which a test set that was trained on is still noticed.
-_N_EPOCHS = 2048
+# Of more epochs some are kept: 8 KB, by which a test set that was trained on is still noticed.
+_N_EPOCHS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Seen:
     Attributes
     ----------
     epochs : ndarray of uint64
-        Of up to 2048 epochs, evenly spread; the same for copies in another unit.
+        Of up to 1024 epochs, evenly spread; the same for copies in another unit.
     names : ndarray of uint64
         Of the stimuli's ids, however they are spelt; empty where ids were not known or stand for classes.
     vectors : ndarray of uint64
@@ -62,7 +62,7 @@ class Seen:
 
 
 def epoch_prints(X: Any) -> np.ndarray:
-    """Fingerprints of up to 2048 epochs, sorted, each once; none of what is no epochs."""
+    """Fingerprints of up to 1024 epochs, sorted, each once; none of what is no epochs."""
     is_array = isinstance(X, np.ndarray) and X.ndim > 1 and X.dtype.kind in "fiu"
     if not (is_array or is_view(X) or hasattr(X, "get_data")) or n_rows_of(X) == 0:
         return np.zeros(0, dtype=np.uint64)

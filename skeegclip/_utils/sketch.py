@@ -23,7 +23,10 @@ def n_rows_of(X: Any) -> int:
 
 def read_rows(X: Any, rows: np.ndarray) -> np.ndarray:
     """Some epochs as (k, n_chans, n_times), in whatever real type they are kept."""
-    block = X.read(rows) if is_view(X) else X[rows]
+    if not is_view(X) and len(rows) and rows[-1] - rows[0] + 1 == len(rows) and (np.diff(rows) == 1).all():
+        block = X[rows[0] : rows[-1] + 1]  # of an array a view, not a copy
+    else:
+        block = X.read(rows) if is_view(X) else X[rows]
     if hasattr(block, "get_data"):
         block = read_epochs(block).X
     return as_epochs(np.asarray(block))
@@ -48,11 +51,11 @@ def blocks(X: Any, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 @lru_cache(maxsize=4)
-def projection(n_chans: int, n_times: int) -> np.ndarray:
-    """Random directions (n_chans * n_times, N_DIMS) that are blind to the mean of each channel; always the same."""
-    directions = np.random.default_rng([n_chans, n_times]).standard_normal((n_chans, n_times, N_DIMS))
+def projection(n_chans: int, n_times: int, n_dims: int = N_DIMS) -> np.ndarray:
+    """Random directions (n_chans * n_times, n_dims) that are blind to the mean of each channel; always the same."""
+    directions = np.random.default_rng([n_chans, n_times]).standard_normal((n_chans, n_times, n_dims))
     directions -= directions.mean(axis=1, keepdims=True)
-    directions = directions.reshape(-1, N_DIMS).astype(np.float32)
+    directions = directions.reshape(-1, n_dims).astype(np.float32)
     directions.flags.writeable = False
     return directions
 
@@ -90,10 +93,10 @@ def content_hashes(X: Any, rows: np.ndarray) -> np.ndarray:
     """
     parts = []
     for _, block in blocks(X, rows):
-        sketches = sketch_block(block, projection(*block.shape[1:]))[:, :_N_HASHED]
+        sketches = sketch_block(block, projection(*block.shape[1:], _N_HASHED))
         # Of a constant epoch the rounding is left, which says nothing.
-        flat = block.std(axis=2, dtype=np.float64).max(axis=1) <= 1e-6 * np.abs(block).max(axis=(1, 2))
-        parts.append(np.where(flat[:, None], 0, sketches))
+        rounding = 1e-5 * np.sqrt(block[0].size) * np.abs(block[:, 0]).max(axis=1)
+        parts.append(np.where(np.linalg.norm(sketches, axis=1, keepdims=True) <= rounding[:, None], 0, sketches))
     if not parts:
         return np.zeros(0, dtype=np.uint64)
     vectors = unit(np.concatenate(parts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ def written_alike(test: np.ndarray, train: np.ndarray) -> tuple[Pairs, Pairs]:
     return sure, tuple(pair for pair in alike if pair not in sure)
 
 
+@lru_cache(maxsize=2**17)
 def _loose(name: str) -> tuple[str, ...]:
     # Digits are told apart by what is between them: 1_12 is not 11_2.
     return tuple(
@@ -99,7 +101,7 @@ def vectors_alike(test: np.ndarray, train: np.ndarray, table: Any) -> tuple[Pair
         if mine.shape[1] < _MIN_DIMS:
             same = np.allclose(mine[row], theirs[nearest], rtol=0, atol=1e-7)
         else:
-            same = cosine > 1 - 1e-6 or (cosine > _COSINE and 1 - cosine < 0.1 * (1 - usual))
+            same = cosine > 1 - 1e-6 or (cosine > _COSINE and 1 - cosine < 0.1 * (1 - usual[0]))
         if same:
             pairs.append((str(test[row]), str(train[nearest])))
     kinds = len({vector.tobytes() for vector in theirs}) <= 0.5 * len(theirs)

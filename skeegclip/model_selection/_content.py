@@ -17,7 +17,7 @@ _BLOCK = 2**22  # similarities held at once
 _MIN_FEATURES = 8  # fewer numbers agree by chance
 _MIN_DIMS = 8  # data that vary in fewer directions hold epochs that are alike by chance
 _N_VERIFIED = 512  # pairs of a fold that are read and compared
-_REFERENCE = 8  # a copy is much nearer than the eighth nearest
+_REFERENCE = 8  # a copy is much nearer than the nearest few that are none
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,7 @@ def _with_averages(content: Content, rows: np.ndarray, keys: np.ndarray | None) 
     if (counts < 2).all():
         return groups
     members = np.split(rows[np.argsort(place, kind="stable")], np.cumsum(counts)[:-1])
-    sums = np.zeros((len(counts), content.sketches.shape[1]))
-    np.add.at(sums, place, content.sketches[rows])
+    sums = np.add.reduceat(content.sketches[np.concatenate(members)], np.cumsum(counts) - counts)
     many = np.flatnonzero((counts > 1) & (keys[[part[0] for part in members]] != ""))
     return [*groups, ([members[i] for i in many], unit(sums[many] / counts[many, None]))]
 
@@ -146,22 +145,27 @@ def _pairs(content: Content, X: Any, left: list[_Group], right: list[_Group]) ->
     return found
 
 
-def verdict(r: float, usual: float, exact_only: bool) -> str | None:
-    """How sure it is that two are copies, from their correlation and that of the eighth nearest.
+# Similarity of one in twenty, for there may be many copies, and of the eighth nearest, for few epochs may be alike.
+Usual = tuple[float, float]
+
+
+def verdict(r: float, usual: Usual, exact_only: bool) -> str | None:
+    """How sure it is that two are copies, from their correlation and that with others.
 
     Averages of one person are all alike, so that a high correlation alone says little; a copy is ten times nearer.
     """
+    twentieth, eighth = usual
     if 1 - r < 1e-5:
         return SURE
     if exact_only:
         return None
-    if r > 0.99 and 1 - r < 0.1 * (1 - usual):
+    if r > 0.99 and 1 - r < 0.1 * (1 - twentieth):
         return SURE
-    return ALIKE if r > 0.9 and 1 - r < 0.15 * (1 - usual) else None
+    return ALIKE if r > 0.9 and 1 - r < 0.15 * (1 - eighth) else None
 
 
-def close_pairs(a: np.ndarray, b: np.ndarray, least: float) -> list[tuple[int, int, float]]:
-    """Rows of `a` that have a nearest row of `b` above a similarity, that row, and the similarity of the eighth nearest."""
+def close_pairs(a: np.ndarray, b: np.ndarray, least: float) -> list[tuple[int, int, Usual]]:
+    """Rows of `a` that have a nearest row of `b` above a similarity, that row, and what is usual for it."""
     found = []
     step = max(1, _BLOCK // len(b))
     for start in range(0, len(a), step):
@@ -170,8 +174,10 @@ def close_pairs(a: np.ndarray, b: np.ndarray, least: float) -> list[tuple[int, i
         nearest = similarity.argmax(axis=1)
         best = similarity[np.arange(len(similarity)), nearest]
         for row in np.flatnonzero(best > least):
-            usual = -np.partition(-similarity[row], min(_REFERENCE, len(b)) - 1)[min(_REFERENCE, len(b)) - 1]
-            found.append((start + int(row), int(nearest[row]), float(usual) if len(b) > 1 else 0.0))
+            far, few = (min(len(b), n) - 1 for n in (max(_REFERENCE, len(b) // 20), _REFERENCE))
+            ranked = -np.partition(-similarity[row], [few, far])
+            usual = (float(ranked[far]), float(ranked[few])) if len(b) > 1 else (0.0, 0.0)
+            found.append((start + int(row), int(nearest[row]), usual))
     return found
 
 

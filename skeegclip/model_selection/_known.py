@@ -18,6 +18,18 @@ from ._content import Content, content_of, find_copies
 BETWEEN = "\x1f"  # between the parts of a joined key: in no name
 
 
+@dataclass(frozen=True)
+class Column:
+    """Names, and which of them each row has; compared by number, for texts are slow."""
+
+    names: np.ndarray
+    code: np.ndarray
+
+    def of(self, rows: np.ndarray) -> set[str]:
+        """The different names of some rows that are known."""
+        return set(self.names[np.unique(self.code[rows])].tolist()) - {""}
+
+
 @dataclass
 class Known:
     """What is known of all rows.
@@ -77,6 +89,18 @@ class Known:
         )
 
     @cached_property
+    def columns(self) -> dict[str, Column]:
+        """What has names, by kind."""
+        found = {
+            "repetitions": self.repetitions,
+            "stimuli": self.stimulus,
+            "concepts": self.concept,
+            "runs": self.runs,
+            "subjects": self.people,
+        }
+        return {kind: Column(*np.unique(values, return_inverse=True)) for kind, values in found.items() if values is not None}
+
+    @cached_property
     def content(self) -> Content | None:
         """Sketches of the epochs, read once for all splits."""
         rows = np.arange(self.n_rows) if self.used is None else self.used
@@ -98,54 +122,41 @@ class Known:
 
 def find_shared(known: Known, train: np.ndarray, test: np.ndarray) -> tuple[dict[str, tuple], dict[str, str]]:
     """What is shared, by kind, for each kind that could be checked; and levels other than the usual ones."""
-    columns = {
-        "epochs": np.arange(known.n_rows),
-        "repetitions": known.repetitions,
-        "stimuli": known.stimulus,
-        "concepts": known.concept,
-        "runs": known.runs,
-        "subjects": known.people,
-    }
-    shared = {
-        kind: _shared(values, train, test)
-        for kind, values in columns.items()
-        if values is not None and (kind == "epochs" or _is_known(values, train, test))
-    }
+    shared: dict[str, tuple] = {"epochs": tuple(np.intersect1d(train, test).tolist())}
     levels: dict[str, str] = {}
+    names = {}
+    for kind, column in known.columns.items():
+        mine, theirs = column.of(test), column.of(train)
+        if mine and theirs:
+            names[kind] = mine, theirs
+            shared[kind] = tuple(_parts(name) for name in sorted(mine & theirs))
     if known.labels:
         levels |= dict.fromkeys(("repetitions", "stimuli", "concepts"), "note")
-    elif shared.get("stimuli") and _closed(known, train, test) and shared.get("repetitions") == ():
-        levels["stimuli"] = "warning"
-    _add_alike(known, train, test, shared, levels)
+    elif shared.get("stimuli") and shared.get("repetitions") == () and names["stimuli"][0] == names["stimuli"][1]:
+        levels["stimuli"] = "warning"  # a design with a few stimuli that everybody sees, tested on other people
+    sides = {kind: tuple(np.array(sorted(side)) for side in both) for kind, both in names.items()}
+    _add_alike(known, sides, shared, levels)
     _add_content(known, train, test, shared, levels)
     return shared, levels
 
 
-def _closed(known: Known, train: np.ndarray, test: np.ndarray) -> bool:
-    """Whether all that was trained on is tested, on other people: a design with a few stimuli that everybody sees."""
-    assert known.stimulus is not None
-    return np.array_equal(np.unique(known.stimulus[train]), np.unique(known.stimulus[test]))
+def _parts(name: str) -> Any:
+    return tuple(name.split(BETWEEN)) if BETWEEN in name else name
 
 
-def _add_alike(known: Known, train: np.ndarray, test: np.ndarray, shared: dict, levels: dict) -> None:
-    """Stimuli and people under two names."""
-    if "stimuli" in shared and not known.labels:
-        assert known.stimulus is not None
-        mine, theirs = (np.setdiff1d(known.stimulus[rows], [""]) for rows in (test, train))
-        _add("names", written_alike(mine, theirs), shared, levels)
-        if (found := merged([vectors_alike(mine, theirs, table) for table in known.tables])) is not None:
+def _add_alike(known: Known, sides: dict[str, tuple], shared: dict, levels: dict) -> None:
+    """Stimuli, concepts and people under two names."""
+    if "stimuli" in sides and not known.labels:
+        _add("names", written_alike(*sides["stimuli"]), shared, levels)
+        if (found := merged([vectors_alike(*sides["stimuli"], table) for table in known.tables])) is not None:
             _add("targets", found, shared, levels)
-    if "concepts" in shared:
-        assert known.concept is not None
-        mine, theirs = (np.setdiff1d(known.concept[rows], [""]) for rows in (test, train))
-        by_vector = None if known.wordings is None else vectors_alike(mine, theirs, known.wordings)
-        both = merged([written_alike(mine, theirs), by_vector])
+    if "concepts" in sides:
+        by_vector = None if known.wordings is None else vectors_alike(*sides["concepts"], known.wordings)
+        both = merged([written_alike(*sides["concepts"]), by_vector])
         shared["wordings"] = () if both is None else both[0] + both[1]
-    if "subjects" in shared:
-        assert known.people is not None
-        mine, theirs = (np.setdiff1d(known.people[rows], [""]) for rows in (test, train))
-        sure, alike = written_alike(mine, theirs)
-        shared["namesakes"] = (*sure, *alike, *_marked(mine, theirs))
+    if "subjects" in sides:
+        sure, alike = written_alike(*sides["subjects"])
+        shared["namesakes"] = (*sure, *alike, *_marked(*sides["subjects"]))
 
 
 def _marked(test: np.ndarray, train: np.ndarray) -> list[tuple[str, str]]:
@@ -183,17 +194,6 @@ def _add(kind: str, found: tuple[tuple, tuple], shared: dict, levels: dict) -> N
     shared[kind] = sure or alike
     if not sure:
         levels[kind] = "warning"
-
-
-def _is_known(values: np.ndarray, train: np.ndarray, test: np.ndarray) -> bool:
-    return bool((values[train] != "").any() and (values[test] != "").any())
-
-
-def _shared(values: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple:
-    common = np.intersect1d(values[train], values[test]).tolist()
-    if values.dtype.kind != "U":
-        return tuple(common)
-    return tuple(tuple(name.split(BETWEEN)) if BETWEEN in name else name for name in common if name)
 
 
 def joined(columns: list[np.ndarray], n_rows: int) -> np.ndarray:
