@@ -116,6 +116,9 @@ def planted(data: Data, train: np.ndarray, test: np.ndarray) -> Iterator[tuple[s
     third = s == "sub-03"
     other = np.where(third & np.isin(y, y[train]), "sub-03b", s)
     yield "a person under another name", "warning", replace(data, subject=other, cv=[(train, test[s[test] == "sub-03"])])
+    twice = replace(data, X=np.r_[X, X[third]], y=np.r_[y, y[third]], subject=np.r_[s, ["new"] * third.sum()])
+    two = LeaveOneSubjectOut(test_stimuli=ids)
+    yield "a recording under two names", "warning", replace(twice, concept=None, cv=two)
     yield "whitening by person", "warning", replace(data, estimator=SubjectWhitening(Ridge(1e3)))
     centred = make_pipeline(FunctionTransformer(_centre), ImageRetriever(Ridge(1e3), targets=table))
     yield "a step that centres what it is given", "warning", replace(data, estimator=centred)

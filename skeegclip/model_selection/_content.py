@@ -14,9 +14,10 @@ SURE, ALIKE = "sure", "alike"
 
 _N_SCALE = 64  # epochs that the size of a channel is taken from
 _BLOCK = 2**22  # similarities held at once
-_MIN_FEATURES = 8  # fewer numbers agree by chance
+_MIN_FEATURES = 16  # fewer numbers agree by chance
 _MIN_DIMS = 8  # data that vary in fewer directions hold epochs that are alike by chance
 _N_VERIFIED = 512  # pairs of a fold that are read and compared
+_N_OF_PERSON = 32  # epochs of each person that are looked for among other people's
 _REFERENCE = 8  # a copy is much nearer than the nearest few that are none
 
 
@@ -132,21 +133,38 @@ def _pairs(content: Content, X: Any, left: list[_Group], right: list[_Group]) ->
     a, b = (np.concatenate([sketches for _, sketches in side]) for side in (left, right))
     if len(a) == 0 or len(b) == 0:
         return []
-    exact_only = _n_directions(b) < _MIN_DIMS
+    exact_only = max(_n_directions(a), _n_directions(b)) < _MIN_DIMS
     found, n_read = [], 0
     for item, nearest, usual in close_pairs(a, b, 0.85):
         if n_read == _N_VERIFIED:
             break
         n_read += 1
-        r, middle = _correlation(content, X, mine[item], theirs[nearest])
-        level = verdict(r, usual, exact_only)
-        if level is not None and middle > 0.8:
+        # One channel with an artefact may make two epochs alike; a copy is alike in most channels.
+        level = verdict(min(_correlation(content, X, mine[item], theirs[nearest])), usual, exact_only)
+        if level is not None:
             found.append((level == SURE, mine[item].tolist(), theirs[nearest].tolist()))
     return found
 
 
-# Similarity of one in twenty, for there may be many copies, and of the eighth nearest, for few epochs may be alike.
+# How similar it is to one in ten on its own side, where its copies are not; and to the eighth nearest on the other.
 Usual = tuple[float, float]
+
+
+def same_recordings(content: Content, X: Any, people: np.ndarray, rows: np.ndarray) -> set[tuple[str, str]]:
+    """Pairs of people, either way round, of whom the same epochs are there: one recording under two names."""
+    names, code = np.unique(people[rows], return_inverse=True)
+    units, found = unit(content.sketches[rows]), set()
+    for number in range(len(names)):
+        own, others = np.flatnonzero(code == number), np.flatnonzero(code > number)
+        some = own[np.unique(np.linspace(0, len(own) - 1, _N_OF_PERSON).astype(int))]
+        if names[number] == "" or len(others) == 0:
+            continue
+        for mine, theirs, _ in close_pairs(units[some], units[others], 0.999):
+            pair = (str(names[number]), str(names[code[others[theirs]]]))
+            a, b = rows[some[mine : mine + 1]], rows[others[theirs : theirs + 1]]
+            if pair not in found and min(_correlation(content, X, a, b)) > 0.999:
+                found |= {pair, pair[::-1]}
+    return found
 
 
 def verdict(r: float, usual: Usual, exact_only: bool) -> str | None:
@@ -154,12 +172,12 @@ def verdict(r: float, usual: Usual, exact_only: bool) -> str | None:
 
     Averages of one person are all alike, so that a high correlation alone says little; a copy is ten times nearer.
     """
-    twentieth, eighth = usual
+    own, eighth = usual
     if 1 - r < 1e-5:
         return SURE
     if exact_only:
         return None
-    if r > 0.99 and 1 - r < 0.1 * (1 - twentieth):
+    if r > 0.99 and 1 - r < 0.1 * (1 - own):
         return SURE
     return ALIKE if r > 0.9 and 1 - r < 0.15 * (1 - eighth) else None
 
@@ -174,11 +192,15 @@ def close_pairs(a: np.ndarray, b: np.ndarray, least: float) -> list[tuple[int, i
         nearest = similarity.argmax(axis=1)
         best = similarity[np.arange(len(similarity)), nearest]
         for row in np.flatnonzero(best > least):
-            far, few = (min(len(b), n) - 1 for n in (max(_REFERENCE, len(b) // 20), _REFERENCE))
-            ranked = -np.partition(-similarity[row], [few, far])
-            usual = (float(ranked[far]), float(ranked[few])) if len(b) > 1 else (0.0, 0.0)
-            found.append((start + int(row), int(nearest[row]), usual))
+            eighth = _ranked(similarity[row], _REFERENCE) if len(b) > 1 else 0.0
+            own = _ranked(np.abs(a @ a[start + row]), max(2, len(a) // 10)) if len(a) > _REFERENCE else eighth
+            found.append((start + int(row), int(nearest[row]), (own, eighth)))
     return found
+
+
+def _ranked(values: np.ndarray, rank: int) -> float:
+    """The value that comes at a rank, the largest first."""
+    return float(-np.partition(-values, min(rank, len(values)) - 1)[min(rank, len(values)) - 1])
 
 
 def _n_directions(units: np.ndarray) -> float:
@@ -202,13 +224,11 @@ def _correlation(content: Content, X: Any, mine: np.ndarray, its: np.ndarray) ->
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Correlation of two epochs over all channels, and the median of those of single channels, without the sign.
-
-    One channel with an artefact may make any two epochs alike; a copy is alike in all channels.
-    """
+    """Correlation of two epochs over all channels, and the median of those of single channels, without the sign."""
+    sizes = (x**2).sum(), (y**2).sum()
     x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
     dots, xx, yy = (np.einsum("ct,ct->c", *pair) for pair in ((x, y), (x, x), (y, y)))
-    if xx.sum() == 0 or yy.sum() == 0:
+    if xx.sum() <= 1e-12 * sizes[0] or yy.sum() <= 1e-12 * sizes[1]:  # flat: what is left is rounding
         return 0.0, 0.0
     live = (xx > 1e-12 * xx.max()) & (yy > 1e-12 * yy.max())
     single = dots[live] / np.sqrt(xx[live] * yy[live])

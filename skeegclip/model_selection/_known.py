@@ -13,7 +13,7 @@ from .._utils.inputs import as_mne_list, is_view, read_epochs
 from .._utils.params import check_number
 from ._alike import merged, vectors_alike, written_alike
 from ._columns import as_text, per_row, stimuli_of, table_of
-from ._content import Content, content_of, find_copies
+from ._content import Content, content_of, find_copies, same_recordings
 
 BETWEEN = "\x1f"  # between the parts of a joined key: in no name
 
@@ -107,6 +107,14 @@ class Known:
         return None if self.epochs is None or len(rows) == 0 else content_of(self.epochs, rows)
 
     @cached_property
+    def same_people(self) -> set[tuple[str, str]]:
+        """People whose recordings are one."""
+        if self.content is None or self.people is None:
+            return set()
+        rows = np.arange(self.n_rows) if self.used is None else self.used
+        return same_recordings(self.content, self.epochs, self.people, rows)
+
+    @cached_property
     def runs(self) -> np.ndarray | None:
         """Recording of each row."""
         parts = [column for column in (self.session, self.run) if column is not None]
@@ -156,7 +164,9 @@ def _add_alike(known: Known, sides: dict[str, tuple], shared: dict, levels: dict
         shared["wordings"] = () if both is None else both[0] + both[1]
     if "subjects" in sides:
         sure, alike = written_alike(*sides["subjects"])
-        shared["namesakes"] = (*sure, *alike, *_marked(*sides["subjects"]))
+        mine, theirs = sides["subjects"]
+        one = {(a, b) for a, b in known.same_people if a in mine and b in theirs and a not in theirs}
+        shared["namesakes"] = tuple(sorted({*sure, *alike, *_marked(mine, theirs), *one}))
 
 
 def _marked(test: np.ndarray, train: np.ndarray) -> list[tuple[str, str]]:
@@ -211,6 +221,8 @@ def joined(columns: list[np.ndarray], n_rows: int) -> np.ndarray:
 def _n_rows(X: Any, *columns: Any) -> int:
     from sklearn.utils.validation import _num_samples
 
+    if (parts := as_mne_list(X)) is not None:
+        return sum(map(len, parts))
     for given in (X, *columns):
         if given is not None and not isinstance(given, (str, dict)):
             return _num_samples(given)

@@ -37,7 +37,7 @@ _MEANING = {
     "concepts": "test concepts were trained on: not zero-shot",
     "wordings": "test concepts have the vector, or nearly the name, of a training concept: not zero-shot",
     "runs": "training and test come from one run: slow drifts are shared",
-    "namesakes": "people tested are spelt like people trained on: perhaps they are the same",
+    "namesakes": "people tested are spelt like people trained on, or have the same recordings: perhaps they are the same",
     "subjects": "the people tested were trained on (within-subject)",
 }
 # Where the evidence is weaker, or the design asks for it.
@@ -66,7 +66,8 @@ class SplitAudit:
         test epochs: those that are training rows too, whose data are in training under another row, or that overlap a
         training epoch. "stimuli", "concepts" and "subjects" hold names; "repetitions" and "runs" what a name is made of;
         "names", "targets", "wordings" and "namesakes" pairs of a test name and a training name: stimuli that are spelt alike,
-        stimuli of one vector, concepts that are alike, and people who are spelt alike.
+        stimuli of one vector, concepts that are alike, and people who are spelt
+        alike or of whom the same epochs are there.
     not_checked : tuple of str
         Kinds that could not be checked, because nothing is known of them.
     levels : dict of str to str
