@@ -15,7 +15,6 @@ SURE, ALIKE = "sure", "alike"
 _N_SCALE = 64  # epochs that the size of a channel is taken from
 _BLOCK = 2**22  # similarities held at once
 _MIN_FEATURES = 16  # fewer numbers agree by chance
-_MIN_DIMS = 8  # data that vary in fewer directions hold epochs that are alike by chance
 _N_VERIFIED = 512  # pairs of a fold that are read and compared
 _N_OF_PERSON = 32  # epochs of each person that are looked for among other people's
 _REFERENCE = 8  # a copy is much nearer than the nearest few that are none
@@ -133,14 +132,14 @@ def _pairs(content: Content, X: Any, left: list[_Group], right: list[_Group]) ->
     a, b = (np.concatenate([sketches for _, sketches in side]) for side in (left, right))
     if len(a) == 0 or len(b) == 0:
         return []
-    exact_only = max(_n_directions(a), _n_directions(b)) < _MIN_DIMS
+    chance = nearest_by_chance(max(_n_directions(a), _n_directions(b)), len(a) * len(b))
     found, n_read = [], 0
     for item, nearest, usual in close_pairs(a, b, 0.85):
         if n_read == _N_VERIFIED:
             break
         n_read += 1
         # One channel with an artefact may make two epochs alike; a copy is alike in most channels.
-        level = verdict(min(_correlation(content, X, mine[item], theirs[nearest])), usual, exact_only)
+        level = verdict(min(_correlation(content, X, mine[item], theirs[nearest])), usual, chance)
         if level is not None:
             found.append((level == SURE, mine[item].tolist(), theirs[nearest].tolist()))
     return found
@@ -167,15 +166,23 @@ def same_recordings(content: Content, X: Any, people: np.ndarray, rows: np.ndarr
     return found
 
 
-def verdict(r: float, usual: Usual, exact_only: bool) -> str | None:
+def nearest_by_chance(n_directions: float, n_pairs: int) -> float:
+    """How near one would a pair come to a correlation of 1 by chance, once in a hundred times?
+
+    Of n random directions the part within 1 - r of one of them is about (2 (1 - r)) ** ((n - 1) / 2).
+    """
+    return 0.5 * (0.01 / n_pairs) ** (2 / max(n_directions - 1, 1e-3))
+
+
+def verdict(r: float, usual: Usual, chance: float) -> str | None:
     """How sure it is that two are copies, from their correlation and that with others.
 
-    Averages of one person are all alike, so that a high correlation alone says little; a copy is ten times nearer.
+    Where data vary in few directions, some are alike by chance. Averages of one person are all alike, so that a high correlation alone says little; a copy is ten times nearer.
     """
     own, eighth = usual
     if 1 - r < 1e-5:
         return SURE
-    if exact_only:
+    if 1 - r > chance:
         return None
     if r > 0.99 and 1 - r < 0.1 * (1 - own):
         return SURE

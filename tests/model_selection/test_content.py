@@ -25,8 +25,9 @@ def X(rng):
 
 
 def audit(X, train=TRAIN, test=TEST, **known):
-    names = [f"image_{i:03d}" for i in range(len(X))]
-    return audit_split(train, test, X, y=names, subject=["ann"] * len(X), **known)
+    n = max(*train, *test) + 1 if isinstance(X, list) else len(X)
+    names = [f"image_{i:03d}" for i in range(n)]
+    return audit_split(train, test, X, y=names, subject=["ann"] * n, **known)
 
 
 def with_copies(X, change=lambda epochs: epochs, n=7):
