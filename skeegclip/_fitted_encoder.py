@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,7 +13,6 @@ from ._sharing import SharedEncoder
 from ._utils.inputs import as_subject, carried_subject
 from ._utils.leaks import LeakWarning
 from ._utils.params import check_number
-from ._utils.seen import vector_prints
 from ._utils.validation import check_epochs, unchanged_on_error
 
 
@@ -70,18 +70,23 @@ class FittedEncoder(SharedEncoder):
             calibrate_encoder(self, read, y, max_epochs=max_epochs, lr=lr)
         return self
 
-    def _warn_of_calibration(self, X: Any, targets: Any, subject: Any) -> None:
+    def _warn_of_calibration(self, X: Any, y: Any, targets: Any, subject: Any) -> None:
         """Warn where a person is scored with stimuli that served to learn that person."""
+        from ._training.targets import seen_by
+
         learned = {name: seen for name, seen in getattr(self, "trained_on_", {}).items() if name != "fit"}
-        people = (carried_subject(X) if subject is None else as_subject(subject, len(targets.stimulus))) if learned else None
+        if not learned:
+            return
+        people = carried_subject(X) if subject is None else as_subject(subject, len(targets.stimulus))
         for name in [] if people is None else np.intersect1d(people, list(learned)).tolist():
             rows = np.flatnonzero(people == name)
-            shown = targets.vectors[np.unique(targets.stimulus[rows])]
-            n = len(np.intersect1d(vector_prints(shown), learned[name].vectors))
-            if n and not targets.are_codes:
+            shown, place = np.unique(targets.stimulus[rows], return_inverse=True)
+            scored = seen_by(None, np.asarray(y)[rows], replace(targets, vectors=targets.vectors[shown], stimulus=place))
+            n = max(len(np.intersect1d(getattr(scored, k), getattr(learned[name], k))) for k in ("names", "vectors"))
+            if n:
                 warnings.warn(
                     f"y: {n} of {len(shown)} stimuli scored for {name!r} were used to calibrate that person, so the score"
-                    " does not show what holds for others. Score the stimuli that calibrate has not seen.",
+                    " does not show what holds for others. Score stimuli that calibrate has not seen.",
                     LeakWarning,
                     stacklevel=3,
                 )

@@ -53,10 +53,12 @@ def frozen_findings(
             said["leak", f"{deed} {', '.join(shared)}"] = None
     if any(next(_records([part]), None) is None for part in frozen):
         said["warning", UNKNOWN] = None
+    if not said:
+        said["note", "a part was fitted before; nothing of the test set is in what it has recorded"] = None
     known = {name for part in frozen for name in _people(part)} & people
     if known:
         said["note", f"a frozen part was fitted on {len(known)} of {len(people)} people tested"] = None
-    return list(said) or [("note", "a part was fitted before; nothing of the test set is in what it has recorded")]
+    return list(said)
 
 
 def _tested(X: Any, ids: np.ndarray, table: Any) -> Seen:

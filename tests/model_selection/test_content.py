@@ -65,7 +65,7 @@ def test_a_single_copy_is_found_and_so_are_many_noisy_ones(X, rng):
 
 def test_less_certain_copies_are_warned_of(rng):
     X = rng.standard_normal((120, 6, 150))
-    found = audit(with_copies(X, lambda a: a + 0.4 * a.std() * rng.standard_normal(a.shape)))
+    found = audit(with_copies(X, lambda a: a + 0.3 * a.std() * rng.standard_normal(a.shape)))
     assert found.shared["copies"] == tuple(range(80, 87))
     assert found.flags["copies"] == "warning"
     assert not found.leaks
