@@ -81,8 +81,13 @@ class FittedEncoder(SharedEncoder):
         for name in [] if people is None else np.intersect1d(people, list(learned)).tolist():
             rows = np.flatnonzero(people == name)
             shown, place = np.unique(targets.stimulus[rows], return_inverse=True)
-            scored = seen_by(None, np.asarray(y)[rows], replace(targets, vectors=targets.vectors[shown], stimulus=place))
-            n = max(len(np.intersect1d(getattr(scored, k), getattr(learned[name], k))) for k in ("names", "vectors"))
+            scored = seen_by(
+                None, np.asarray(y)[rows], replace(targets, vectors=targets.vectors[shown], stimulus=place)
+            )
+            n = max(
+                len(np.intersect1d(getattr(scored, k), getattr(learned[name], k)))
+                for k in ("names", "vectors")
+            )
             if n:
                 warnings.warn(
                     f"y: {n} of {len(shown)} stimuli scored for {name!r} were used to calibrate that person, so the score"

@@ -148,8 +148,20 @@ def test_text_files_name_their_encoding(path):
 
 
 def test_a_text_file_without_encoding_is_noticed():
-    lines = ["open('a')", "open('a', 'rb')", "p.read_text()", "f.joinpath('a').open()", "open('a', encoding='utf-8')"]
-    assert [bool(list(text_without_encoding(ast.parse(line)))) for line in lines] == [True, False, True, True, False]
+    lines = [
+        "open('a')",
+        "open('a', 'rb')",
+        "p.read_text()",
+        "f.joinpath('a').open()",
+        "open('a', encoding='utf-8')",
+    ]
+    assert [bool(list(text_without_encoding(ast.parse(line)))) for line in lines] == [
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def modules_after(code):

@@ -19,7 +19,14 @@ from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skeegclip import EEGEncoder, EmbeddingTable, ImageRetriever, SubjectWhitening, ZeroShotClassifier, evaluate
+from skeegclip import (
+    EEGEncoder,
+    EmbeddingTable,
+    ImageRetriever,
+    SubjectWhitening,
+    ZeroShotClassifier,
+    evaluate,
+)
 from skeegclip.datasets import make_things_like
 from skeegclip.model_selection import LeaveOneSubjectOut, WithinSubject
 
@@ -81,7 +88,9 @@ def planted(data: Data, train: np.ndarray, test: np.ndarray) -> Iterator[tuple[s
         """Noise of its own (no copies) in training, under other names of the test stimuli."""
         others = [name(i) for i in ids]
         here = table.lookup(ids) if vectors is None else vectors
-        both = EmbeddingTable([*table.ids, *others], np.r_[table.vectors, here + noise * rng.normal(size=here.shape)])
+        both = EmbeddingTable(
+            [*table.ids, *others], np.r_[table.vectors, here + noise * rng.normal(size=here.shape)]
+        )
         shown = y.copy().astype(object)
         shown[place] = [name(i) for i in y[test]]
         made = X.copy()
@@ -109,13 +118,25 @@ def planted(data: Data, train: np.ndarray, test: np.ndarray) -> Iterator[tuple[s
     yield "names that differ in case", "leak", renamed(str.upper, vectors=far)
     yield "names that differ in the extension", "leak", renamed(lambda i: i + ".jpg", vectors=far)
     yield "names with a folder before them", "leak", renamed(lambda i: "images/" + i, vectors=far)
-    yield "names with a space, other Unicode", "leak", renamed(lambda i: f" {i}".replace("o", "\uff4f"), vectors=far)
-    yield "names with other zeros (_1, _01)", "warning", renamed(lambda i: i.replace("_01", "_1"), vectors=far)
+    yield (
+        "names with a space, other Unicode",
+        "leak",
+        renamed(lambda i: f" {i}".replace("o", "\uff4f"), vectors=far),
+    )
+    yield (
+        "names with other zeros (_1, _01)",
+        "warning",
+        renamed(lambda i: i.replace("_01", "_1"), vectors=far),
+    )
     kind = [(train[np.char.endswith(y[train], "_01")], train[~np.char.endswith(y[train], "_01")])]
     yield "other pictures of the same concepts", "warning", replace(data, cv=kind)
     third = s == "sub-03"
     other = np.where(third & np.isin(y, y[train]), "sub-03b", s)
-    yield "a person under another name", "warning", replace(data, subject=other, cv=[(train, test[s[test] == "sub-03"])])
+    yield (
+        "a person under another name",
+        "warning",
+        replace(data, subject=other, cv=[(train, test[s[test] == "sub-03"])]),
+    )
     twice = replace(data, X=np.r_[X, X[third]], y=np.r_[y, y[third]], subject=np.r_[s, ["new"] * third.sum()])
     two = LeaveOneSubjectOut(test_stimuli=ids)
     yield "a recording under two names", "warning", replace(twice, concept=None, cv=two)
@@ -125,11 +146,19 @@ def planted(data: Data, train: np.ndarray, test: np.ndarray) -> Iterator[tuple[s
     fitted = ImageRetriever(Ridge(1e3), targets=table).fit(X, y)
     yield "frozen, fitted on everything", "leak", replace(data, estimator=FrozenEstimator(fitted))
     net = _net(table).fit(X[test], y[test], s[test])
-    yield "frozen network inside a retriever", "leak", replace(data, estimator=ImageRetriever(FrozenEstimator(net)))
+    yield (
+        "frozen network inside a retriever",
+        "leak",
+        replace(data, estimator=ImageRetriever(FrozenEstimator(net))),
+    )
     own = _net(table).fit(X[train], y[train], np.where(s[train] == "sub-03", "sub-01", s[train]))
     own.calibrate(X[test][s[test] == "sub-03"], y[test][s[test] == "sub-03"], "sub-03", max_epochs=1)
     yield "calibrated with test pictures", "leak", replace(data, estimator=FrozenEstimator(own))
-    yield "the best pass on the test set", "warning", replace(data, estimator=_net(table), more={"oracle": True})
+    yield (
+        "the best pass on the test set",
+        "warning",
+        replace(data, estimator=_net(table), more={"oracle": True}),
+    )
 
 
 def _net(table: EmbeddingTable | None) -> EEGEncoder:
@@ -170,14 +199,29 @@ def honest(data: Data, train: np.ndarray, test: np.ndarray) -> Iterator[tuple[st
     same = EmbeddingTable(table.ids, table.vectors + 50) if table is not None else None
     yield "vectors with a large common part", replace(data, targets=same)
     numbers = np.unique(y, return_inverse=True)[1]
-    yield "pictures that are numbered", replace(
-        data,
-        y=np.array([f"{i:04d}" for i in numbers]),
-        targets=None if table is None else EmbeddingTable([f"{i:04d}" for i in range(len(np.unique(y)))], table.lookup(np.unique(y))),
+    yield (
+        "pictures that are numbered",
+        replace(
+            data,
+            y=np.array([f"{i:04d}" for i in numbers]),
+            targets=None
+            if table is None
+            else EmbeddingTable([f"{i:04d}" for i in range(len(np.unique(y)))], table.lookup(np.unique(y))),
+        ),
     )
     labels = np.array(["face", "house", "tool"])[numbers % 3]
-    yield "labels of classes, new people", Data(
-        X, labels, s, None, None, LeaveOneGroupOut(), ZeroShotClassifier(Ridge(1e3)), {"average_test": False}
+    yield (
+        "labels of classes, new people",
+        Data(
+            X,
+            labels,
+            s,
+            None,
+            None,
+            LeaveOneGroupOut(),
+            ZeroShotClassifier(Ridge(1e3)),
+            {"average_test": False},
+        ),
     )
     few = EmbeddingTable(["face", "house", "tool"], np.eye(3, 12))
     yield "few stimuli that everybody sees, new people", Data(X, labels, s, None, few, LeaveOneGroupOut())
@@ -214,7 +258,9 @@ def main() -> None:
         if found in alarms:
             alarms[found] += 1
         print(f"{name:48} {found:8} {about}", flush=True)
-    print(f"\n{alarms['leak']} of {len(rows_of)} called leaks, {alarms['warning']} warned of; {time.perf_counter() - start:.0f} s")
+    print(
+        f"\n{alarms['leak']} of {len(rows_of)} called leaks, {alarms['warning']} warned of; {time.perf_counter() - start:.0f} s"
+    )
 
 
 if __name__ == "__main__":

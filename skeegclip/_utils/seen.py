@@ -44,7 +44,9 @@ class Seen:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Seen):
             return NotImplemented
-        return all(np.array_equal(getattr(self, part.name), getattr(other, part.name)) for part in fields(self))
+        return all(
+            np.array_equal(getattr(self, part.name), getattr(other, part.name)) for part in fields(self)
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -73,9 +75,7 @@ def epoch_prints(X: Any) -> np.ndarray:
 def name_prints(ids: Iterable[Any]) -> np.ndarray:
     """Fingerprints of ids, sorted, each once."""
     texts = {"/".join(plain_form(str(name))) for name in ids}
-    return np.unique(
-        np.array([_print(text) for text in texts if text], dtype=np.uint64)
-    )
+    return np.unique(np.array([_print(text) for text in texts if text], dtype=np.uint64))
 
 
 def vector_prints(vectors: Any) -> np.ndarray:
@@ -91,4 +91,6 @@ def _once(prints: np.ndarray) -> np.ndarray:
 
 
 def _print(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+    return int.from_bytes(
+        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
+    )

@@ -96,7 +96,9 @@ def content_hashes(X: Any, rows: np.ndarray) -> np.ndarray:
         sketches = sketch_block(block, projection(*block.shape[1:], _N_HASHED))
         # Of a constant epoch the rounding is left, which says nothing.
         rounding = 1e-5 * np.sqrt(block[0].size) * np.abs(block[:, 0]).max(axis=1)
-        parts.append(np.where(np.linalg.norm(sketches, axis=1, keepdims=True) <= rounding[:, None], 0, sketches))
+        parts.append(
+            np.where(np.linalg.norm(sketches, axis=1, keepdims=True) <= rounding[:, None], 0, sketches)
+        )
     if not parts:
         return np.zeros(0, dtype=np.uint64)
     vectors = unit(np.concatenate(parts))

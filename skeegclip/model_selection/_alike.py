@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.preprocessing import normalize
 
 from .._utils.spelling import plain_form
-from ._content import close_pairs
+from ._content import close_pairs, usual_for
 
 _COPY = re.compile(r"(?:[ _-]copy(?:[ _-]?\d+)?|^copy[ _-](?:of[ _-])?|[ _]?\(\d+\))")
 _COSINE = 0.999
@@ -91,17 +91,21 @@ def vectors_alike(test: np.ndarray, train: np.ndarray, table: Any) -> tuple[Pair
         ids one vector, so that it holds kinds and not pictures.
     """
     test = np.setdiff1d(test, train)
-    test, train = (np.array([name for name in side.tolist() if name in table], dtype=str) for side in (test, train))
+    test, train = (
+        np.array([name for name in side.tolist() if name in table], dtype=str) for side in (test, train)
+    )
     if len(test) == 0 or len(train) == 0:
         return None if len(train) == 0 else ((), ())
     mine, theirs = (normalize(table.lookup(names)) for names in (test, train))
     pairs = []
-    for row, nearest, usual in close_pairs(mine, theirs, _COSINE):
+    for row, nearest in close_pairs(mine, theirs, _COSINE):
         cosine = float(mine[row].astype(np.float64) @ theirs[nearest])
         if mine.shape[1] < _MIN_DIMS:
             same = np.allclose(mine[row], theirs[nearest], rtol=0, atol=1e-7)
         else:
-            same = cosine > 1 - 1e-6 or (cosine > _COSINE and 1 - cosine < 0.1 * (1 - usual[0]))
+            same = cosine > 1 - 1e-6 or (
+                cosine > _COSINE and 1 - cosine < 0.1 * (1 - usual_for(row, mine, theirs)[0])
+            )
         if same:
             pairs.append((str(test[row]), str(train[nearest])))
     kinds = len({vector.tobytes() for vector in theirs}) <= 0.5 * len(theirs)
@@ -115,5 +119,3 @@ def merged(parts: list[tuple[Pairs, Pairs] | None]) -> tuple[Pairs, Pairs] | Non
         return None
     sure, alike = (tuple(sorted({pair for part in known for pair in part[i]})) for i in (0, 1))
     return sure, tuple(pair for pair in alike if pair not in sure)
-
-

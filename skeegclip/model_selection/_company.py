@@ -46,7 +46,9 @@ def depends_on_company(ask: Ask, X: Any, params: dict[str, np.ndarray], together
 
     try:
         alone = np.concatenate([again(rows[i : i + 1]) for i in range(min(2, len(rows)))])
-        few, few_again = (again(rows[::-1])[::-1] for _ in range(2)) if len(rows) < n else (together[rows],) * 2
+        few, few_again = (
+            (again(rows[::-1])[::-1] for _ in range(2)) if len(rows) < n else (together[rows],) * 2
+        )
     except Exception as error:  # whatever a step says that cannot do with a few
         return f"a few test queries cannot be decoded without the others ({type(error).__name__}: {str(error)[:120]})"
     if _differ(few, few_again, size):

@@ -98,12 +98,14 @@ def find_copies(
     alike: set[int] = set()
     # Averages with single epochs, on either side; averages of the same epochs have the same epochs.
     for left, right in ((tested, trained[:1]), (tested[:1], trained[1:])):
-        for certain, mine, _ in _pairs(content, X, left, right):
+        for certain, mine in _pairs(content, X, left, right):
             (sure if certain else alike).update(mine)
     overlaps = None
     if content.anchors is not None:
         found = candidates(content.anchors, rest, test)[:_N_VERIFIED]
-        overlaps = tuple(sorted({mine for mine, its, by in found if _shifted(content, X, mine, its, by)} - sure))
+        overlaps = tuple(
+            sorted({mine for mine, its, by in found if _shifted(content, X, mine, its, by)} - sure)
+        )
     return Found(tuple(sorted(sure)), tuple(sorted(alike - sure)), overlaps)
 
 
@@ -125,7 +127,7 @@ def _with_averages(content: Content, rows: np.ndarray, keys: np.ndarray | None) 
 
 
 def _pairs(content: Content, X: Any, left: list[_Group], right: list[_Group]) -> list[tuple]:
-    """Items of the left that one of the right is a copy of: whether it is sure, and the rows of both."""
+    """Items of the left that one of the right is a copy of: whether it is sure, and its rows."""
     if not left or not right:
         return []
     mine, theirs = ([item for rows, _ in side for item in rows] for side in (left, right))
@@ -133,20 +135,13 @@ def _pairs(content: Content, X: Any, left: list[_Group], right: list[_Group]) ->
     if len(a) == 0 or len(b) == 0:
         return []
     chance = nearest_by_chance(max(_n_directions(a), _n_directions(b)), len(a) * len(b))
-    found, n_read = [], 0
-    for item, nearest, usual in close_pairs(a, b, 0.85):
-        if n_read == _N_VERIFIED:
-            break
-        n_read += 1
+    found = []
+    for item, nearest in close_pairs(a, b, 0.85)[:_N_VERIFIED]:
         # One channel with an artefact may make two epochs alike; a copy is alike in most channels.
-        level = verdict(min(_correlation(content, X, mine[item], theirs[nearest])), usual, chance)
-        if level is not None:
-            found.append((level == SURE, mine[item].tolist(), theirs[nearest].tolist()))
+        r = min(_correlation(content, X, mine[item], theirs[nearest]))
+        if (level := verdict(r, usual_for(item, a, b), chance)) is not None:
+            found.append((level == SURE, mine[item].tolist()))
     return found
-
-
-# How similar it is to one in ten on its own side, where its copies are not; and to the eighth nearest on the other.
-Usual = tuple[float, float]
 
 
 def same_recordings(content: Content, X: Any, people: np.ndarray, rows: np.ndarray) -> set[tuple[str, str]]:
@@ -158,7 +153,7 @@ def same_recordings(content: Content, X: Any, people: np.ndarray, rows: np.ndarr
         some = own[np.unique(np.linspace(0, len(own) - 1, _N_OF_PERSON).astype(int))]
         if names[number] == "" or len(others) == 0:
             continue
-        for mine, theirs, _ in close_pairs(units[some], units[others], 0.999):
+        for mine, theirs in close_pairs(units[some], units[others], 0.999):
             pair = (str(names[number]), str(names[code[others[theirs]]]))
             a, b = rows[some[mine : mine + 1]], rows[others[theirs : theirs + 1]]
             if pair not in found and min(_correlation(content, X, a, b)) > 0.999:
@@ -189,8 +184,8 @@ def verdict(r: float, usual: Usual, chance: float) -> str | None:
     return ALIKE if r > 0.9 and 1 - r < 0.15 * (1 - eighth) else None
 
 
-def close_pairs(a: np.ndarray, b: np.ndarray, least: float) -> list[tuple[int, int, Usual]]:
-    """Rows of `a` that have a nearest row of `b` above a similarity, that row, and what is usual for it."""
+def close_pairs(a: np.ndarray, b: np.ndarray, least: float) -> list[tuple[int, int]]:
+    """Rows of `a` that have a nearest row of `b` above a similarity, and that row; the most similar first."""
     found = []
     step = max(1, _BLOCK // len(b))
     for start in range(0, len(a), step):
@@ -198,11 +193,15 @@ def close_pairs(a: np.ndarray, b: np.ndarray, least: float) -> list[tuple[int, i
         np.abs(similarity, out=similarity)
         nearest = similarity.argmax(axis=1)
         best = similarity[np.arange(len(similarity)), nearest]
-        for row in np.flatnonzero(best > least):
-            eighth = _ranked(similarity[row], _REFERENCE) if len(b) > 1 else 0.0
-            own = _ranked(np.abs(a @ a[start + row]), max(2, len(a) // 10)) if len(a) > _REFERENCE else eighth
-            found.append((start + int(row), int(nearest[row]), (own, eighth)))
-    return found
+        found += [(best[row], start + int(row), int(nearest[row])) for row in np.flatnonzero(best > least)]
+    return [(row, column) for _, row, column in sorted(found, key=lambda pair: -pair[0])]
+
+
+def usual_for(row: int, a: np.ndarray, b: np.ndarray) -> Usual:
+    """What is usual for a row of `a`."""
+    eighth = _ranked(np.abs(b @ a[row]), _REFERENCE) if len(b) > 1 else 0.0
+    own = _ranked(np.abs(a @ a[row]), max(2, len(a) // 10)) if len(a) > _REFERENCE else eighth
+    return own, eighth
 
 
 def _ranked(values: np.ndarray, rank: int) -> float:
@@ -239,7 +238,9 @@ def correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         return 0.0, 0.0
     live = (xx > 1e-12 * xx.max()) & (yy > 1e-12 * yy.max())
     single = dots[live] / np.sqrt(xx[live] * yy[live])
-    return float(abs(dots.sum()) / np.sqrt(xx.sum() * yy.sum())), float(np.median(np.abs(single))) if live.any() else 0.0
+    return float(abs(dots.sum()) / np.sqrt(xx.sum() * yy.sum())), float(
+        np.median(np.abs(single))
+    ) if live.any() else 0.0
 
 
 def _shifted(content: Content, X: Any, mine: int, its: int, by: int) -> bool:

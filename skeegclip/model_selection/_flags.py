@@ -61,7 +61,11 @@ def in_folds(texts: list[str], n_folds: int) -> str:
 
 def leaks_of(flags: list[Flag]) -> list[str]:
     """What leaks, in sentences."""
-    return [f"{f'{flag.estimator}: ' if flag.estimator else ''}{flag.text}" for flag in flags if flag.level == "leak"]
+    return [
+        f"{f'{flag.estimator}: ' if flag.estimator else ''}{flag.text}"
+        for flag in flags
+        if flag.level == "leak"
+    ]
 
 
 def not_checked(audits: Mapping[str, SplitAudit]) -> list[str]:
@@ -96,9 +100,17 @@ def _estimator_flags(cells: list[Cell]) -> list[Flag]:
 
 
 def _gallery_flags(cells: list[Cell]) -> list[Flag]:
-    sizes = {task: {len(cell.tasks[task].gallery) for cell in cells if task in cell.tasks} for task in cells[0].tasks}
+    sizes = {
+        task: {len(cell.tasks[task].gallery) for cell in cells if task in cell.tasks}
+        for task in cells[0].tasks
+    }
     return [
-        Flag("note", "", "gallery", f"{task} chooses from {min(of)} to {max(of)}, by fold: chance is their mean")
+        Flag(
+            "note",
+            "",
+            "gallery",
+            f"{task} chooses from {min(of)} to {max(of)}, by fold: chance is their mean",
+        )
         for task, of in sizes.items()
         if len(of) > 1
     ]

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from .leaks import LeakWarning
 from ..metrics._fitted import find_table
 from ._flags import Flag, leaks_of, split_flags
 from ._known import Known
 from ._run import Task, as_decoder, frozen_parts
 from .audit import SplitAudit, audit_rows
+from .leaks import LeakWarning
 
 Split = tuple[np.ndarray, np.ndarray]
 
@@ -33,7 +33,9 @@ def audit_folds(task: Task, folds: Mapping[str, Split], estimators: Iterable[Any
     audits = {name: audit_rows(known, *split) for name, split in pairs.items()}
     if all(isinstance(estimator, FrozenEstimator) for estimator in estimators):
         # Nothing is trained on the training rows; what was trained on before is another finding.
-        return {name: replace(audit, levels=dict.fromkeys(audit.flags, "note")) for name, audit in audits.items()}
+        return {
+            name: replace(audit, levels=dict.fromkeys(audit.flags, "note")) for name, audit in audits.items()
+        }
     return audits
 
 
@@ -43,7 +45,11 @@ def _positions(rows: np.ndarray, n_rows: int) -> np.ndarray:
 
 
 def warn_of_leaks(
-    what: str, audits: Mapping[str, SplitAudit], frozen: Mapping[str, list[tuple[str, str]]], *, stacklevel: int
+    what: str,
+    audits: Mapping[str, SplitAudit],
+    frozen: Mapping[str, list[tuple[str, str]]],
+    *,
+    stacklevel: int,
 ) -> None:
     """Warn once of all that leaks, before hours of training."""
     flags = split_flags(audits)

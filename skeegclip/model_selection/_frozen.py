@@ -43,7 +43,11 @@ def frozen_findings(
     for owner, how, seen in records:
         if how != "fit" and people and how not in people:
             continue  # calibrated for somebody else
-        deed = f"a frozen {owner} was fitted on" if how == "fit" else f"a frozen {owner} was calibrated for {how!r} with"
+        deed = (
+            f"a frozen {owner} was fitted on"
+            if how == "fit"
+            else f"a frozen {owner} was calibrated for {how!r} with"
+        )
         shared = [
             f"{n} of {len(getattr(tested, kind))} {what}"
             for kind, what in _KINDS.items()
@@ -94,9 +98,14 @@ def parts_of(estimator: Any) -> Iterator[Any]:
     for name, value in inside.items():
         if not name.endswith("_") and f"{name}_" in inside:
             continue  # the fitted twin stands for it
-        items = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
+        items = (
+            value.values()
+            if isinstance(value, dict)
+            else value
+            if isinstance(value, (list, tuple))
+            else [value]
+        )
         for item in items:
             for part in item if isinstance(item, tuple) else [item]:
                 if not isinstance(part, type):
                     yield from parts_of(part)
-

@@ -98,7 +98,11 @@ class Known:
             "runs": self.runs,
             "subjects": self.people,
         }
-        return {kind: Column(*np.unique(values, return_inverse=True)) for kind, values in found.items() if values is not None}
+        return {
+            kind: Column(*np.unique(values, return_inverse=True))
+            for kind, values in found.items()
+            if values is not None
+        }
 
     @cached_property
     def content(self) -> Content | None:
@@ -118,7 +122,9 @@ class Known:
     def runs(self) -> np.ndarray | None:
         """Recording of each row."""
         parts = [column for column in (self.session, self.run) if column is not None]
-        return joined([*([] if self.people is None else [self.people]), *parts], self.n_rows) if parts else None
+        return (
+            joined([*([] if self.people is None else [self.people]), *parts], self.n_rows) if parts else None
+        )
 
     @cached_property
     def repetitions(self) -> np.ndarray | None:
@@ -140,8 +146,14 @@ def find_shared(known: Known, train: np.ndarray, test: np.ndarray) -> tuple[dict
             shared[kind] = tuple(_parts(name) for name in sorted(mine & theirs))
     if known.labels:
         levels |= dict.fromkeys(("repetitions", "stimuli", "concepts"), "note")
-    elif shared.get("stimuli") and shared.get("repetitions") == () and names["stimuli"][0] == names["stimuli"][1]:
-        levels["stimuli"] = "warning"  # a design with a few stimuli that everybody sees, tested on other people
+    elif (
+        shared.get("stimuli")
+        and shared.get("repetitions") == ()
+        and names["stimuli"][0] == names["stimuli"][1]
+    ):
+        levels["stimuli"] = (
+            "warning"  # a design with a few stimuli that everybody sees, tested on other people
+        )
     sides = {kind: tuple(np.array(sorted(side)) for side in both) for kind, both in names.items()}
     _add_alike(known, sides, shared, levels)
     _add_content(known, train, test, shared, levels)

@@ -158,9 +158,7 @@ def _queries(task: Task, test: np.ndarray) -> Queries:
     return Queries(X, shown, people, None if concept is None else concept[first[place]], counts[place])
 
 
-def _rank_tasks(
-    decoder: Any, task: Task, queries: Queries
-) -> tuple[dict[str, Ranked], list[str], list[str]]:
+def _rank_tasks(decoder: Any, task: Task, queries: Queries) -> tuple[dict[str, Ranked], list[str], list[str]]:
     """Rank the true items in every task that the decoder and the data allow; notes, and transductive steps."""
     tasks, notes = {}, []
     table = _table(decoder)

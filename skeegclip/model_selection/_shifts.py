@@ -28,7 +28,9 @@ class Anchors:
     @classmethod
     def joined(cls, parts: list[Anchors]) -> Anchors:
         """All of several."""
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("key", "row", "time")))
+        return cls(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("key", "row", "time"))
+        )
 
     def of(self, rows: np.ndarray) -> Anchors:
         """Those of some epochs."""
@@ -58,7 +60,9 @@ def anchors_of(block: np.ndarray, rows: np.ndarray, mixes: Mixes) -> Anchors:
     slopes = np.diff(weights @ block[:, some].astype(np.float32, copy=False), axis=2)
     height = np.abs(slopes[:, 0])
     inner = height[:, _MARGIN:-_MARGIN]
-    is_peak = (inner >= height[:, _MARGIN - 1 : -_MARGIN - 1]) & (inner > height[:, _MARGIN + 1 : 1 - _MARGIN])
+    is_peak = (inner >= height[:, _MARGIN - 1 : -_MARGIN - 1]) & (
+        inner > height[:, _MARGIN + 1 : 1 - _MARGIN]
+    )
     ranked = np.where(is_peak & np.isfinite(inner), inner, 0)
     n = min(_N_PEAKS, ranked.shape[1])
     place = np.argpartition(-ranked, n - 1, axis=1)[:, :n]

@@ -42,15 +42,31 @@ _MEANING = {
 }
 # Where the evidence is weaker, or the design asks for it.
 _WEAKER = {
-    ("copies", "warning"): "they are far more like one training epoch than like any other: perhaps noisy copies",
+    (
+        "copies",
+        "warning",
+    ): "they are far more like one training epoch than like any other: perhaps noisy copies",
     ("repetitions", "note"): "a label that one person gave in training and test",
     ("stimuli", "note"): "classes that were trained on, as classification needs it",
-    ("stimuli", "warning"): "all stimuli are in training and test, of other people: it tests new people, not new stimuli",
+    (
+        "stimuli",
+        "warning",
+    ): "all stimuli are in training and test, of other people: it tests new people, not new stimuli",
     ("names", "warning"): "test stimuli are spelt almost like training stimuli: perhaps they are the same",
-    ("targets", "warning"): "test stimuli have the vector of a training stimulus, as many stimuli of this table do",
+    (
+        "targets",
+        "warning",
+    ): "test stimuli have the vector of a training stimulus, as many stimuli of this table do",
     ("concepts", "note"): "concepts that were trained on, as classification of labels needs it",
 }
-_COUNTED = {"copies": "test epochs", "overlap": "test epochs", "names": "pairs", "targets": "pairs", "wordings": "pairs", "namesakes": "pairs"}
+_COUNTED = {
+    "copies": "test epochs",
+    "overlap": "test epochs",
+    "names": "pairs",
+    "targets": "pairs",
+    "wordings": "pairs",
+    "namesakes": "pairs",
+}
 
 
 @dataclass(frozen=True)
@@ -137,7 +153,9 @@ class SplitAudit:
         if len(lines) == 1 and not self.not_checked:
             lines.append("nothing is shared of all that is checked")
         elif len(lines) == 1:
-            lines.append("nothing was found, which does not show that nothing is shared: not all could be checked")
+            lines.append(
+                "nothing was found, which does not show that nothing is shared: not all could be checked"
+            )
         if self.not_checked:
             lines.append(f"not checked (unknown): {', '.join(self.not_checked)}")
         return "\n".join(lines)

@@ -131,14 +131,16 @@ class EvaluationReport:
     def __repr__(self) -> str:
         leaks = self.flags.loc[self.flags["level"] == "leak", "about"].unique()
         said = f", LEAKS: {', '.join(leaks)}" if len(leaks) else ""
-        return (
-            f"EvaluationReport({len(self.estimators)} estimators, {len(self._cells)} cells, {len(self.flags)} flags{said})"
-        )
+        return f"EvaluationReport({len(self.estimators)} estimators, {len(self._cells)} cells, {len(self.flags)} flags{said})"
 
     def _leaks(self, estimator: str) -> str:
         """What leaks in the figures of an estimator, in short."""
         flags = self.flags[self.flags["level"] == "leak"]
-        mine = [row.about for row in flags.itertuples() if not row.estimator or estimator in row.estimator.split("; ")]
+        mine = [
+            row.about
+            for row in flags.itertuples()
+            if not row.estimator or estimator in row.estimator.split("; ")
+        ]
         return ", ".join(dict.fromkeys(mine))
 
     # -- tables -------------------------------------------------------------------------------------

@@ -85,7 +85,9 @@ def test_views_masks_and_arrays_agree(rows):
     by_array = audit_split(
         np.arange(6), np.arange(6, 16), y=rows["stimulus"].to_numpy(), duration=1.0, **columns
     )
-    assert set(by_mask.shared) - set(by_array.shared) == {"copies"}  # a view brings its epochs, columns do not
+    assert set(by_mask.shared) - set(by_array.shared) == {
+        "copies"
+    }  # a view brings its epochs, columns do not
     assert {kind: by_mask.shared[kind] for kind in by_array.shared} == by_array.shared
     assert by_mask.flags == by_array.flags
 

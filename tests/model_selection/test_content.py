@@ -139,11 +139,17 @@ HONEST = {
     "constant epochs": lambda X, rng: np.where(rng.random(120)[:, None, None] < 0.3, 1e4 + 0.1, X),
     "a dead channel": lambda X, rng: X * (np.arange(6) != 2)[:, None],
     "drifts": lambda X, rng: X + 500 * rng.standard_normal((120, 6, 1)) * np.linspace(-1, 1, 150),
-    "one artefact, often": lambda X, rng: X + 5e3 * np.eye(6)[1][:, None] * np.linspace(-1, 1, 150) * (np.arange(120) % 9 == 0)[:, None, None],
-    "a trigger channel": lambda X, rng: np.where((np.arange(6) == 0)[:, None], 1e3 * (np.arange(150) > 70), X),
+    "one artefact, often": lambda X, rng: (
+        X + 5e3 * np.eye(6)[1][:, None] * np.linspace(-1, 1, 150) * (np.arange(120) % 9 == 0)[:, None, None]
+    ),
+    "a trigger channel": lambda X, rng: np.where(
+        (np.arange(6) == 0)[:, None], 1e3 * (np.arange(150) > 70), X
+    ),
     "a common answer": lambda X, rng: X + 50 * np.sin(np.linspace(0, 9, 150)),
     "one channel": lambda X, rng: X[:, :1],
-    "one channel, drifts": lambda X, rng: X[:, :1] + 500 * rng.standard_normal((120, 1, 1)) * np.linspace(-1, 1, 150),
+    "one channel, drifts": lambda X, rng: (
+        X[:, :1] + 500 * rng.standard_normal((120, 1, 1)) * np.linspace(-1, 1, 150)
+    ),
     "features": lambda X, rng: rng.standard_normal((120, 12)),
     "few features": lambda X, rng: rng.standard_normal((120, 3, 1)),
     "whole numbers": lambda X, rng: rng.integers(0, 3, (120, 20, 1)),

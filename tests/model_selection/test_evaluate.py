@@ -409,7 +409,10 @@ def test_planted_leaks_are_flagged(planted):
     ]
     with pytest.warns(LeakWarning, match="52 repetitions shared"):
         report = evaluate(
-            {"csls": ImageRetriever(Ridge(10.0), targets=planted.table, hubness="csls"), "plain": Ridge(10.0)},
+            {
+                "csls": ImageRetriever(Ridge(10.0), targets=planted.table, hubness="csls"),
+                "plain": Ridge(10.0),
+            },
             view,
             targets=planted.table,
             cv=memory,

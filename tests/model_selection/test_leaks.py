@@ -28,7 +28,9 @@ def split(planted):
 
 
 def run(planted, estimator, split, view=None, **more):
-    return evaluate(estimator, planted.view if view is None else view, targets=planted.table, cv=split, **more)
+    return evaluate(
+        estimator, planted.view if view is None else view, targets=planted.table, cv=split, **more
+    )
 
 
 def about(report, level):
@@ -36,7 +38,14 @@ def about(report, level):
 
 
 def net(planted, rows, **params):
-    once = {"lr": 3e-3, "batch_size": 32, "max_epochs": 1, "validation": 0, "device": "cpu", "random_state": 0}
+    once = {
+        "lr": 3e-3,
+        "batch_size": 32,
+        "max_epochs": 1,
+        "validation": 0,
+        "device": "cpu",
+        "random_state": 0,
+    }
     encoder = EEGEncoder("eegproject", targets=planted.table, **{**once, **params})
     view = planted.view[rows]
     return encoder.fit(view, view.stimulus)
@@ -57,7 +66,7 @@ def holders(fitted):
 
 @pytest.mark.parametrize("where", ["alone", "retriever", "pipeline", "ensemble"])
 def test_a_frozen_encoder_that_saw_the_test_set(planted, split, where):
-    (train, test), = split
+    ((train, test),) = split
     with pytest.warns(LeakWarning, match="a frozen EEGEncoder was fitted on"):
         report = run(planted, holders(net(planted, np.r_[train, test]))[where], split)
     assert about(report, "leak") == {"frozen"}
@@ -74,7 +83,7 @@ def test_a_frozen_encoder_that_saw_the_test_set(planted, split, where):
 
 
 def test_the_record_outlives_files_and_other_names(planted, split, tmp_path):
-    (train, test), = split
+    ((train, test),) = split
     fitted = net(planted, test)
     fitted.save(tmp_path)
     again = EEGEncoder.load(tmp_path, device="cpu")
@@ -90,12 +99,14 @@ def test_the_record_outlives_files_and_other_names(planted, split, tmp_path):
 
 
 def test_any_regressor_in_a_retriever_is_remembered(planted, split):
-    (train, test), = split
+    ((train, test),) = split
     fitted = ImageRetriever(Ridge(10.0), targets=planted.table)
     fitted.fit(planted.view, planted.view.stimulus)
     with pytest.warns(LeakWarning, match="a frozen ImageRetriever was fitted on"):
         assert "LEAKS: frozen" in repr(run(planted, FrozenEstimator(fitted), split))
-    bare = Ridge(10.0).fit(planted.X.reshape(312, -1), planted.table.lookup(planted.rows["stimulus"].tolist()))
+    bare = Ridge(10.0).fit(
+        planted.X.reshape(312, -1), planted.table.lookup(planted.rows["stimulus"].tolist())
+    )
     report = run(planted, ImageRetriever(FrozenEstimator(bare)), split)
     assert about(report, "warning") == {"frozen"}
     assert "not known" in report.flags.query("about == 'frozen'")["text"].item()
@@ -113,7 +124,7 @@ def test_classes_are_no_secret(planted):
 
 
 def test_calibration_with_test_pictures(planted, split):
-    (train, test), = split
+    ((train, test),) = split
     people = planted.rows["subject"].to_numpy()
     others = train[people[train] != "cyd"]
     encoder = net(planted, others, subject_layer="linear")
@@ -133,7 +144,9 @@ def test_calibration_with_test_pictures(planted, split):
 
 def test_fingerprints_stay_small():
     rng = np.random.default_rng(0)
-    seen = Seen.of(rng.standard_normal((5000, 3, 8)), [f"image_{i}" for i in range(50)], rng.standard_normal((50, 9)))
+    seen = Seen.of(
+        rng.standard_normal((5000, 3, 8)), [f"image_{i}" for i in range(50)], rng.standard_normal((50, 9))
+    )
     assert (len(seen.epochs), len(seen.names), len(seen.vectors)) == (1024, 50, 50)
     assert Seen.from_plain(seen.to_plain()) == seen
     assert Seen.of([["text"]]) == Seen.of(np.zeros((3, 2, 4)))
@@ -171,7 +184,14 @@ class Company(RegressorMixin, BaseEstimator):
 @pytest.mark.parametrize("average", [True, False])
 @pytest.mark.parametrize(
     ("step", "flagged"),
-    [("none", False), ("centre", True), ("large batches", True), ("neighbours", True), ("refuse", True), ("dice", False)],
+    [
+        ("none", False),
+        ("centre", True),
+        ("large batches", True),
+        ("neighbours", True),
+        ("refuse", True),
+        ("dice", False),
+    ],
 )
 def test_a_step_that_looks_at_all_queries_is_noticed(planted, split, step, flagged, average):
     report = run(planted, Company(step), split, average_test=average)
@@ -197,14 +217,16 @@ def test_rounding_is_no_company():
 
 @pytest.fixture
 def leaky(planted, split):
-    (train, test), = split
+    ((train, test),) = split
     X = planted.X.copy()
     X[train[:20]] = X[test[:20]]
     return EpochsView.from_arrays(X, rows=planted.rows)
 
 
 def test_a_leak_stands_wherever_a_figure_stands(planted, split, leaky):
-    with pytest.warns(LeakWarning, match="evaluate: the test set leaks into training.*20 test epochs") as caught:
+    with pytest.warns(
+        LeakWarning, match="evaluate: the test set leaks into training.*20 test epochs"
+    ) as caught:
         report = run(planted, {"a": Ridge(10.0), "b": Ridge(1.0)}, split, leaky)
     assert caught[0].filename == __file__
     assert repr(report).endswith("flags, LEAKS: copies)")
@@ -224,7 +246,7 @@ def test_a_leak_stands_wherever_a_figure_stands(planted, split, leaky):
 
 
 def test_a_leak_of_one_estimator_is_not_the_others(planted, split):
-    (train, test), = split
+    ((train, test),) = split
     seen = ImageRetriever(FrozenEstimator(net(planted, test)))
     with pytest.warns(LeakWarning, match="fitted: a frozen EEGEncoder"):
         report = run(planted, {"fitted": seen, "fresh": Ridge(10.0)}, split)
@@ -250,13 +272,24 @@ def test_the_warning_can_stop_an_evaluation_before_it_trains(planted, split, lea
 
 
 def test_analyses_warn_too(planted, split, leaky):
+    X, y = np.asarray(leaky), leaky.stimulus
     with pytest.warns(LeakWarning, match="20 test epochs"):
-        time_resolved(Ridge(10.0), leaky, targets=planted.table, cv=split, sfreq=100, width=0.05, mode="sliding")
+        time_resolved(
+            Ridge(10.0), X, y, targets=planted.table, cv=split, sfreq=100, width=0.05, mode="sliding"
+        )
 
 
 def test_nothing_is_trained_on_the_training_rows_of_a_frozen_decoder(planted, split):
-    (train, test), = split
-    report = run(planted, FrozenEstimator(ImageRetriever(net(planted, train), targets=planted.table).fit(planted.view[train], planted.view[train].stimulus)), [(np.arange(312), test)])
+    ((train, test),) = split
+    report = run(
+        planted,
+        FrozenEstimator(
+            ImageRetriever(net(planted, train), targets=planted.table).fit(
+                planted.view[train], planted.view[train].stimulus
+            )
+        ),
+        [(np.arange(312), test)],
+    )
     assert about(report, "leak") == set()
 
 
@@ -286,4 +319,7 @@ def test_candidates_of_one_wording(planted):
     wide = EmbeddingTable(planted.table.ids, planted.table.vectors)
     report = evaluate(Ridge(10.0), planted.view, targets=wide, candidates=names, cv=WithinSubject())
     assert "wordings" in about(report, "warning")
-    assert "wordings" not in about(evaluate(Ridge(10.0), planted.view, targets=wide, candidates=planted.names, cv=WithinSubject()), "warning")
+    assert "wordings" not in about(
+        evaluate(Ridge(10.0), planted.view, targets=wide, candidates=planted.names, cv=WithinSubject()),
+        "warning",
+    )
