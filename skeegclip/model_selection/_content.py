@@ -11,6 +11,8 @@ from .._utils.sketch import blocks, n_rows_of, projection, read_rows, sketch_blo
 from ._shifts import Anchors, anchors_of, candidates, channel_mixes
 
 SURE, ALIKE = "sure", "alike"
+# How similar it is to one in ten on its own side, where its copies are not; and to the eighth nearest on the other.
+Usual = tuple[float, float]
 
 _N_SCALE = 64  # epochs that the size of a channel is taken from
 _BLOCK = 2**22  # similarities held at once
