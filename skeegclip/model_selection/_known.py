@@ -154,17 +154,21 @@ def find_shared(known: Known, train: np.ndarray, test: np.ndarray) -> tuple[dict
         levels["stimuli"] = (
             "warning"  # a design with a few stimuli that everybody sees, tested on other people
         )
-    sides = {kind: tuple(np.array(sorted(side)) for side in both) for kind, both in names.items()}
+    sides = {kind: (_sorted(mine), _sorted(theirs)) for kind, (mine, theirs) in names.items()}
     _add_alike(known, sides, shared, levels)
     _add_content(known, train, test, shared, levels)
     return shared, levels
+
+
+def _sorted(names: set[str]) -> np.ndarray:
+    return np.array(sorted(names))
 
 
 def _parts(name: str) -> Any:
     return tuple(name.split(BETWEEN)) if BETWEEN in name else name
 
 
-def _add_alike(known: Known, sides: dict[str, tuple], shared: dict, levels: dict) -> None:
+def _add_alike(known: Known, sides: dict[str, tuple[np.ndarray, np.ndarray]], shared: dict, levels: dict) -> None:
     """Stimuli, concepts and people under two names."""
     if "stimuli" in sides and not known.labels:
         _add("names", written_alike(*sides["stimuli"]), shared, levels)
