@@ -68,8 +68,12 @@ def epoch_prints(X: Any) -> np.ndarray:
     is_array = isinstance(X, np.ndarray) and X.ndim > 1 and X.dtype.kind in "fiu"
     if not (is_array or is_view(X) or hasattr(X, "get_data")) or n_rows_of(X) == 0:
         return np.zeros(0, dtype=np.uint64)
-    rows = np.unique(np.linspace(0, n_rows_of(X) - 1, min(_N_EPOCHS, n_rows_of(X))).astype(int))
-    return _once(content_hashes(X, rows))
+    return _once(content_hashes(X, spread(n_rows_of(X))))
+
+
+def spread(n_rows: int) -> np.ndarray:
+    """The rows whose fingerprints are taken: all, or 1024 of them."""
+    return np.unique(np.linspace(0, n_rows - 1, min(_N_EPOCHS, n_rows)).astype(int))
 
 
 def name_prints(ids: Iterable[Any]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -45,10 +46,13 @@ def depends_on_company(ask: Ask, X: Any, params: dict[str, np.ndarray], together
         return np.asarray(ask(_take(X, some), {name: values[some] for name, values in params.items()}))
 
     try:
-        alone = np.concatenate([again(rows[i : i + 1]) for i in range(min(2, len(rows)))])
-        few, few_again = (
-            (again(rows[::-1])[::-1] for _ in range(2)) if len(rows) < n else (together[rows],) * 2
-        )
+        # What a step has to say of so few epochs has been said of all, or does not concern the evaluation.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            alone = np.concatenate([again(rows[i : i + 1]) for i in range(min(2, len(rows)))])
+            few = few_again = together[rows]
+            if len(rows) < n:
+                few, few_again = (again(rows[::-1])[::-1] for _ in range(2))
     except Exception as error:  # whatever a step says that cannot do with a few
         return f"a few test queries cannot be decoded without the others ({type(error).__name__}: {str(error)[:120]})"
     if _differ(few, few_again, size):

@@ -101,18 +101,18 @@ def evaluate(
     EvaluationReport
         Scores, intervals, tests, flags; ``report.save(folder)`` writes it.
 
-    Warns
-    -----
-    LeakWarning
-        If test data or test stimuli are in training, or in what was fitted before: see
-        :func:`~skeegclip.model_selection.audit_split`. It comes before the training does.
-
     Raises
     ------
     ValueError, TypeError
         If X, y, a column or a parameter is not usable, or a fold has fewer than two stimuli to choose from.
     KeyError
         If stimuli are not in the targets.
+
+    Warns
+    -----
+    LeakWarning
+        If test data or test stimuli are in training, or in what was fitted before: see
+        :func:`~skeegclip.model_selection.audit_split`. It comes before the training does.
 
     See Also
     --------

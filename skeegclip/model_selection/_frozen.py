@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
-from .._utils.seen import Seen, epoch_prints, name_prints, vector_prints
+from .._utils.seen import Seen, epoch_prints, name_prints, spread, vector_prints
 
 _KINDS = {"epochs": "test epochs compared", "names": "test stimuli", "vectors": "vectors of test stimuli"}
 UNKNOWN = "a part was fitted before: what it has seen is not known to this report"
@@ -37,7 +37,7 @@ def frozen_findings(
     if not frozen:
         return []
     records = list(_records(frozen))
-    tested = _tested(X[test], np.unique(y[test]), table)
+    tested = _tested(X[test[spread(len(test))]], np.unique(y[test]), table)
     people = set() if subject is None else set(subject[test].tolist())
     said: dict[tuple[str, str], None] = {}
     for owner, how, seen in records:

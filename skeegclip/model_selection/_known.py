@@ -168,7 +168,9 @@ def _parts(name: str) -> Any:
     return tuple(name.split(BETWEEN)) if BETWEEN in name else name
 
 
-def _add_alike(known: Known, sides: dict[str, tuple[np.ndarray, np.ndarray]], shared: dict, levels: dict) -> None:
+def _add_alike(
+    known: Known, sides: dict[str, tuple[np.ndarray, np.ndarray]], shared: dict, levels: dict
+) -> None:
     """Stimuli, concepts and people under two names."""
     if "stimuli" in sides and not known.labels:
         _add("names", written_alike(*sides["stimuli"]), shared, levels)
