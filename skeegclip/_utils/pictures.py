@@ -85,8 +85,11 @@ def open_rgb(path: str | os.PathLike) -> Any:
     """Open a picture file as a PIL image in RGB."""
     from PIL import Image
 
-    with Image.open(path) as picture:
-        return to_rgb(picture)
+    try:
+        with Image.open(path) as picture:
+            return to_rgb(picture)
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path} is not read: {error} Make it smaller first.") from error
 
 
 def to_rgb(picture: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._ids import mapping_to_array, positions, unique_ids
-from ._table_file import Source, check_finite_rows, map_table, reopen, write_table
+from ._table_file import Source, check_finite_rows, check_numbers, map_table, reopen, write_table
 
 
 class EmbeddingTable:
@@ -68,7 +68,7 @@ class EmbeddingTable:
 
     def __init__(self, ids: Any, vectors: Any, *, meta: Mapping[str, Any] | None = None) -> None:
         keys, position = unique_ids(ids, name="ids")
-        matrix = np.array(vectors, dtype=np.float32, order="C")
+        matrix = np.array(check_numbers("vectors", vectors), dtype=np.float32, order="C")
         if matrix.ndim != 2 or len(matrix) != len(keys):
             raise ValueError(
                 f"vectors must have shape (n_ids, n_dims) with n_ids = {len(keys)}, got {matrix.shape}."

@@ -104,7 +104,7 @@ def look(decoder: Any, task: Task, queries: Queries, k: int) -> Arrays:
     dict of ndarray
         ``hits`` (n_queries, n_gallery), the probability of a hit if that item were the true one, which the
         permutation test needs; ``target`` (n_queries,), the true item; ``similarity`` (n_queries,), of the true item,
-        less the mean of the others; ``n_gallery``.
+        less the mean of the others; ``n_gallery``; ``labels``, whether the items are classes that were trained on.
     """
     table = _table(decoder)
     if table is not None:
@@ -121,7 +121,7 @@ def look(decoder: Any, task: Task, queries: Queries, k: int) -> Arrays:
                 " without targets cannot name them. Pass targets=EmbeddingTable(...), or another cv."
             )
     target = np.searchsorted(gallery, queries.y)
-    return {"target": target, **_ranked(np.asarray(scores), target, k)}
+    return {"target": target, "labels": np.array(table is None), **_ranked(np.asarray(scores), target, k)}
 
 
 def _ranked(scores: np.ndarray, target: np.ndarray, k: int) -> Arrays:

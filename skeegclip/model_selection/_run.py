@@ -85,6 +85,7 @@ def run_cell(
             "transductive": steps,
             "frozen": frozen_parts(decoder, task, test),
             "notes": notes,
+            "labels": _table(decoder) is None,
             "n_train": len(train),
             "n_train_stimuli": len(np.unique(task.y[train])),
             "n_test": len(queries.y),

@@ -91,10 +91,17 @@ def _headline(report: EvaluationReport, summary: Any, task: str) -> Section:
         )
     if published:
         text += f" Published: mean ± standard deviation over people, among 200 ({_sources(report)})."
-    text += " p: of top-1 against chance, by permuting which picture is which."
+    text += " p: of top-1 against chance, by permuting which picture is which, alike for all people."
+    text += _few_permutations(first["p_smallest"])
     if transductive:
         text += f"{_MARK}: transductive, see the flags."
     return Section(TASKS[task], text, head, rows)
+
+
+def _few_permutations(smallest: float) -> str:
+    if np.isnan(smallest):
+        return " There is none: no two pictures are in the same test sets, so that nothing can be exchanged."
+    return f" With so few, none below {smallest:.3f} is possible." if smallest > 0.01 else ""
 
 
 def _n_way(report: EvaluationReport, summary: Any, task: str) -> Section:
@@ -166,7 +173,7 @@ def _comparisons(report: EvaluationReport) -> Section:
     return Section(
         "Compared with each other",
         f"Differences of top-1 in points, on the same people and pictures, with 95 % intervals; p by flipping signs over"
-        f" {units}, and corrected for the number of pairs (Holm).",
+        f" {units}, or by Student's t as the interval, whichever is larger, and corrected for the number of pairs (Holm).",
         ["", "difference", "interval", "p", "p, corrected"],
         rows,
     )

@@ -157,15 +157,16 @@ class EvaluationReport:
         confidence : float
             Coverage of the intervals.
         n_permutations : int
-            Permutations of the test against chance, at a fixed seed.
+            Permutations of the test against chance, at a fixed seed; where there are no more, all are done.
 
         Returns
         -------
         DataFrame
             Columns estimator, task, metric, mean (of the subjects' means), low and high (interval over
-            `interval_over`), sd_subjects, sd_seeds, chance, p (one-sided, of top-1 and top-5; pictures permuted),
-            n_subjects, n_stimuli, n_seeds, leaks (what of the test set was trained on, as in `flags`; "" where nothing
-            was found).
+            `interval_over`), sd_subjects, sd_seeds, chance, p (one-sided, of top-1 and top-5; which picture is which
+            is permuted, alike for all people; NaN where test sets share pictures in such parts that nothing can be
+            exchanged), p_smallest (the smallest p that so few pictures allow), n_subjects, n_stimuli, n_seeds, leaks
+            (what of the test set was trained on, as in `flags`; "" where nothing was found).
 
         Raises
         ------
@@ -227,8 +228,10 @@ class EvaluationReport:
         -------
         DataFrame
             For each pair: estimator, minus, difference, low, high (interval over stimuli and subjects, as far as
-            there are several), p (two-sided, by flipping the signs of the differences), p_holm (corrected for the
-            number of pairs), flipped ("subjects", or "stimuli" where there are fewer than 6 people).
+            there are several), p (two-sided: by flipping the signs of the differences, or by Student's t with the
+            interval's variance, whichever is larger, since people who saw the same pictures err alike), p_holm
+            (corrected for the number of pairs), flipped ("subjects", or "stimuli" where there are fewer than 6
+            people).
 
         Raises
         ------

@@ -266,6 +266,7 @@ TINY = {
 }
 
 
+@pytest.mark.usefixtures("checks_in_single_precision")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks(
     [

@@ -17,6 +17,7 @@ VECTORS = RNG.normal(size=(20, 6))
 TARGETS = EmbeddingTable(IDS, VECTORS)
 IMAGES = ImageTable(IDS, RNG.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8))
 X = (VECTORS @ RNG.normal(size=(6, 60)) + RNG.normal(size=(20, 60))).reshape(20, 4, 15)
+del RNG
 PRIOR = DiffusionPrior(net="gaussian", scheduler="ddim", n_steps=5, device="cpu")
 
 
@@ -55,7 +56,7 @@ def test_other_parts_are_pickled_and_must_be_trusted(tmp_path):
     same(saved, EEGImageReconstructor.load(tmp_path, images=IMAGES, trusted=True))
 
 
-def test_the_nearest_pictures_are_looked_up_again(tmp_path):
+def test_the_nearest_pictures_are_looked_up_again(tmp_path, rng):
     saved = EEGImageReconstructor(
         "passthrough", targets=TARGETS, images=IMAGES, generator="nearest", random_state=0, progress=False
     ).fit(VECTORS, IDS)
@@ -63,7 +64,7 @@ def test_the_nearest_pictures_are_looked_up_again(tmp_path):
     with pytest.raises(ValueError, match="Pass images="):
         EEGImageReconstructor.load(tmp_path)
     loaded = EEGImageReconstructor.load(tmp_path, images=IMAGES)
-    Z = RNG.normal(size=(9, 6))
+    Z = rng.normal(size=(9, 6))
     np.testing.assert_array_equal(loaded.transform(Z), saved.transform(Z))
 
 
@@ -74,10 +75,10 @@ def test_the_nearest_pictures_are_looked_up_again(tmp_path):
         NearestImageGenerator(IMAGES, targets=TARGETS, size=4).fit(VECTORS, IDS),
     ],
 )
-def test_generators(part, tmp_path):
+def test_generators(part, tmp_path, rng):
     kind = _save_part(FrozenEstimator(part), tmp_path)
     loaded = _load_part(kind, tmp_path, IMAGES, "cpu")
-    Z = RNG.normal(size=(5, 6))
+    Z = rng.normal(size=(5, 6))
     np.testing.assert_array_equal(loaded.generate(Z), part.generate(Z))
     assert loaded.size == part.size
 
