@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from ._gallery import Kept
 from ._utils.inputs import read_epochs
+from ._utils.seen import Seen
 from ._utils.validation import unchanged_on_error
 from .embeddings import EmbeddingTable, class_codes
 from .embeddings._ids import as_ids
@@ -91,6 +92,7 @@ class EmbeddingComposite(BaseEstimator):
             encoder.set_params(**dict.fromkeys(slots, targets))
         goal = ids if slots else targets.lookup(ids)
         self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject)
+        self.trained_on_ = getattr(encoder, "trained_on_", None) or {"fit": _seen(X, ids, targets)}
         return encoder
 
     def _check_encoder(self) -> None:
@@ -247,6 +249,14 @@ def _takes_epochs(encoder: Any) -> bool:
     if skorch is not None and isinstance(encoder, skorch.NeuralNet):
         return True
     return bool(get_tags(encoder).input_tags.three_d_array)
+
+
+def _seen(X: Any, ids: np.ndarray, targets: Any) -> Seen:
+    """Fingerprints of what is trained on; labels of classes are left out, for every set has them."""
+    if getattr(targets, "meta", {}).get("class_codes"):
+        return Seen.of(X)
+    shown = np.unique(ids)
+    return Seen.of(X, shown, targets.lookup(shown))
 
 
 def _class_means(Z: np.ndarray, y: np.ndarray) -> EmbeddingTable:

@@ -111,6 +111,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     selection_ : dict
         How the weights were chosen: ``rule`` ("validation", "last-batch", or "last" where nothing was held out),
         ``epoch``, ``n_stimuli_held_out`` (those that were not trained on).
+    trained_on_ : dict of str to object
+        Fingerprints of what "fit" and each calibration (by its subject) has seen: some of the epochs, and the stimuli.
+        :func:`~skeegclip.evaluate` recognises test data by them where the encoder is frozen; they are saved with it.
     temperature_ : float
         Temperature of the CLIP loss after training.
     subjects_ : ndarray of str
@@ -376,12 +379,18 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         float
             Share of epochs whose own stimulus is the nearest by cosine; chance is one over the number of
             distinct stimuli.
+
+        Warns
+        -----
+        LeakWarning
+            If stimuli of a person are scored by which :meth:`calibrate` learned that person.
         """
         from ._training.targets import read_targets
         from .metrics import cosine_similarity, ranks
 
         z = self.transform(X, subject=subject)
         truth = read_targets(y, len(z), table=self.targets, owner=type(self).__name__)
+        self._warn_of_calibration(X, y, truth, subject)
         rank = ranks(cosine_similarity(z, self.project(truth.vectors)), truth.stimulus)
         return float(np.average(rank == 1, weights=sample_weight))
 

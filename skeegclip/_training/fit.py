@@ -18,7 +18,7 @@ from .checkpoint import RunCheckpoint, run_path
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
 from .ranks import ALONE, Ranks
-from .targets import Targets, hold_out, read_targets
+from .targets import Targets, hold_out, read_targets, seen_by
 
 # Parameters that do not change the weights a run ends with.
 _OUTCOME_NEUTRAL = {"verbose", "checkpoint_dir", "callbacks", "targets", "text_targets", "random_state"}
@@ -103,6 +103,7 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
             seed_torch(seed + ranks.rank, device)  # the same dropout in every share would be less of it
         net.fit_passes(train)
     encoder.net_ = net
+    encoder.trained_on_ = {"fit": seen_by(read.X, y, targets)}
     encoder.history_, encoder.selection_ = _report(net, targets, train, valid, encoder.validation)
     _let_go(net)
 

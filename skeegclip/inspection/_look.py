@@ -26,6 +26,7 @@ from ..metrics._fitted import image_similarity
 from ..model_selection import ConceptKFold
 from ..model_selection._evaluate import _task
 from ..model_selection._fingerprint import data_digest, estimator_digest
+from ..model_selection._folds import check_folds
 from ..model_selection._run import Queries, Task, _class_scores, _fit, _queries, _table, as_decoder
 from ._cuts import as_data
 from ._statistics import groups_of
@@ -82,6 +83,8 @@ def make_problem(
     tested = np.concatenate([test for _, test in folds])
     people = np.zeros(len(tested)) if task.subject is None else task.subject[tested]
     groups_of({"stimulus": task.y[tested], "subject": people}, interval)  # now, not after hours of training
+    named = {f"fold-{number}": fold for number, fold in enumerate(folds, 1)}
+    check_folds("inspection", task, named, {"": estimator}, stacklevel=3)
     return Problem(estimator, task, folds, times, info, k)
 
 

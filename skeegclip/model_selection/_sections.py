@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._estimates import ORACLE
-from ._flags import selection_text
+from ._flags import not_checked, selection_text
 
 if TYPE_CHECKING:
     from .report import EvaluationReport
@@ -36,13 +36,26 @@ def sections(report: EvaluationReport) -> list[Section]:
     return [part for part in parts if part.rows]
 
 
+def warning(report: EvaluationReport) -> str:
+    """What must be read before any figure; "" where nothing leaks."""
+    about = list(dict.fromkeys(report.flags.loc[report.flags["level"] == "leak", "about"]))
+    if not about:
+        return ""
+    return (
+        f"The test set leaks into training ({', '.join(about)}): the figures below do not show how well anything new is"
+        " decoded. See the flags."
+    )
+
+
 def headline(report: EvaluationReport) -> str:
-    """One sentence that says what was done."""
+    """What was done, and what is not known of it."""
     settings = report.settings
     seeds = settings["n_seeds"]
+    open_ = not_checked(report.audits)
+    rest = f" Whether training and test share {', '.join(open_)} is not known." if open_ else ""
     return (
         f"{len(report.estimators)} estimators, {settings['n_folds']} folds ({settings['cv']}),"
-        f" {seeds} seed{'s' if seeds > 1 else ''}, {settings['n_epochs']:,} epochs."
+        f" {seeds} seed{'s' if seeds > 1 else ''}, {settings['n_epochs']:,} epochs.{rest}"
     )
 
 

@@ -58,6 +58,9 @@ def test_permuted_channels_over_the_sources_are_worth_most(view, setting, plante
     assert 0.8 < np.corrcoef(worth, hidden)[0, 1] < 0.9999
 
 
+@pytest.mark.filterwarnings(
+    "ignore::skeegclip.model_selection.LeakWarning"
+)  # trained on what it is tested on
 def test_permuting_keeps_each_person_and_repeats_with_the_seed():
     """A channel that says only who it is loses nothing when it is exchanged among the epochs of a person."""
     rng = np.random.default_rng(0)
