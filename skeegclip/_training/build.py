@@ -32,6 +32,7 @@ def net_spec(
     n_subjects: int,
     subject_layer: str,
     unknown_subject: str,
+    input_spread: float,
 ) -> tuple[type, dict]:
     """The network class and all its arguments for these epochs, as `skeegclip.nets.build.build_net` takes them."""
     _, n_chans, n_times = read.X.shape
@@ -58,7 +59,7 @@ def net_spec(
         raise ValueError(
             f"net_params: {cls.__name__} has no parameter {unknown[0]!r}; it takes {', '.join(own)}."
         )
-    return cls, {**params, **defaults, **given}
+    return cls, {**params, **defaults, **given, "input_spread": input_spread}
 
 
 def make_net(

@@ -11,6 +11,7 @@ import numpy as np
 from .._utils.device import resolve_device, resolve_precision
 from .._utils.inputs import Epoched
 from .._utils.seeding import draw_seed, seed_torch, seeded_torch
+from .._utils.spread import typical_spread
 from .augment import Augment
 from .build import make_callbacks, make_net, net_spec
 from .callbacks import Progress
@@ -40,6 +41,8 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     device = resolve_device(encoder.device)
     encoder.subjects_ = np.unique(read.subject) if read.subject is not None else np.array([], dtype=str)
     encoder.n_outputs_ = targets.vectors.shape[1] if encoder.projector is None else encoder.projector
+    train_rows, valid_rows = hold_out(targets, encoder.validation, encoder.batch_size, seed)
+    spread = _input_spread(encoder, read.X, train_rows, ranks)
     encoder._spec = (
         net_spec(
             encoder.net,
@@ -49,11 +52,11 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
             n_subjects=len(encoder.subjects_),
             subject_layer=encoder.subject_layer,
             unknown_subject=encoder.unknown_subject,
+            input_spread=spread,
         ),
         _criterion_params(encoder, targets),
     )
     codes = encoder._subject_codes(read.subject, n_epochs)
-    train_rows, valid_rows = hold_out(targets, encoder.validation, encoder.batch_size, seed)
     if ranks.size > 1:
         ends = np.asarray(read.X[:1]), np.asarray(read.X[-1:])
         given = {"X": (read.X.shape, ends), "y": targets, "subject": read.subject}
@@ -105,6 +108,13 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     encoder.net_ = net
     encoder.history_, encoder.selection_ = _report(net, targets, train, valid, encoder.validation)
     _let_go(net)
+
+
+def _input_spread(encoder: Any, X: Any, train_rows: np.ndarray, ranks: Ranks) -> float:
+    """By what epochs are divided before the network, which therefore need not know their unit."""
+    if encoder.warm_start and hasattr(encoder, "net_"):
+        return encoder._spec[0][1].get("input_spread", 1.0)  # the weights that go on learned with it
+    return ranks.agree(typical_spread(X, train_rows)) or 1.0
 
 
 def _criterion_params(encoder: Any, targets: Targets) -> dict:

@@ -29,7 +29,8 @@ def build_net(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
     cls : class
         The network.
     params : dict
-        Its arguments. `subject_linear` holds those of a SubjectLinear layer to put before it.
+        Its arguments, and two that are no network's own: `subject_linear` holds those of a SubjectLinear layer to put
+        before it, `input_spread` is a number by which epochs are divided before anything else sees them.
 
     Returns
     -------
@@ -48,9 +49,27 @@ def build_net(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
     'NICE'
     """
     params = dict(params)
-    layer = params.pop("subject_linear", None)
+    layer, spread = params.pop("subject_linear", None), params.pop("input_spread", 1.0)
+    net = _build(cls, params)
     if layer is not None:
-        return WithSubjectLinear(SubjectLinear(**layer), build_net(cls, params))
+        net = WithSubjectLinear(SubjectLinear(**layer), net)
+    if spread != 1:
+        # A hook, not a module around it: the network keeps its class and the names of its weights.
+        net.register_forward_pre_hook(_Divided(spread))
+    return net
+
+
+class _Divided:
+    """Divides what goes into a network."""
+
+    def __init__(self, spread: float) -> None:
+        self.spread = spread
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return inputs[0] / self.spread, *inputs[1:]
+
+
+def _build(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
     if not is_braindecode(cls):
         return cls(**params)
     with _without_deprecations():

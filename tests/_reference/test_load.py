@@ -208,7 +208,7 @@ def test_attention_of_the_published_network(plain, hashed):
     assert attention.shape == (3, 4, 5, 5)
     np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-5)
     over_time = load(trained(plain.atme_layers(**SMALL)).state_dict())
-    with pytest.raises(TypeError, match="ReferenceATME has no attention between channels"):
+    with pytest.raises(TypeError, match="ATME has no attention between channels"):
         over_time.attention(hashed(3, 5, 90))
 
 
