@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .._utils.params import check_option
 from .convolution import fitting_lengths, make_convolution
-from .layers import Dropout, Linear, ProjectionHead, layer_norm, on_cpu
+from .layers import Dropout, Linear, ProjectionHead, layer_norm, on_cpu, parts_in_cache
 from .per_subject import SubjectToken
 from .sizes import check_counts, resolve_sizes, warn_shrunk
 from .tokens import NeighbourEmbedding, positions
@@ -20,14 +20,9 @@ from .transformer import EncoderLayer
 # Layer normalisation over a handful of values leaves little but their signs, over one nothing at all.
 _MIN_WIDTH = 16
 
-# Queries, keys and values of the epochs that go through the transformer together on the CPU, in values: 16 MB of
-# float32. Blocks of more than 32 MB are given back to the system each time and cleared by it when asked for again,
-# which costs a batch of 1024 epochs a fifth of its time.
-_PART = 2**22
-
 
 class ATM(nn.Module):
-    """Adaptive Thinking Mapper, with a temporal-spatial convolution (ATM-S) or EEGNet's (ATM-E).
+    """Adaptive Thinking Mapper, with a temporal-spatial convolution (ATM-S) or EEGNet's ("atm-eegnet").
 
     Each channel's time course becomes one token, a subject token joins them, and a transformer lets them
     look at each other. A convolution over time and one over channels then turn the channels' tokens into
@@ -79,7 +74,7 @@ class ATM(nn.Module):
         What leaves attention: the tokens as channels of a signal, their mean, or all of them in a row. The last two
         go straight into the projection: no convolution can stand after them.
     conv : {"shallow", "eegnet"} or callable, default="shallow"
-        The convolution: the one of ATM-S and NICE, the one of ATM-E (braindecode's EEGNet), or a module class of
+        The convolution: the one of ATM-S and NICE, the one of EEGNet (braindecode's EEGNet), or a module class of
         your own, called with `n_chans` and `n_times`, that maps (batch, n_chans, n_times) to (batch, ...).
     conv_position : {"after", "before", "both", "none"}, default="after"
         Where it stands. Before attention, its filters' time courses become the tokens. Of two, the second has
@@ -188,7 +183,7 @@ class ATM(nn.Module):
                 self.positions = nn.Parameter(table)
             else:
                 self.register_buffer("positions", table, persistent=False)
-            self.subject = SubjectToken(n_subjects, d_model, subject_dropout, unknown_subject)
+            self.subject = SubjectToken(n_subjects, d_model, subject_dropout, unknown_subject, n_tokens)
             self.dropout = Dropout(dropout)
             self.layers = nn.ModuleList(
                 EncoderLayer(d_model, min(n_heads, d_model), d_ff, dropout, feed_forward, n_tokens + 1)
@@ -236,8 +231,8 @@ class ATM(nn.Module):
         return self.head(x.flatten(1))
 
     def _attend_by_part(self, x: Tensor, subject: Tensor | None) -> Tensor:
-        n_values = len(x) * 3 * (x.shape[1] + 1) * self.positions.shape[1]
-        n_parts = max(1, min(len(x), -(-n_values // _PART)))
+        # Queries, keys and values are the largest.
+        n_parts = parts_in_cache(len(x), 3 * (x.shape[1] + 1) * self.positions.shape[1])
         if n_parts == 1:
             return self._attend(x, subject)
         subjects = [None] * n_parts if subject is None else subject.tensor_split(n_parts)

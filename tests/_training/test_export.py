@@ -17,12 +17,14 @@ from skeegclip.nets import list_nets
 
 SMALL = {
     "atm-s": {"d_ff": 16, "n_filters": 4},
-    "atm-e": {"d_ff": 16},
+    "atm-e": {"d_ff": 16, "n_features": 32},
+    "atm-eegnet": {"d_ff": 16},
     "nice": {"n_filters": 4},
     "mlp": {"n_hidden_times": 16, "n_hidden_chans": 4, "n_hidden_blocks": 0},
     "eegnet": {"D": 2, "F2": 16},
     "eegconformer": {"n_filters_time": 8},
-    "brain-module": {"hidden_dim": 8, "depth": 2},
+    "brain-module": {"d_ff": 16},
+    "simpleconv": {"hidden_dim": 8, "depth": 2},
 }
 SUBJECTS = ["sub-01", "sub-10"]
 
