@@ -28,7 +28,7 @@ class EEGITNet(nn.Module):
     n_times : int
         Number of samples of an epoch.
     sfreq : float, optional
-        Sampling frequency in Hz. Not used.
+        Sampling frequency in Hz. Not used: lengths are in samples, as published (for 250 Hz).
     chs_info : sequence of dict, optional
         One entry a channel, as in MNE.
     drop_prob : float, default=0.4
@@ -72,7 +72,7 @@ class EEGITNet(nn.Module):
 
         super().__init__()
         n_outputs, n_chans, n_times = resolve_sizes(n_outputs, n_chans, n_times, chs_info)
-        sizes = {"n_chans": n_chans, "n_times": n_times, "n_outputs": n_outputs}
+        sizes = {"n_chans": n_chans, "n_times": n_times, "n_outputs": n_outputs, "sfreq": sfreq}
         lengths = {
             "pool_kernel": pool_kernel,
             "tcn_kernel_size": tcn_kernel_size,

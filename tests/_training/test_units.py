@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import pickle
 
+import mne
 import numpy as np
 import pytest
 import torch
 
-from skeegclip import EEGEncoder, EmbeddingTable, EpochsView
+from skeegclip import EEGEncoder, EmbeddingTable, EpochsStore, EpochsView
 from skeegclip._utils.spread import typical_spread
 from skeegclip.datasets import make_things_like
 from skeegclip.nets import list_nets
@@ -76,11 +77,10 @@ def test_the_spread_is_that_of_the_training_epochs(data):
 
 def test_epochs_from_disk_are_fed_as_arrays_are(data, tmp_path):
     X, y, subject, table = data
-    view = EpochsView.from_arrays(X, subject=subject)
-    from skeegclip import EpochsStore
-
-    store = EpochsStore.create(tmp_path / "store", view)
-    there = make("atm-s", table).fit(store.view(), y).transform(store.view())
+    info = mne.create_info(["Cz", "Pz", "Oz"], 250.0, "eeg")
+    view = EpochsView.from_arrays(X, subject=subject, info=info)
+    stored = EpochsStore.create(tmp_path / "store", view).view()
+    there = make("atm-s", table).fit(stored, y).transform(stored)
     np.testing.assert_array_equal(there, make("atm-s", table).fit(view, y).transform(view))
 
 
@@ -170,7 +170,7 @@ def people():
         n_train_repetitions=1,
         n_test_repetitions=1,
         n_dims=32,
-        duration=0.4,
+        duration=0.8,
         random_state=1,
         snr=3,
     )
@@ -205,9 +205,9 @@ def test_a_token_is_calibrated_alike_in_any_unit(people):
     rows = (people.split == "train") & (people.subject == "sub-03")
     found = []
     for factor in (1, 2**10):
-        X, encoder = trained(people, factor)
+        X, encoder = trained(people, factor, max_epochs=2)
         before = encoder.transform(X[rows])
-        encoder.calibrate(X[rows], people.y[rows], subject="sub-03", max_epochs=5)
+        encoder.calibrate(X[rows], people.y[rows], subject="sub-03", max_epochs=2)
         after = encoder.transform(X[rows], subject="sub-03")
         found.append((encoder.selection_["calibrated"]["sub-03"]["epoch"], moved(before, after)))
     assert found[0] == found[1]
