@@ -38,8 +38,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Vectors of the stimuli, where ``y`` holds stimulus ids.
     loss_weight : float
         Lambda in [0, 1]: 1 trains on the CLIP loss alone, 0 on the mean squared error alone. The error is
-        divided by the variance of the training targets (1 = predicting their mean), so that lambda means
-        the same for unit and raw vectors.
+        divided by the variance of the training targets (1 = predicting their mean), and below 1 what the network
+        gives is multiplied by their standard deviation, so that lambda means the same for unit and raw vectors.
     normalize : {"none", "eeg", "image", "both"}
         Which side the CLIP loss scales to unit length.
     temperature : float

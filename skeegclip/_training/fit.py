@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import joblib
@@ -42,7 +43,7 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     encoder.subjects_ = np.unique(read.subject) if read.subject is not None else np.array([], dtype=str)
     encoder.n_outputs_ = targets.vectors.shape[1] if encoder.projector is None else encoder.projector
     train_rows, valid_rows = hold_out(targets, encoder.validation, encoder.batch_size, seed)
-    spread = _input_spread(encoder, read.X, train_rows, ranks)
+    spreads = _spreads(encoder, read.X, targets, train_rows, ranks)
     encoder._spec = (
         net_spec(
             encoder.net,
@@ -52,7 +53,7 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
             n_subjects=len(encoder.subjects_),
             subject_layer=encoder.subject_layer,
             unknown_subject=encoder.unknown_subject,
-            input_spread=spread,
+            **spreads,
         ),
         _criterion_params(encoder, targets),
     )
@@ -110,11 +111,17 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     _let_go(net)
 
 
-def _input_spread(encoder: Any, X: Any, train_rows: np.ndarray, ranks: Ranks) -> float:
-    """By what epochs are divided before the network, which therefore need not know their unit."""
-    if encoder.warm_start and hasattr(encoder, "net_"):
-        return encoder._spec[0][1].get("input_spread", 1.0)  # the weights that go on learned with it
-    return ranks.agree(typical_spread(X, train_rows)) or 1.0
+def _spreads(encoder: Any, X: Any, targets: Targets, train_rows: np.ndarray, ranks: Ranks) -> dict[str, float]:
+    """How large epochs and targets are: a network need not know the unit of either, and is fed and asks for one."""
+    if encoder.warm_start and hasattr(encoder, "net_"):  # the weights that go on learned with the old ones
+        params = encoder._spec[0][1]
+        return {name: params.get(name, 1.0) for name in ("input_spread", "output_spread")}
+    spread = ranks.agree(typical_spread(X, train_rows)) or 1.0
+    # The CLIP loss alone asks for directions, not for lengths.
+    return {
+        "input_spread": spread,
+        "output_spread": 1.0 if encoder.loss_weight == 1 else math.sqrt(targets.variance),
+    }
 
 
 def _criterion_params(encoder: Any, targets: Targets) -> dict:

@@ -157,6 +157,53 @@ def test_a_network_of_ones_own_is_fed_unit_spread(data):
     assert seen == pytest.approx(np.ones(len(seen)), rel=0.1)
 
 
+# -- the targets ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("net", ["eegproject", "nice", "Deep4Net"])
+@pytest.mark.parametrize("loss_weight", [0.0, 0.5])
+def test_embeddings_are_as_long_as_the_targets_where_the_error_counts(net, loss_weight, data):
+    X, y, _, table = data
+    found = []
+    for factor in (1.0, 2.0**-6, 2.0**10):
+        scaled = EmbeddingTable(table.ids, factor * table.vectors)
+        encoder = make(net, scaled, loss_weight=loss_weight, lr=1e-3, max_epochs=5).fit(X, y)
+        found.append(encoder.transform(X) / np.float32(factor))
+    for z in found[1:]:
+        np.testing.assert_array_equal(z, found[0])
+    if net != "Deep4Net":  # whose embeddings begin at zero
+        assert 0.5 < found[0].std() / table.vectors.std() < 2
+
+
+def test_unit_vectors_are_regressed_as_well_as_long_ones():
+    rng = np.random.default_rng(0)
+    hidden = rng.standard_normal((150, 4))
+    X = (hidden @ rng.standard_normal((4, 90))).reshape(150, 3, 30)
+    Y = hidden @ rng.standard_normal((4, 32))
+    Y /= np.linalg.norm(Y, axis=1, keepdims=True)
+    fit, new = np.arange(120), np.arange(120, 150)
+    encoder = EEGEncoder("eegproject", loss_weight=0.1, max_epochs=30, lr=1e-3, batch_size=30, validation=0)
+    z = encoder.set_params(random_state=0, device="cpu").fit(X[fit], Y[fit]).transform(X[new])
+    assert np.mean((z - Y[new]) ** 2) < 0.5 * np.var(Y[new], axis=0).mean()
+
+
+def test_what_has_a_length_of_its_own_keeps_it(data):
+    X, y, _, table = data
+    z = make("mlp", table, loss_weight=0.5).fit(X, y).transform(X)
+    np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, rtol=1e-5)
+
+    class Ones(torch.nn.Module):
+        def __init__(self, n_outputs=None, n_chans=None, n_times=None):
+            super().__init__()
+            self.one = torch.nn.Parameter(torch.ones(n_outputs))
+
+        def forward(self, x):
+            return self.one.expand(len(x), -1)
+
+    z = make(Ones, EmbeddingTable(table.ids, 100 * table.vectors), loss_weight=0.0, lr=1e-9).fit(X, y).transform(X)
+    np.testing.assert_allclose(z, 1, rtol=1e-5)
+
+
 # -- the token -----------------------------------------------------------------------------------------
 
 
