@@ -12,8 +12,8 @@ import torch
 from skorch.callbacks import Callback
 
 from skeegclip import EEGEncoder, EmbeddingTable
-from skeegclip.losses import ClipLoss
 from skeegclip._utils.spread import typical_spread
+from skeegclip.losses import ClipLoss
 from skeegclip.metrics import cosine_similarity, n_way_accuracy
 
 _FOLDER = Path(__file__).parents[1] / "examples" / "benchmarks"

@@ -111,7 +111,9 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     _let_go(net)
 
 
-def _spreads(encoder: Any, X: Any, targets: Targets, train_rows: np.ndarray, ranks: Ranks) -> dict[str, float]:
+def _spreads(
+    encoder: Any, X: Any, targets: Targets, train_rows: np.ndarray, ranks: Ranks
+) -> dict[str, float]:
     """How large epochs and targets are: a network need not know the unit of either, and is fed and asks for one."""
     if encoder.warm_start and hasattr(encoder, "net_"):  # the weights that go on learned with the old ones
         params = encoder._spec[0][1]

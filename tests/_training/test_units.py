@@ -61,7 +61,9 @@ def test_a_factor_of_two_to_any_power_changes_no_bit(net, data):
 @pytest.mark.parametrize("factor", [0.1, 1000.0])
 def test_any_other_factor_changes_only_rounding(factor, subject_layer, data):
     X, y, subject, table = data
-    rows = [make("atm-s", table, subject_layer=subject_layer).fit(f * X, y, subject=subject) for f in (1, factor)]
+    rows = [
+        make("atm-s", table, subject_layer=subject_layer).fit(f * X, y, subject=subject) for f in (1, factor)
+    ]
     a, b = (row.transform(f * X, subject=subject) for row, f in zip(rows, (1, factor), strict=True))
     np.testing.assert_allclose(b, a, rtol=1e-2, atol=1e-2 * a.std())
 
@@ -200,7 +202,11 @@ def test_what_has_a_length_of_its_own_keeps_it(data):
         def forward(self, x):
             return self.one.expand(len(x), -1)
 
-    z = make(Ones, EmbeddingTable(table.ids, 100 * table.vectors), loss_weight=0.0, lr=1e-9).fit(X, y).transform(X)
+    z = (
+        make(Ones, EmbeddingTable(table.ids, 100 * table.vectors), loss_weight=0.0, lr=1e-9)
+        .fit(X, y)
+        .transform(X)
+    )
     np.testing.assert_allclose(z, 1, rtol=1e-5)
 
 

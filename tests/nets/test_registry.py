@@ -126,7 +126,9 @@ def test_the_attention_of_atm_e_holds_half_of_the_papers_table_2():
     assert 2 * sum(p.numel() for p in net.attention.parameters()) == 553_078
 
 
-@pytest.mark.parametrize("name", ["eegnet", "eegconformer", "eegitnet", "shallow", "atcnet", "simpleconv", "atm-e"])
+@pytest.mark.parametrize(
+    "name", ["eegnet", "eegconformer", "eegitnet", "shallow", "atcnet", "simpleconv", "atm-e"]
+)
 @pytest.mark.parametrize("n_times", [2, 7, 15, 33, 61])
 def test_short_epochs_shorten_the_lengths_of_braindecodes_networks(name, n_times):
     from skeegclip.nets.build import build_net
