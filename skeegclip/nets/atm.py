@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .._utils.params import check_option
 from .convolution import fitting_lengths, make_convolution
-from .layers import Dropout, Linear, ProjectionHead, layer_norm, on_cpu, parts_in_cache
+from .layers import Dropout, Linear, ProjectionHead, layer_norm, on_cpu
 from .per_subject import SubjectToken
 from .sizes import check_counts, resolve_sizes, warn_shrunk
 from .tokens import NeighbourEmbedding, positions
@@ -19,6 +19,11 @@ from .transformer import EncoderLayer
 
 # Layer normalisation over a handful of values leaves little but their signs, over one nothing at all.
 _MIN_WIDTH = 16
+
+# Queries, keys and values of the epochs that go through the transformer together on the CPU, in values: 16 MB of
+# float32. Blocks of more than 32 MB are given back to the system each time and cleared by it when asked for again,
+# which costs a batch of 1024 epochs a fifth of its time.
+_PART = 2**22
 
 
 class ATM(nn.Module):
@@ -231,8 +236,8 @@ class ATM(nn.Module):
         return self.head(x.flatten(1))
 
     def _attend_by_part(self, x: Tensor, subject: Tensor | None) -> Tensor:
-        # Queries, keys and values are the largest.
-        n_parts = parts_in_cache(len(x), 3 * (x.shape[1] + 1) * self.positions.shape[1])
+        n_values = len(x) * 3 * (x.shape[1] + 1) * self.positions.shape[1]
+        n_parts = max(1, min(len(x), -(-n_values // _PART)))
         if n_parts == 1:
             return self._attend(x, subject)
         subjects = [None] * n_parts if subject is None else subject.tensor_split(n_parts)

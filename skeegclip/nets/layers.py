@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-_PART = 2**22  # values of float32 in 16 MB
-
 
 def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """Set values to zero with probability `p` and scale the others up, as torch's own dropout does.
@@ -104,32 +102,6 @@ class _AlignedLinear(torch.autograd.Function):
 def on_cpu(x: Tensor) -> bool:
     """Whether a tensor is worked on by the CPU, operation by operation: there another order of them is faster."""
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
-
-
-def parts_in_cache(n_epochs: int, n_values: int) -> int:
-    """In how many parts a batch should go through layers on the CPU, one after the other.
-
-    Activations of a part are at most 16 MB of float32. Blocks of more than 32 MB are given back to the system each
-    time and cleared by it when they are asked for again, which takes longer than many layers.
-
-    Parameters
-    ----------
-    n_epochs : int
-        Epochs in the batch.
-    n_values : int
-        Values of an epoch in the layers' largest activation.
-
-    Returns
-    -------
-    int
-        At least 1, and no more than there are epochs.
-
-    Examples
-    --------
-    >>> parts_in_cache(1024, 64 * 1024), parts_in_cache(16, 64 * 1024)
-    (16, 1)
-    """
-    return max(1, min(n_epochs, -(-n_epochs * n_values // _PART)))
 
 
 def layer_norm(n_features: int) -> nn.Module:

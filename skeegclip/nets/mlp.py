@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers import Dropout, layer_norm, on_cpu, parts_in_cache
+from .layers import Dropout, layer_norm
 from .sizes import resolve_sizes
 
 
@@ -87,7 +86,6 @@ class MLP(nn.Module):
         self.unit_norm = unit_norm
         times = [n_times, *[n_hidden_times] * (n_hidden_blocks + 1), n_outputs]
         chans = [n_chans, *[n_hidden_chans] * (n_hidden_blocks + 1), 1]
-        self._n_values = max(t * c for t, c in zip(times[1:], chans, strict=False))  # after a time mixer
         self.time_mixers = nn.ModuleList(_Mix(a, b, dropout) for a, b in zip(times, times[1:], strict=False))
         self.chan_mixers = nn.ModuleList(_Mix(a, b, dropout) for a, b in zip(chans, chans[1:], strict=False))
 
@@ -104,11 +102,7 @@ class MLP(nn.Module):
         Tensor of shape (batch, n_outputs)
             Embeddings, of unit length unless `unit_norm=False`.
         """
-        n_parts = parts_in_cache(len(x), self._n_values) if on_cpu(x) else 1
-        x = self._mix(x) if n_parts == 1 else torch.cat([self._mix(part) for part in x.tensor_split(n_parts)])
-        return F.normalize(x, dim=-1) if self.unit_norm else x
-
-    def _mix(self, x: Tensor) -> Tensor:
         for mix_time, mix_chans in zip(self.time_mixers, self.chan_mixers, strict=True):
             x = mix_chans(mix_time(x).mT).mT
-        return x.squeeze(1)
+        x = x.squeeze(1)
+        return F.normalize(x, dim=-1) if self.unit_norm else x

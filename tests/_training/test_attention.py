@@ -134,5 +134,5 @@ def test_epochs_of_mne(data, encoder):
 def test_attention_of_a_batch_that_goes_through_in_parts(data, encoder, monkeypatch):
     X, _, subject = data
     whole = encoder.attention(X, subject=subject)
-    monkeypatch.setattr("skeegclip.nets.layers._PART", 1000)
+    monkeypatch.setattr("skeegclip.nets.atm._PART", 1000)
     np.testing.assert_allclose(encoder.attention(X, subject=subject), whole, rtol=1e-5)

@@ -293,7 +293,7 @@ def test_a_batch_in_parts_is_the_batch(monkeypatch):
     sizes, results = [], []
     net.layers[0].register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
     for values in (2**22, 3 * 3 * 6 * 100, 1):
-        monkeypatch.setattr("skeegclip.nets.layers._PART", values)
+        monkeypatch.setattr("skeegclip.nets.atm._PART", values)
         for given in (subject, None):
             z = net(x, given)
             z.square().mean().backward()
