@@ -79,7 +79,7 @@ class ATM(nn.Module):
         What leaves attention: the tokens as channels of a signal, their mean, or all of them in a row. The last two
         go straight into the projection: no convolution can stand after them.
     conv : {"shallow", "eegnet"} or callable, default="shallow"
-        The convolution: the one of ATM-S and NICE, the one of EEGNet (braindecode's EEGNet), or a module class of
+        The convolution: the one of ATM-S and NICE, that of EEGNet (braindecode's), or a module class of
         your own, called with `n_chans` and `n_times`, that maps (batch, n_chans, n_times) to (batch, ...).
     conv_position : {"after", "before", "both", "none"}, default="after"
         Where it stands. Before attention, its filters' time courses become the tokens. Of two, the second has
