@@ -30,15 +30,16 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     ----------
     net : str | type
         Name of a network (see :func:`skeegclip.nets.list_nets`), name or class of a braindecode model, or an
-        ``nn.Module`` class with braindecode's signature.
+        ``nn.Module`` class with braindecode's signature. It is fed epochs of unit spread, whatever their unit: X
+        divided by the typical standard deviation of the training epochs.
     net_params : dict | None
         Further arguments of the network.
     targets : EmbeddingTable | None
         Vectors of the stimuli, where ``y`` holds stimulus ids.
     loss_weight : float
         Lambda in [0, 1]: 1 trains on the CLIP loss alone, 0 on the mean squared error alone. The error is
-        divided by the variance of the training targets (1 = predicting their mean), so that lambda means
-        the same for unit and raw vectors.
+        divided by the variance of the training targets (1 = predicting their mean), and below 1 what the network
+        gives is multiplied by their standard deviation, so that lambda means the same for unit and raw vectors.
     normalize : {"none", "eeg", "image", "both"}
         Which side the CLIP loss scales to unit length.
     temperature : float
@@ -74,8 +75,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     max_epochs : int
         Passes over the training data.
     augment : None | Transform | list of Transform
-        Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other. They
-        are copied, and the copies draw their numbers from `random_state`.
+        Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other, in the
+        unit of X. They are copied, and the copies draw their numbers from `random_state`.
     validation : float | "last-batch"
         Fraction in [0, 1) of the *stimuli* held out to choose the best pass. Nothing is held out if that makes
         fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes. "last-batch" holds out the
