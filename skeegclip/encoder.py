@@ -90,8 +90,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     device : str
         Torch device; "auto" is the GPU where there is one.
     callbacks : list | None
-        Callbacks of skorch, or pairs of name and callback. They are copied, so that fit changes no parameter;
-        the copies are in ``net_.callbacks``.
+        Callbacks of skorch, or pairs of name and callback. They act as given, so that a logger logs and a list fills.
+        Folds and searches work on clones, which get copies of a callback's own lists, numbers and arrays, but share
+        what it reports to (a writer, a run, a trial).
     checkpoint_dir : path-like | None
         Folder where a run's state is kept after each pass; a run that was killed goes on from there and ends
         with the same weights. Needs a fixed `random_state`.

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import copy
+import warnings
 from typing import Any
 
 import joblib
 import numpy as np
+from skorch.callbacks import PrintLog
 
 from .._utils.device import resolve_device, resolve_precision
 from .._utils.inputs import Epoched
 from .._utils.seeding import draw_seed, seed_torch, seeded_torch
 from .augment import Augment
 from .build import make_callbacks, make_net, net_spec
-from .callbacks import Progress
+from .callbacks import BestWeights, Progress
 from .checkpoint import RunCheckpoint, run_path
+from .given import WHY, forget_optimizer, name_callbacks
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
 from .ranks import ALONE, Ranks
@@ -23,6 +25,8 @@ from .targets import Targets, hold_out, read_targets
 # Parameters that do not change the weights a run ends with.
 _OUTCOME_NEUTRAL = {"verbose", "checkpoint_dir", "callbacks", "targets", "text_targets", "random_state"}
 _OUTCOME_NEUTRAL |= {"augment"}  # of which the settings count, not the object
+# What skorch's callbacks read in a net's history, of no interest afterwards.
+_FOR_CALLBACKS = ("batches", "_batch_count", "_best")
 
 
 def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
@@ -62,25 +66,33 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     X = on_device(read.X, device)
     train = EpochsDataset(X, codes, targets, train_rows, device)
     valid = None if valid_rows is None else EpochsDataset(X, codes, targets, valid_rows, device)
+    if encoder.patience is not None and valid is None:
+        warnings.warn(
+            f"patience={encoder.patience} cannot act: nothing is held out ({WHY}), so that all"
+            f" max_epochs={encoder.max_epochs} passes are trained.",
+            UserWarning,
+            stacklevel=3,
+        )
+    user = name_callbacks(encoder.callbacks, validated=valid is not None)
     callbacks = make_callbacks(
         validated=valid is not None,
         patience=encoder.patience,
         lr_scheduler=encoder.lr_scheduler,
         max_epochs=encoder.max_epochs,
         ema=encoder.ema,
-        user=copy.deepcopy(encoder.callbacks),
+        user=user,
     )
     augment = None if encoder.augment is None else Augment(encoder.augment, seed + ranks.rank)
     verbose = encoder.verbose and ranks.rank == 0
     with Progress(verbose, encoder.max_epochs) as progress, seeded_torch(seed, device):
-        callbacks.append(("progress", progress))
+        callbacks.append(("encoder_progress", progress))
         if encoder.checkpoint_dir is not None:
             params = {k: v for k, v in encoder.get_params(deep=False).items() if k not in _OUTCOME_NEUTRAL}
             params["augment"] = None if augment is None else augment.settings()
             params["n_processes"] = ranks.size
             arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes]
             path = run_path(encoder.checkpoint_dir, params=params, arrays=arrays, seed=seed)
-            callbacks.append(("checkpoint", RunCheckpoint(path, ranks)))
+            callbacks.append(("encoder_checkpoint", RunCheckpoint(path, ranks)))
         net = make_net(
             *encoder._spec,
             device=device,
@@ -92,6 +104,8 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
             max_epochs=encoder.max_epochs,
             valid=valid,
             callbacks=callbacks,
+            watched=bool(user),
+            verbose=int(bool(verbose) or any(isinstance(callback, PrintLog) for _, callback in user)),
             augment=augment,
             seed=seed,
             ranks=ranks,
@@ -105,6 +119,7 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     encoder.net_ = net
     encoder.history_, encoder.selection_ = _report(net, targets, train, valid, encoder.validation)
     _let_go(net)
+    forget_optimizer(user)
 
 
 def _criterion_params(encoder: Any, targets: Targets) -> dict:
@@ -136,7 +151,9 @@ def _let_go(net: EncoderNet) -> None:
     """Drop what a fitted encoder does not need: training data, gradients and moments, the progress bar."""
     net.train_split = None
     net.ranks = ALONE  # from here on every process is on its own
-    net.callbacks = net.callbacks_ = [(name, cb) for name, cb in net.callbacks_ if name != "progress"]
+    net.callbacks = net.callbacks_ = [
+        (name, callback) for name, callback in net.callbacks_ if not isinstance(callback, Progress)
+    ]
     net.optimizer_.zero_grad(set_to_none=True)
     net.optimizer_.state.clear()
     net.module_.eval()
@@ -145,8 +162,10 @@ def _let_go(net: EncoderNet) -> None:
 def _report(
     net: EncoderNet, targets: Targets, train: EpochsDataset, valid: EpochsDataset | None, validation: Any
 ) -> tuple[list[dict], dict]:
-    history = [{key: value for key, value in row.items() if key != "batches"} for row in net.history]
-    best = dict(net.callbacks_).get("best_weights")
+    history = [
+        {key: value for key, value in row.items() if not key.endswith(_FOR_CALLBACKS)} for row in net.history
+    ]
+    best = next((callback for _, callback in net.callbacks_ if isinstance(callback, BestWeights)), None)
     chosen = best.pass_ if best is not None else len(history)
     for row in history:
         row["chosen"] = row["epoch"] == chosen
