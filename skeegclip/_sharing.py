@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any, Self
 
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.cloning import copy_callbacks
+from ._utils.params import DictParams
 
 
-class SharedEncoder(BaseEstimator):
+class SharedEncoder(DictParams):
     """Base of EEGEncoder: saving, loading and pickling."""
 
     net: Any

@@ -150,12 +150,13 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     1.0
     """
 
-    __metadata_request__fit = _REQUESTS
+    __metadata_request__fit = {**_REQUESTS, "sample_weight": True}
     __metadata_request__transform = _REQUESTS
     __metadata_request__predict = _REQUESTS
     __metadata_request__score = _REQUESTS
 
     net_: EncoderNet
+    _usual_patience: int | None = None  # a default of which there is nothing to say; LowLevelDecoder has another
     _error = "l2"  # what the second term of the loss is; LowLevelDecoder may take the absolute error
 
     def __init__(
@@ -225,7 +226,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
     # -- fitting ------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any, subject: Any = None) -> EEGEncoder:
+    def fit(self, X: Any, y: Any, subject: Any = None, sample_weight: Any = None) -> EEGEncoder:
         """Train the network.
 
         In a process group of torch (:doc:`/scaling`) all its processes must call it with the same data: they train one
@@ -240,6 +241,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
             stimulus.
         subject : array-like of str, shape (n_epochs,) | None
             Subject of each epoch, where X does not carry it.
+        sample_weight : array-like, shape (n_epochs,) | None
+            Weight of each epoch in the loss, not negative. One of weight 2 counts as two equal epochs of its batch,
+            also among those that the others are compared with; one of weight 0 is left out.
 
         Returns
         -------
@@ -259,7 +263,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
         with unchanged_on_error(self):
             self._check_params()
-            fit_encoder(self, check_epochs(self, X, subject=subject, reset=True), y)
+            fit_encoder(self, check_epochs(self, X, subject=subject, reset=True), y, sample_weight)
         return self
 
     def _check_params(self) -> None:

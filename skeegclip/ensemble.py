@@ -13,6 +13,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
+from ._utils.cloning import clone_to_fit
 from ._utils.params import check_number
 from ._utils.seeding import draw_seed, set_seeds
 from ._utils.validation import unchanged_on_error
@@ -163,7 +164,8 @@ class EnsembleEncoder(_BaseComposition):
         rng = np.random.default_rng(draw_seed(self.random_state))
         for _, encoder in self.encoders:
             for _ in range(self.n_seeds):
-                copy = clone(encoder)
+                # Callbacks are the user's own in the one fit there is, and copies in several.
+                copy = clone_to_fit(encoder) if self.n_seeds == 1 else clone(encoder)
                 own = self.random_state is None and self.n_seeds == 1
                 seeded = own or set_seeds(copy, rng)
                 yield copy

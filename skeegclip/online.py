@@ -24,6 +24,12 @@ from .zero_shot import ZeroShotClassifier
 if TYPE_CHECKING:
     import pandas as pd
 
+# For those who look for an estimator's methods.
+_INSTEAD = {
+    "fit": ": it decides with an estimator that is fitted. Fit that one, then call calibrate(X, y) with stimuli held out.",
+    "predict": ": it decides trial by trial. Call update(epochs) as repetitions come, or replay(X, y) for recorded ones.",
+    "score": ": call replay(X, y), and look at hit in the rows with stop.",
+}
 _LOG_TEMPERATURE = (np.log(1e-4), np.log(1e2))
 
 
@@ -67,6 +73,9 @@ class OnlineResult:
 
 class OnlineDecoder(BaseEstimator):
     """Decode one trial as its repetitions come, and say when it is sure.
+
+    It stands behind a decoder that is fitted: it has parameters as scikit-learn's estimators have, but no ``fit``,
+    ``predict`` or ``score``. :meth:`calibrate` learns how far to trust a repetition, :meth:`update` decides.
 
     Parameters
     ----------
@@ -146,6 +155,10 @@ class OnlineDecoder(BaseEstimator):
         self.temperature = temperature
         self.correlation = correlation
         self.n_candidates = n_candidates
+
+    def __getattr__(self, name: str) -> Any:
+        hint = _INSTEAD.get(name, "")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     def reset(self) -> OnlineDecoder:
         """Forget the evidence: the next repetition begins a new trial.

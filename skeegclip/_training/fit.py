@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import joblib
 import numpy as np
+from sklearn.utils.validation import _check_sample_weight
 from skorch.callbacks import PrintLog
 
 from .._utils.device import resolve_device, resolve_precision
 from .._utils.inputs import Epoched
 from .._utils.seeding import draw_seed, seed_torch, seeded_torch
+from .._utils.validation import check_same_length
 from .augment import Augment
 from .build import make_callbacks, make_net, net_spec
 from .callbacks import BestWeights, Progress
@@ -29,8 +32,10 @@ _OUTCOME_NEUTRAL |= {"augment"}  # of which the settings count, not the object
 _FOR_CALLBACKS = ("batches", "_batch_count", "_best")
 
 
-def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
+def fit_encoder(encoder: Any, read: Epoched, y: Any, sample_weight: Any = None) -> None:
     """Train `encoder` on epochs that are validated already; sets its fitted attributes."""
+    if sample_weight is not None:
+        read, y, sample_weight = _without_weightless(read, y, sample_weight)
     n_epochs = len(read.X)
     if n_epochs < 2:
         raise ValueError(
@@ -39,6 +44,7 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     targets = read_targets(
         y, n_epochs, table=encoder.targets, text_table=encoder.text_targets, owner=type(encoder).__name__
     )
+    targets = replace(targets, weight=sample_weight)
     ranks = Ranks.current()
     seed = ranks.agree(draw_seed(encoder.random_state))
     device = resolve_device(encoder.device)
@@ -66,7 +72,7 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     X = on_device(read.X, device)
     train = EpochsDataset(X, codes, targets, train_rows, device)
     valid = None if valid_rows is None else EpochsDataset(X, codes, targets, valid_rows, device)
-    if encoder.patience is not None and valid is None:
+    if encoder.patience not in (None, encoder._usual_patience) and valid is None:
         warnings.warn(
             f"patience={encoder.patience} cannot act: nothing is held out ({WHY}), so that all"
             f" max_epochs={encoder.max_epochs} passes are trained.",
@@ -90,7 +96,7 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
             params = {k: v for k, v in encoder.get_params(deep=False).items() if k not in _OUTCOME_NEUTRAL}
             params["augment"] = None if augment is None else augment.settings()
             params["n_processes"] = ranks.size
-            arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes]
+            arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes, targets.weight]
             path = run_path(encoder.checkpoint_dir, params=params, arrays=arrays, seed=seed)
             callbacks.append(("encoder_checkpoint", RunCheckpoint(path, ranks)))
         net = make_net(
@@ -120,6 +126,19 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     encoder.history_, encoder.selection_ = _report(net, targets, train, valid, encoder.validation)
     _let_go(net)
     forget_optimizer(user)
+
+
+def _without_weightless(read: Epoched, y: Any, sample_weight: Any) -> tuple[Epoched, Any, np.ndarray]:
+    """The rows that weigh something, and their weights: the others must not even be compared with."""
+    y = None if y is None else np.asarray(y)
+    if y is not None:
+        check_same_length(len(read.X), len(y))
+    weight = _check_sample_weight(sample_weight, read.X, dtype=np.float32, ensure_non_negative=True)
+    rows = np.flatnonzero(weight)
+    if y is None or len(rows) == len(weight):
+        return read, y, weight
+    subject = None if read.subject is None else read.subject[rows]
+    return replace(read, X=read.X[rows], subject=subject), y[rows], weight[rows]
 
 
 def _criterion_params(encoder: Any, targets: Targets) -> dict:

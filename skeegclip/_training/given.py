@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import cloudpickle
-from skorch.callbacks import Callback, InputShapeSetter, LRScheduler, WarmRestartLR
+from skorch.callbacks import Callback, InputShapeSetter, LRScheduler, PassthroughScoring, WarmRestartLR
 from skorch.callbacks.scoring import ScoringBase
 
 
@@ -25,7 +25,7 @@ def name_callbacks(given: Any, *, validated: bool) -> list[tuple[str, Callback]]
                 f"callbacks: {type(callback).__name__} needs scoring=, such as 'r2' or a function of (net, X, y): y are"
                 " the vectors of the targets. Top-1 of what is held out is in the history already, as valid_top1."
             )
-        if isinstance(callback, ScoringBase) and not callback.on_train and not validated:
+        if isinstance(callback, (ScoringBase, PassthroughScoring)) and not callback.on_train and not validated:
             warnings.warn(
                 f"callbacks: {type(callback).__name__} {name!r} cannot act: it scores the epochs that are held out, and"
                 f" none are ({WHY}). Hold some out, or pass on_train=True.",

@@ -100,15 +100,16 @@ class EncoderNet(NeuralNet):
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params) -> None:
         if iterator is None:
             return
-        total, rows, embeddings = 0.0, 0, []
+        total, weight, embeddings = 0.0, 0.0, []
         for number, batch in enumerate(iterator, 1):
             inputs, target = batch
             size = len(target["stimulus"])
             shown = inputs, target["target"][self.ranks.share(size)]  # the vectors of the rows in `inputs`
             self.notify("on_batch_begin", batch=shown, training=training)
             step = step_fn(batch, **fit_params)
-            total = total + step["loss"].detach() * size
-            rows += size
+            heft = float(target["weight"].sum()) if "weight" in target else size
+            total = total + step["loss"].detach() * heft
+            weight += heft
             if not training:
                 embeddings.append(self._gathered(step["y_pred"], target))
             if self.watched:
@@ -116,7 +117,7 @@ class EncoderNet(NeuralNet):
             self.history.record_batch(f"{prefix}_batch_size", size)
             self.notify("on_batch_end", batch=shown, training=training, **step)
         self.history.record(f"{prefix}_batch_count", number)
-        loss = self.ranks.agree(float(total / rows))  # which pass is the best, all must see alike
+        loss = self.ranks.agree(float(total / weight))  # which pass is the best, all must see alike
         if not math.isfinite(loss):
             raise ValueError(
                 f"The {prefix} loss became {loss} in pass {len(self.history)}. Lower lr (now {self.lr:g}), or look for"
