@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.cloning import clone_to_fit
-from ._utils.params import check_number
+from ._utils.params import check_number, warn_idle
 from ._utils.seeding import draw_seed, set_seeds
 from ._utils.validation import unchanged_on_error
 from .embeddings import EmbeddingTable, join_tables
@@ -151,6 +151,8 @@ class EnsembleEncoder(_BaseComposition):
         for copy in self._copies():
             members.append(ImageRetriever(copy, targets=self.targets))
             self._place.append(tables.index(find_table(copy)) if len(tables) > 1 else 0)
+        if self.n_seeds > 1 and len(members) == len(self.encoders):
+            warn_idle("n_seeds", self.n_seeds, "no member has a random_state, and each is trained once", stacklevel=4)
         self.members_ = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit)(member, X, y, subject) for member in members
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.inputs import as_subject, carried_subject
-from ._utils.params import check_number
+from ._utils.params import check_number, warn_idle
 from .embeddings.table import check_table
 from .epochs._groups import group_rows
 from .metrics._fitted import inner_most, last_step
@@ -243,6 +244,14 @@ class OnlineDecoder(BaseEstimator):
             If X or a parameter is not usable, or no stimulus was repeated.
         """
         self._check(calibrated=False)
+        if self.temperature is not None:
+            warnings.warn(
+                f"calibrate cannot act: temperature={self.temperature:g} is used. Pass temperature=None.",
+                UserWarning,
+                stacklevel=2,
+            )
+        elif self.correlation != 0:
+            warn_idle("correlation", self.correlation, "calibrate finds one", stacklevel=3)
         similarity, ids = _similarity(self.estimator, X, subject, candidates)
         trials, truth = _trials(self.estimator, X, y, subject, ids)
         if max(map(len, trials)) < 2:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +18,8 @@ from .augment import Augment
 from .build import make_callbacks, make_net, net_spec
 from .callbacks import BestWeights, Progress
 from .checkpoint import RunCheckpoint, run_path
-from .given import WHY, forget_optimizer, name_callbacks
+from .given import forget_optimizer, name_callbacks
+from .idle import warn_of_idle
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
 from .ranks import ALONE, Ranks
@@ -72,13 +72,6 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any, sample_weight: Any = None) 
     X = on_device(read.X, device)
     train = EpochsDataset(X, codes, targets, train_rows, device)
     valid = None if valid_rows is None else EpochsDataset(X, codes, targets, valid_rows, device)
-    if encoder.patience not in (None, encoder._usual_patience) and valid is None:
-        warnings.warn(
-            f"patience={encoder.patience} cannot act: nothing is held out ({WHY}), so that all"
-            f" max_epochs={encoder.max_epochs} passes are trained.",
-            UserWarning,
-            stacklevel=3,
-        )
     user = name_callbacks(encoder.callbacks, validated=valid is not None)
     callbacks = make_callbacks(
         validated=valid is not None,
@@ -116,6 +109,7 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any, sample_weight: Any = None) 
             seed=seed,
             ranks=ranks,
         )
+        warn_of_idle(encoder, validated=valid is not None, takes_subject=net.takes_subject_)
         if encoder.warm_start and hasattr(encoder, "net_"):
             _take_over(encoder.net_, net)
         ranks.share_state(net.module_, net.criterion_)

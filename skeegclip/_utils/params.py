@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import warnings
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
@@ -42,6 +43,12 @@ def check_number(
     if not (low < number if open_low else low <= number) or not number <= high:
         raise ValueError(f"{name} must lie in {'(' if open_low else '['}{low:g}, {high:g}], got {value!r}.")
     return value
+
+
+def warn_idle(name: str, value: Any, why: str, *, stacklevel: int) -> None:
+    """Say that a parameter which was given changes nothing, and why."""
+    shown = repr(value) if isinstance(value, (bool, int, float, str, dict)) else type(value).__name__
+    warnings.warn(f"{name}={shown} cannot act: {why}.", UserWarning, stacklevel=stacklevel)
 
 
 class DictParams(BaseEstimator):
