@@ -66,7 +66,9 @@ class EmbeddingComposite(BaseEstimator):
         learns = table is None if self._is_passthrough() else not isinstance(self.encoder, FrozenEstimator)
         if weight is not None and not learns:
             warnings.warn(
-                "sample_weight and class_weight cannot act: the encoder is not fitted.", UserWarning, stacklevel=5
+                "sample_weight and class_weight cannot act: the encoder is not fitted.",
+                UserWarning,
+                stacklevel=5,
             )
         if self._is_passthrough():
             self.encoder_: Any = "passthrough"
@@ -95,7 +97,7 @@ class EmbeddingComposite(BaseEstimator):
         encoder = clone_to_fit(self.encoder)
         slots = target_slots(encoder)
         # By value: an ensemble makes its joined table anew each time.
-        if find_table(encoder) != targets:
+        if slots and find_table(encoder) != targets:
             encoder.set_params(**dict.fromkeys(slots, targets))
         goal = ids if slots else targets.lookup(ids)
         if weight is not None:
@@ -196,7 +198,9 @@ class EmbeddingComposite(BaseEstimator):
             if subject is None and sample_weight is None:
                 return call(*args)
             with config_context(enable_metadata_routing=True):
-                given = {} if subject is None else process_routing(self, caller, subject=subject)[name][method]
+                given = (
+                    {} if subject is None else process_routing(self, caller, subject=subject)[name][method]
+                )
                 weights = {} if sample_weight is None else {"sample_weight": sample_weight}
                 return call(*args, **given, **weights)
         except ValueError as error:

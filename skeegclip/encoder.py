@@ -156,7 +156,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     __metadata_request__score = _REQUESTS
 
     net_: EncoderNet
-    _usual_patience: int | None = None  # a default of which there is nothing to say; LowLevelDecoder has another
+    _usual_patience: int | None = (
+        None  # a default of which there is nothing to say; LowLevelDecoder has another
+    )
     _error = "l2"  # what the second term of the loss is; LowLevelDecoder may take the absolute error
 
     def __init__(

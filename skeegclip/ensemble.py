@@ -152,7 +152,12 @@ class EnsembleEncoder(_BaseComposition):
             members.append(ImageRetriever(copy, targets=self.targets))
             self._place.append(tables.index(find_table(copy)) if len(tables) > 1 else 0)
         if self.n_seeds > 1 and len(members) == len(self.encoders):
-            warn_idle("n_seeds", self.n_seeds, "no member has a random_state, and each is trained once", stacklevel=4)
+            warn_idle(
+                "n_seeds",
+                self.n_seeds,
+                "no member has a random_state, and each is trained once",
+                stacklevel=4,
+            )
         self.members_ = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit)(member, X, y, subject) for member in members
         )

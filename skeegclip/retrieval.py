@@ -247,7 +247,9 @@ class ImageRetriever(EmbeddingComposite):
         check_option("index", self.index, ["auto", "exact", "faiss"])
         check_number("n_probes", self.n_probes, low=1, integer=True)
         if self.index != "faiss" and self.n_probes != _N_PROBES and not hasattr(self, "encoder_"):
-            warn_idle("n_probes", self.n_probes, f"index is {self.index!r}, which looks everywhere", stacklevel=4)
+            warn_idle(
+                "n_probes", self.n_probes, f"index is {self.index!r}, which looks everywhere", stacklevel=4
+            )
         if self.index == "faiss":
             import_faiss()
             if self.hubness is not None:

@@ -300,11 +300,13 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
         if sample_weight is None and self.class_weight is None:
             return None
         if labels is None:
-            raise ValueError("sample_weight and class_weight need y, the labels of the epochs that they weigh.")
+            raise ValueError(
+                "sample_weight and class_weight need y, the labels of the epochs that they weigh."
+            )
         weight = _check_sample_weight(sample_weight, labels, dtype=np.float64, ensure_non_negative=True)
         if self.class_weight is not None and self._is_passthrough() and not are_stimuli:
             warnings.warn(
-                f"class_weight={self.class_weight!r} cannot act: with \"passthrough\" a class is the mean of its own rows.",
+                f'class_weight={self.class_weight!r} cannot act: with "passthrough" a class is the mean of its own rows.',
                 UserWarning,
                 stacklevel=6,
             )

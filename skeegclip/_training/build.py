@@ -159,4 +159,3 @@ def _scheduler(lr_scheduler: Any, max_epochs: int) -> LRScheduler:
             f" arguments), stepped once a pass; got {lr_scheduler!r}."
         )
     return LRScheduler(lr_scheduler, **params)
-

@@ -16,7 +16,7 @@ def name_callbacks(given: Any, *, validated: bool) -> list[tuple[str, Callback]]
     named = [_named(number, entry) for number, entry in enumerate(given or [])]
     for name, callback in named:
         if isinstance(callback, InputShapeSetter):
-            raise ValueError(
+            raise TypeError(
                 "callbacks: InputShapeSetter has nothing to set: EEGEncoder builds the network for the channels and"
                 " times of X. Take it out."
             )
@@ -25,7 +25,11 @@ def name_callbacks(given: Any, *, validated: bool) -> list[tuple[str, Callback]]
                 f"callbacks: {type(callback).__name__} needs scoring=, such as 'r2' or a function of (net, X, y): y are"
                 " the vectors of the targets. Top-1 of what is held out is in the history already, as valid_top1."
             )
-        if isinstance(callback, (ScoringBase, PassthroughScoring)) and not callback.on_train and not validated:
+        if (
+            isinstance(callback, (ScoringBase, PassthroughScoring))
+            and not callback.on_train
+            and not validated
+        ):
             warnings.warn(
                 f"callbacks: {type(callback).__name__} {name!r} cannot act: it scores the epochs that are held out, and"
                 f" none are ({WHY}). Hold some out, or pass on_train=True.",

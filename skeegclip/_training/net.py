@@ -101,7 +101,7 @@ class EncoderNet(NeuralNet):
         if iterator is None:
             return
         total, weight, embeddings = 0.0, 0.0, []
-        for number, batch in enumerate(iterator, 1):
+        for batch in iterator:
             inputs, target = batch
             size = len(target["stimulus"])
             shown = inputs, target["target"][self.ranks.share(size)]  # the vectors of the rows in `inputs`
@@ -116,7 +116,7 @@ class EncoderNet(NeuralNet):
                 self.history.record_batch(f"{prefix}_loss", step["loss"].item())
             self.history.record_batch(f"{prefix}_batch_size", size)
             self.notify("on_batch_end", batch=shown, training=training, **step)
-        self.history.record(f"{prefix}_batch_count", number)
+        self.history.record(f"{prefix}_batch_count", len(iterator))
         loss = self.ranks.agree(float(total / weight))  # which pass is the best, all must see alike
         if not math.isfinite(loss):
             raise ValueError(
@@ -133,7 +133,9 @@ class EncoderNet(NeuralNet):
 
     def fit_passes(self, dataset: EpochsDataset) -> None:
         """Train for what is left of `max_epochs`; early stopping ends it, Ctrl-C goes through."""
-        self.passes_done_ = 0  # RunCheckpoint knows better; skorch's LoadInitState starts from another run's weights
+        self.passes_done_ = (
+            0  # RunCheckpoint knows better; skorch's LoadInitState starts from another run's weights
+        )
         self.notify("on_train_begin", X=dataset, y=None)
         dataset.first_pass = len(self.history)
         together = batch_norm_over_ranks(self.module_) if self.ranks.size > 1 else contextlib.nullcontext()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.device import resolve_device
+from .._utils.params import DictParams
 from .._utils.persistence import write_whole
 from .._version import __version__
 

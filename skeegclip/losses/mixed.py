@@ -118,7 +118,9 @@ class MixedLoss(nn.Module):
         parts = target if isinstance(target, Mapping) else {"target": target}
         if "target" not in parts:
             raise ValueError(f"A target given as a dict needs the key 'target'; got {sorted(parts)}.")
-        parts = {k: v if k in ("stimulus", "weight") or v is None else self.project(v) for k, v in parts.items()}
+        parts = {
+            k: v if k in ("stimulus", "weight") or v is None else self.project(v) for k, v in parts.items()
+        }
         if self.loss_weight == 0:
             return self.error(z, parts["target"], parts.get("weight"))
         loss = self._contrastive(z, parts)
