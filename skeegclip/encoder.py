@@ -110,7 +110,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     history_ : list of dict
         Per pass: epoch, train_loss, valid_loss, valid_top1, dur (seconds), and whether its weights were chosen.
     selection_ : dict
-        How the weights were chosen: ``rule`` ("validation", "last-batch", or "last" where nothing was held out),
+        How the weights were chosen: ``rule`` ("validation", "last-batch", "last" where nothing was held out, or
+        "callback" where one with ``load_best`` put its choice back),
         ``epoch``, ``n_stimuli_held_out`` (those that were not trained on).
     temperature_ : float
         Temperature of the CLIP loss after training.

@@ -31,7 +31,8 @@ class ImageRetriever(EmbeddingComposite):
     ----------
     encoder : EEGEncoder | regressor | FrozenEstimator | "passthrough"
         What embeds the epochs: cloned and fitted, unless it is frozen. Any regressor that predicts embeddings
-        serves (one that takes matrices gets the epochs flattened); "passthrough" where X holds embeddings.
+        serves: a bare one gets the epochs flattened, a Pipeline gets them as they are; "passthrough" where X holds
+        embeddings.
     targets : EmbeddingTable | None
         Vectors of the training stimuli; None takes the encoder's own, else codes of the labels in ``y``.
     gallery : EmbeddingTable | None

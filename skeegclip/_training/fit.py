@@ -18,7 +18,7 @@ from .augment import Augment
 from .build import make_callbacks, make_net, net_spec
 from .callbacks import BestWeights, Progress
 from .checkpoint import RunCheckpoint, run_path
-from .given import forget_optimizer, name_callbacks
+from .given import forget_optimizer, loaded_pass, name_callbacks
 from .idle import warn_of_idle
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
@@ -117,7 +117,8 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any, sample_weight: Any = None) 
             seed_torch(seed + ranks.rank, device)  # the same dropout in every share would be less of it
         net.fit_passes(train)
     encoder.net_ = net
-    encoder.history_, encoder.selection_ = _report(net, targets, train, valid, encoder.validation)
+    loaded = loaded_pass(user, net.history)
+    encoder.history_, encoder.selection_ = _report(net, targets, train, valid, encoder.validation, loaded)
     _let_go(net)
     forget_optimizer(user)
 
@@ -173,17 +174,25 @@ def _let_go(net: EncoderNet) -> None:
 
 
 def _report(
-    net: EncoderNet, targets: Targets, train: EpochsDataset, valid: EpochsDataset | None, validation: Any
+    net: EncoderNet,
+    targets: Targets,
+    train: EpochsDataset,
+    valid: EpochsDataset | None,
+    validation: Any,
+    loaded: int | None,
 ) -> tuple[list[dict], dict]:
     history = [
         {key: value for key, value in row.items() if not key.endswith(_FOR_CALLBACKS)} for row in net.history
     ]
     best = next((callback for _, callback in net.callbacks_ if isinstance(callback, BestWeights)), None)
     chosen = best.pass_ if best is not None else len(history)
+    chosen = chosen if loaded is None else loaded
     for row in history:
         row["chosen"] = row["epoch"] == chosen
     rule, held = "last", 0
     if valid is not None:
         rule = validation if isinstance(validation, str) else "validation"
         held = len(np.setdiff1d(targets.stimulus[valid.rows], targets.stimulus[train.rows]))
+    if loaded is not None:
+        rule = "callback"
     return history, {"rule": rule, "epoch": chosen, "n_stimuli_held_out": held}

@@ -7,7 +7,15 @@ import warnings
 from typing import Any
 
 import cloudpickle
-from skorch.callbacks import Callback, InputShapeSetter, LRScheduler, PassthroughScoring, WarmRestartLR
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    InputShapeSetter,
+    LRScheduler,
+    PassthroughScoring,
+    WarmRestartLR,
+)
 from skorch.callbacks.scoring import ScoringBase
 
 
@@ -65,6 +73,17 @@ def explain_missing(error: KeyError, callback: Callback, *, validated: bool) -> 
             f"callbacks: {type(callback).__name__} reads {key[0]!r}, but nothing is held out to validate on ({WHY})."
             " Hold some stimuli out, let it monitor 'train_loss', or take it out."
         ) from error
+
+
+def loaded_pass(callbacks: list[tuple[str, Callback]], history: Any) -> int | None:
+    """The pass whose weights a callback put back at the end (``load_best``), the last one to do so; None if none did."""
+    for _, callback in reversed(callbacks):
+        if isinstance(callback, EarlyStopping) and callback.load_best:
+            # It leaves the net alone where it thinks that the net is at its best already.
+            return None if callback.best_epoch_ in (0, history[-1, "epoch"]) else callback.best_epoch_
+        if isinstance(callback, Checkpoint) and callback.load_best and callback.event_name is not None:
+            return next((row["epoch"] for row in history[::-1] if row.get(callback.event_name)), None)
+    return None
 
 
 def forget_optimizer(callbacks: list[tuple[str, Callback]]) -> None:

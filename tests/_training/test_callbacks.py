@@ -294,6 +294,33 @@ def test_a_checkpoint_is_written_where_the_loss_was_best(data, fit, tmp_path):
         assert torch.equal(saved[key], value)
 
 
+@pytest.mark.parametrize("name", ["checkpoint", "early stopping"])
+def test_selection_names_the_pass_that_a_callback_put_back(data, fit, tmp_path, name):
+    class Keep(cb.Callback):
+        def on_train_begin(self, net, **kwargs):
+            self.weights = []
+
+        def on_epoch_end(self, net, **kwargs):
+            self.weights.append({key: value.clone() for key, value in net.module_.state_dict().items()})
+
+    loader = {
+        "checkpoint": lambda: cb.Checkpoint(
+            monitor=lambda net: len(net.history) <= 2, dirname=str(tmp_path), load_best=True
+        ),
+        # Only the second pass is better than all before by its absurd measure.
+        "early stopping": lambda: cb.EarlyStopping(
+            "epoch", threshold=0.6, lower_is_better=False, load_best=True, patience=9
+        ),
+    }[name]()
+    keep = Keep()
+    encoder = fit(keep, loader, max_epochs=3)
+    assert encoder.selection_["rule"] == "callback"
+    assert encoder.selection_["epoch"] == 2
+    assert [row["epoch"] for row in encoder.history_ if row["chosen"]] == [2]
+    for key, value in encoder.net_.module_.state_dict().items():
+        assert torch.equal(keep.weights[1][key], value)
+
+
 def test_best_means_lower_than_ever_before(fit):
     class Keep(cb.Callback):
         def on_epoch_end(self, net, **kwargs):
