@@ -81,7 +81,11 @@ def loaded_pass(callbacks: list[tuple[str, Callback]], history: Any) -> int | No
         if isinstance(callback, EarlyStopping) and callback.load_best:
             # It leaves the net alone where it thinks that the net is at its best already.
             return None if callback.best_epoch_ in (0, history[-1, "epoch"]) else callback.best_epoch_
-        if isinstance(callback, Checkpoint) and callback.load_best and callback.event_name is not None:
+        if (
+            isinstance(callback, Checkpoint)
+            and callback.load_best
+            and None not in (callback.monitor, callback.event_name)
+        ):
             return next((row["epoch"] for row in history[::-1] if row.get(callback.event_name)), None)
     return None
 
