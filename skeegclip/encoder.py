@@ -91,8 +91,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     device : str
         Torch device; "auto" is the GPU where there is one.
     callbacks : list | None
-        Callbacks of skorch, or pairs of name and callback. They are copied, so that fit changes no parameter;
-        the copies are in ``net_.callbacks``.
+        Callbacks of skorch, or pairs of name and callback. They act as given, so that a logger logs and a list fills.
+        Folds and searches work on clones, which get copies of a callback's own lists, numbers and arrays, but share
+        what it reports to (a writer, a run, a trial).
     checkpoint_dir : path-like | None
         Folder where a run's state is kept after each pass; a run that was killed goes on from there and ends
         with the same weights. Needs a fixed `random_state`.
@@ -110,7 +111,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     history_ : list of dict
         Per pass: epoch, train_loss, valid_loss, valid_top1, dur (seconds), and whether its weights were chosen.
     selection_ : dict
-        How the weights were chosen: ``rule`` ("validation", "last-batch", or "last" where nothing was held out),
+        How the weights were chosen: ``rule`` ("validation", "last-batch", "last" where nothing was held out, or
+        "callback" where one with ``load_best`` put its choice back),
         ``epoch``, ``n_stimuli_held_out`` (those that were not trained on).
     trained_on_ : dict of str to object
         Fingerprints of what "fit" and each calibration (by its subject) has seen: some of the epochs, and the stimuli.
@@ -153,12 +155,15 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     1.0
     """
 
-    __metadata_request__fit = _REQUESTS
+    __metadata_request__fit = {**_REQUESTS, "sample_weight": True}
     __metadata_request__transform = _REQUESTS
     __metadata_request__predict = _REQUESTS
     __metadata_request__score = _REQUESTS
 
     net_: EncoderNet
+    _usual_patience: int | None = (
+        None  # a default of which there is nothing to say; LowLevelDecoder has another
+    )
     _error = "l2"  # what the second term of the loss is; LowLevelDecoder may take the absolute error
 
     def __init__(
@@ -228,7 +233,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
     # -- fitting ------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any, subject: Any = None) -> EEGEncoder:
+    def fit(self, X: Any, y: Any, subject: Any = None, sample_weight: Any = None) -> EEGEncoder:
         """Train the network.
 
         In a process group of torch (:doc:`/scaling`) all its processes must call it with the same data: they train one
@@ -243,6 +248,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
             stimulus.
         subject : array-like of str, shape (n_epochs,) | None
             Subject of each epoch, where X does not carry it.
+        sample_weight : array-like, shape (n_epochs,) | None
+            Weight of each epoch in the loss, not negative. One of weight 2 counts as two equal epochs of its batch,
+            also among those that the others are compared with; one of weight 0 is left out.
 
         Returns
         -------
@@ -262,7 +270,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
         with unchanged_on_error(self):
             self._check_params()
-            fit_encoder(self, check_epochs(self, X, subject=subject, reset=True), y)
+            fit_encoder(self, check_epochs(self, X, subject=subject, reset=True), y, sample_weight)
         return self
 
     def _check_params(self) -> None:

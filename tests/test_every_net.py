@@ -118,7 +118,9 @@ def test_folds_in_workers(net, data):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This model has only been tested on no more than 64 channels")
-@pytest.mark.parametrize(("n_chans", "n_times", "sfreq"), [(63, 250, 250.0), (17, 100, 100.0), (271, 201, 200.0)])
+@pytest.mark.parametrize(
+    ("n_chans", "n_times", "sfreq"), [(63, 250, 250.0), (17, 100, 100.0), (271, 201, 200.0)]
+)
 @pytest.mark.parametrize("net", NETS)
 def test_sizes_of_public_recordings(net, n_chans, n_times, sfreq):
     rng = np.random.default_rng(0)

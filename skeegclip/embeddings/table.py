@@ -155,6 +155,13 @@ class EmbeddingTable:
         # memory map that arrives is used as it is.
         return _restore, (self._ids, self._vectors, self._meta)
 
+    # For writers that know no __reduce__ and no __slots__, such as skops, the default format of models in MLflow.
+    def __getstate__(self) -> dict[str, Any]:
+        return {"ids": self._ids, "vectors": np.asarray(self._vectors), "meta": self._meta}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._assign(state["ids"], None, state["vectors"], state["meta"])
+
     def lookup(self, ids: Any) -> np.ndarray:
         """Return the vectors of some ids, in their order.
 

@@ -31,6 +31,7 @@ _LINEAR_ARRAYS = ("mean_", "scale_", "coefficients_", "components_", "offset_")
 class LatentEncoder(EEGEncoder):
     """An encoder whose embeddings are latents, trained on the mean squared or the mean absolute error."""
 
+    _usual_patience: int | None = 10
     _error: str = "l2"
 
 
