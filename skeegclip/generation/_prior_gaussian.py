@@ -20,6 +20,8 @@ class GaussianModel:
         Of the ridge regression.
     conditional, marginal : ndarray, shape (n_dims, n_dims)
         Covariance of the out-of-fold residuals, and of the embeddings (Ledoit-Wolf).
+    means : ndarray, shape (n, n_dims)
+        Conditional mean of each row, out of fold.
     penalty, identity : float
         The chosen penalty, and the multiple of the identity to which the regression shrinks.
     valid_loss : float
@@ -29,6 +31,7 @@ class GaussianModel:
     coefficients: np.ndarray
     conditional: np.ndarray
     marginal: np.ndarray
+    means: np.ndarray
     penalty: float
     identity: float
     valid_loss: float
@@ -66,6 +69,7 @@ def fit_gaussian(C: np.ndarray, X: np.ndarray, stimulus: np.ndarray, seed: int) 
         ridge.coefficients,
         ledoit_wolf(ridge.residuals, assume_centered=True)[0],
         ledoit_wolf(X.astype(np.float64), assume_centered=True)[0],
+        X - ridge.residuals,
         ridge.penalty,
         ridge.goal,
         float(np.mean(ridge.residuals**2)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
-_PENALTIES = tuple(float(p) for p in np.logspace(1, 6, 11))
+_PENALTIES = (1e-2, 1e-1, 1.0, *(float(p) for p in np.logspace(1, 6, 11)))
 
 
 @dataclass(frozen=True)
