@@ -15,7 +15,7 @@ from ._sharing import device_of
 if TYPE_CHECKING:
     import torch
 
-SCHEDULERS = ("ddpm", "ddim", "dpmsolver++")
+SCHEDULERS = ("auto", "ddpm", "ddim", "dpmsolver++")
 _ROWS_AT_ONCE = 512
 _NOISES = 8  # draws of noise that an expectation is averaged over
 
@@ -36,15 +36,15 @@ def make_scheduler(name: str, *, n_train_steps: int, prediction: str, reference_
         "beta_end": 20 / n_train_steps,
         "prediction_type": "v_prediction" if prediction == "velocity" else prediction,
     }
-    if reference_quirks and name != "dpmsolver++":
-        scheduler = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler}[name]
+    if reference_quirks:
+        scheduler = DDIMScheduler if name == "ddim" else DDPMScheduler
         return scheduler(**params, clip_sample=True, timestep_spacing="leading")
+    first_order = name in ("ddpm", "ddim")
     return DPMSolverMultistepScheduler(
         **params,
         algorithm_type="sde-dpmsolver++" if name == "ddpm" else "dpmsolver++",
-        solver_order=2 if name == "dpmsolver++" else 1,
-        thresholding=reference_quirks,
-        timestep_spacing="leading" if reference_quirks else "trailing",
+        solver_order=1 if first_order else 2,
+        timestep_spacing="trailing",
     )
 
 

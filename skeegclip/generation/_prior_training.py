@@ -66,7 +66,9 @@ def fit_prior(prior: Any, Z: np.ndarray, targets: Targets) -> None:
         net = prior._build_net().to(device)
         means, start = None, time.perf_counter()
         if not prior.reference_quirks:
-            model = fit_gaussian(C[train_rows], X[train_rows], targets.stimulus[train_rows], prior.seed_)
+            model = fit_gaussian(
+                C[train_rows], X[train_rows], targets.stimulus[train_rows], prior.seed_, units=_units(prior)
+            )
             _fill(getattr(net, "gaussian", net), model, prior)
             # The network corrects what the Gaussian says of rows that it has not seen: of the others it knows too much.
             means = C @ model.coefficients.astype(np.float32)
@@ -94,6 +96,12 @@ def fit_prior(prior: Any, Z: np.ndarray, targets: Targets) -> None:
     held = 0 if valid_rows is None else len(np.unique(targets.stimulus[valid_rows]))
     prior.selection_["n_stimuli_held_out"] = held
     prior.net_ = net
+
+
+def _units(prior: Any) -> np.ndarray | None:
+    """What a standardised condition is in standardised embeddings, where one is meant to be the other."""
+    same_width = prior.n_features_in_ == prior.n_dims_
+    return prior.condition_scale_.astype(float) / prior.target_scale_ if same_width else None
 
 
 def _fill(gaussian: Any, model: GaussianModel, prior: Any) -> None:

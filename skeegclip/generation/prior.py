@@ -50,9 +50,10 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         conditional - w * unconditional``, which is g = 1 + w; its code uses g = 5.
     condition_dropout : float
         Share of rows in [0, 1) whose condition is left out in training, anew in each pass: what guidance needs.
-    scheduler : {"dpmsolver++", "ddpm", "ddim"}
-        How to sample. The first, of second order, has the full spread from 20 steps on; the other two, of first
-        order, draw about a twentieth too little at 50 steps and a sixth at 20.
+    scheduler : {"auto", "dpmsolver++", "ddpm", "ddim"}
+        How to sample. "dpmsolver++", of second order, has the full spread from 20 steps on; the other two, of first
+        order, draw about a twentieth too little at 50 steps and a sixth at 20. "auto" is the first, and "ddpm", which
+        the published code has, with `reference_quirks`.
     n_samples : int | None
         Samples that :meth:`transform` averages. None gives what the mean of ever more of them approaches, in one step:
         the network's expectation (where it predicts noise it has none, and one sample is drawn). It is nearest to the
@@ -150,7 +151,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         n_steps=50,
         guidance_scale=1.0,
         condition_dropout=0.1,
-        scheduler="dpmsolver++",
+        scheduler="auto",
         n_samples=None,
         lr=1e-3,
         n_warmup=100,
@@ -464,6 +465,10 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         from ._prior_sampling import SCHEDULERS
 
         check_option("scheduler", self.scheduler, SCHEDULERS)
+        if self.reference_quirks and self.scheduler == "dpmsolver++":
+            raise ValueError(
+                'reference_quirks clips in every step, which scheduler="dpmsolver++" cannot. Pass "ddpm" or "ddim".'
+            )
         check_number("n_steps", self.n_steps, low=1, high=self.n_train_steps, integer=True)
         check_number("guidance_scale", self.guidance_scale, low=0, high=1e3)
         check_number("n_samples", self.n_samples, low=1, integer=True, none=True)

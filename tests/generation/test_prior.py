@@ -332,7 +332,8 @@ def test_quirks_are_those_of_the_published_code(data):
     assert quirky.prediction_ == "epsilon"
     np.testing.assert_array_equal(quirky.target_scale_, 1)
     np.testing.assert_array_equal(quirky.condition_mean_, 0)
-    ours, theirs = make()._scheduler("ddpm"), quirky._scheduler("ddpm")
+    ours, theirs = make()._scheduler("ddpm"), quirky._scheduler("auto")
+    assert type(theirs).__name__ == "DDPMScheduler"
     assert (ours.config.thresholding, theirs.config.clip_sample) == (False, True)
     assert (ours.config.timestep_spacing, theirs.config.timestep_spacing) == ("trailing", "leading")
 
@@ -384,7 +385,8 @@ def test_conditions_are_dropped_by_row_and_in_the_reference_by_batch(data):
         ({"n_steps": 300}, r"n_steps must lie in \[1, 200\]"),
         ({"guidance_scale": -1}, r"guidance_scale must lie in \[0, 1000\]"),
         ({"condition_dropout": 1.0}, r"condition_dropout must lie in \[0, 1\]"),
-        ({"scheduler": "euler"}, r"scheduler must be one of 'ddpm', 'ddim', 'dpmsolver\+\+'"),
+        ({"scheduler": "euler"}, r"scheduler must be one of 'auto', 'ddpm', 'ddim', 'dpmsolver\+\+'"),
+        ({"reference_quirks": True, "scheduler": "dpmsolver++"}, r"clips in every step, which .* cannot"),
         ({"n_samples": 0}, r"n_samples must lie in \[1, inf\]"),
         ({"lr": 0}, r"lr must lie in \(0, inf\]"),
         ({"validation": 1}, r"validation must lie in"),
