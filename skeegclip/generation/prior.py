@@ -46,7 +46,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
     guidance_scale : float
         Factor g in ``unconditional + g * (conditional - unconditional)``: 1 samples the conditional distribution. More pulls
         towards what sets this EEG embedding apart, and draws from no posterior: samples lie beyond its mean, and of its
-        spread remain GUIDED2 at 2 and GUIDED5 at 5 (see the user guide). The paper's text writes ``(1 + w) *
+        spread remain about a half at 2 and a tenth at 5 (of directions of which the condition leaves a third open). The paper's text writes ``(1 + w) *
         conditional - w * unconditional``, which is g = 1 + w; its code uses g = 5.
     condition_dropout : float
         Share of rows in [0, 1) whose condition is left out in training, anew in each pass: what guidance needs.

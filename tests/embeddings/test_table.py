@@ -232,3 +232,12 @@ def test_mapping_refuses_what_loading_refuses(tmp_path, monkeypatch):
         save_file({"vectors": vectors}, path, metadata={"skeegclip": notes})
         with pytest.raises(ValueError, match="holds 1 ids, but vectors of type F"):
             EmbeddingTable.load(path, mmap=True)
+
+
+def test_a_table_is_not_changed_through_what_it_was_made_of():
+    ids, vectors, meta = np.array(["a", "b"]), np.ones((2, 3), np.float32), {"layers": [1, 2]}
+    table = EmbeddingTable(ids, vectors, meta=meta)
+    ids[0], vectors[:] = "z", 0
+    meta["layers"].append(3)
+    table.meta["layers"].append(4)
+    assert (table.ids.tolist(), table.vectors.min(), table.meta) == (["a", "b"], 1, {"layers": [1, 2]})
