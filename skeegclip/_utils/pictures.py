@@ -144,6 +144,7 @@ def to_uint8(pictures: np.ndarray) -> np.ndarray:
     """Round pictures in 0..1 to uint8; what lies outside is clipped."""
     return np.round(np.clip(pictures, 0, 1) * 255).astype(np.uint8)
 
+
 def owned(pictures: np.ndarray) -> np.ndarray:
     """Pictures that nobody else can change: a copy, unless nobody can."""
     held: Any = pictures

@@ -22,7 +22,13 @@ _VALID_DRAWS = 1024  # rows of validation, repeated with other noise where there
 
 
 def build_net(
-    name: str, n_dims: int, n_conditions: int, params: dict | None, n_train_steps: int, prediction: str, bare: bool
+    name: str,
+    n_dims: int,
+    n_conditions: int,
+    params: dict | None,
+    n_train_steps: int,
+    prediction: str,
+    bare: bool,
 ) -> torch.nn.Module:
     """The network of a prior: on top of a Gaussian, unless it is `bare`, as the reference's is."""
     from ._nets.prior_corrected import PriorCorrected, start_at_zero

@@ -51,9 +51,7 @@ def save_reconstructor(reconstructor: Any, folder: str | os.PathLike) -> None:
         "skeegclip": __version__,
         "n_images": reconstructor.n_images,
         "random_state": int(seed) if isinstance(seed, (int, np.integer)) else None,
-        "parts": {
-            name: _save_part(part, folder / name, pickles.get(name)) for name, part in parts.items()
-        },
+        "parts": {name: _save_part(part, folder / name, pickles.get(name)) for name, part in parts.items()},
         "needs": [f"{name}__{what}" for name, part in parts.items() for what in _needs(part)],
         "targets": reconstructor.targets_ is not None,
         "seen": None if reconstructor.seen_ is None else reconstructor.seen_.tolist(),
@@ -130,9 +128,7 @@ def _has_own_load(part: Any) -> bool:
 
 def _is_foreign(part: Any) -> bool:
     generators = (LinearGenerator, NearestImageGenerator, SDXLGenerator)
-    return not (
-        part is None or isinstance(part, str) or _has_own_load(part) or type(part) in generators
-    )
+    return not (part is None or isinstance(part, str) or _has_own_load(part) or type(part) in generators)
 
 
 def _needs(part: Any) -> list[str]:
@@ -206,7 +202,9 @@ def _check_given(given: dict[str, Any], kinds: dict[str, Any], needs: list[str],
 
 
 def _of_part(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    return {key.removeprefix(f"{name}__"): value for key, value in given.items() if key.startswith(f"{name}__")}
+    return {
+        key.removeprefix(f"{name}__"): value for key, value in given.items() if key.startswith(f"{name}__")
+    }
 
 
 def _class_of(kind: str) -> Any:
@@ -222,9 +220,7 @@ def _write_generator(part: Any, folder: Path, arrays: dict[str, np.ndarray], lef
     write_folder(folder, "generator", {"params": params}, arrays, owner=type(part).__name__)
 
 
-def _load_part(
-    kind: Any, folder: Path, images: Any, device: str, given: dict[str, Any]
-) -> Any:
+def _load_part(kind: Any, folder: Path, images: Any, device: str, given: dict[str, Any]) -> Any:
     if kind is None or kind == "passthrough":
         return kind
     if kind in _OWN:

@@ -427,7 +427,13 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         from ._prior_training import build_net
 
         return build_net(
-            self.net, self.n_dims_, self.n_features_in_, self.net_params, self.n_train_steps, self.prediction_, self.reference_quirks
+            self.net,
+            self.n_dims_,
+            self.n_features_in_,
+            self.net_params,
+            self.n_train_steps,
+            self.prediction_,
+            self.reference_quirks,
         )
 
     def _scheduler(self, name: str) -> Any:

@@ -140,7 +140,9 @@ def test_from_pictures_to_captions_as_transformers_does_it(model, images, Z, tmp
     loaded = EEGCaptioner.load(tmp_path / "captioner", model=elsewhere, device="cpu")
     predicted = loaded.predict_tokens(Z)
     error = float(np.mean((predicted - seen) ** 2))
-    assert error == pytest.approx(captioner.history_[-1]["train_loss"], rel=0.02)  # tokens are kept in half precision
+    assert error == pytest.approx(
+        captioner.history_[-1]["train_loss"], rel=0.02
+    )  # tokens are kept in half precision
     assert error < 0.6 * float(np.mean((predicted[::-1] - seen) ** 2))
 
     def instead(module, args, output):

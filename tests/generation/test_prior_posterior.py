@@ -160,7 +160,9 @@ def test_held_out_stimuli_say_nothing_about_the_scale():
     seen = np.setdiff1d(stimulus, held)
     assert len(seen) == 48
     for kind in ("condition", "target"):
-        np.testing.assert_allclose(getattr(prior, f"{kind}_mean_"), x[seen].mean(axis=0), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(
+            getattr(prior, f"{kind}_mean_"), x[seen].mean(axis=0), rtol=1e-4, atol=1e-6
+        )
         np.testing.assert_allclose(getattr(prior, f"{kind}_scale_"), x[seen].std(axis=0), rtol=1e-4)
 
 
@@ -194,9 +196,7 @@ def test_neither_is_it_on_real_pairs(things_eeg2_sub08):
     reached = {"eeg": [], "ridge": [], "prior of eeg": [], "prior of ridge": []}
     for learn, test in KFold(5, shuffle=True, random_state=0).split(Z):
         ridge = make_pipeline(StandardScaler(), Ridge(1e4))
-        inner = cross_val_predict(
-            ridge, Z[learn], images[learn], cv=KFold(5, shuffle=True, random_state=1)
-        )
+        inner = cross_val_predict(ridge, Z[learn], images[learn], cv=KFold(5, shuffle=True, random_state=1))
         decoded = ridge.fit(Z[learn], images[learn]).predict(Z[test])
         reached["eeg"].append(cosine(Z[test], images[test]))
         reached["ridge"].append(cosine(decoded, images[test]))

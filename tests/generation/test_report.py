@@ -15,7 +15,9 @@ def test_the_mean_picture_is_the_mean_of_those_that_were_seen():
     mean = mean_picture(IMAGES, seen)
     assert mean.dtype == np.float32
     np.testing.assert_allclose(mean, PICTURES[[0, 1, 3]].mean(axis=0) / 255, atol=1e-6)
-    black_and_white = ImageTable(["x", "y"], np.stack([np.zeros((6, 6, 3)), np.full((6, 6, 3), 255)]).astype("uint8"))
+    black_and_white = ImageTable(
+        ["x", "y"], np.stack([np.zeros((6, 6, 3)), np.full((6, 6, 3), 255)]).astype("uint8")
+    )
     np.testing.assert_allclose(mean_picture(black_and_white, np.array(["x", "y"])), 0.5)
 
 

@@ -129,7 +129,9 @@ def test_a_save_that_fails_leaves_no_reconstructor(tmp_path, monkeypatch):
 class Latents(torch.nn.Module):
     """A network of the user's for the low-level decoder."""
 
-    def __init__(self, n_outputs=None, n_chans=None, n_times=None, sfreq=None, chs_info=None, *, latent_shape=None):
+    def __init__(
+        self, n_outputs=None, n_chans=None, n_times=None, sfreq=None, chs_info=None, *, latent_shape=None
+    ):
         super().__init__()
         self.linear = torch.nn.Linear(n_chans * n_times, n_outputs)
 
@@ -197,6 +199,8 @@ def test_a_part_that_cannot_be_pickled_is_refused_and_the_folder_stays(tmp_path)
 
     whole = make(Ridge(), generator="linear")
     whole.save(tmp_path)
-    with pytest.raises(TypeError, match="encoder cannot be saved: Local has no save of ours, and cannot be pickled"):
+    with pytest.raises(
+        TypeError, match="encoder cannot be saved: Local has no save of ours, and cannot be pickled"
+    ):
         make(Local(), generator="linear").save(tmp_path)
     same(whole, EEGImageReconstructor.load(tmp_path, images=IMAGES, trusted=True))
