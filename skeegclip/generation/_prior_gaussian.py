@@ -65,7 +65,7 @@ def fit_gaussian(
     GaussianModel
         The fitted model.
     """
-    if stimulus.max() == 0:
+    if len(np.unique(stimulus)) < 2:
         raise ValueError(
             "n_samples=1 (distinct stimuli): a Gaussian prior is cross-validated over stimuli. Pass 2 or more."
         )

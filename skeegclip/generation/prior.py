@@ -57,7 +57,8 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
     n_samples : int | None
         Samples that :meth:`transform` averages. None gives what the mean of ever more of them approaches, in one step:
         the network's expectation (where it predicts noise it has none, and one sample is drawn). It is nearest to the
-        truth by cosine, but shorter than an image's embedding.
+        truth by cosine, but shorter than an image's embedding. Guidance moves it g times as far from the mean embedding,
+        further than it moves samples.
     lr : float
         Learning rate of AdamW after `n_warmup` steps; it decays as a cosine.
     n_warmup : int
