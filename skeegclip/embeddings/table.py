@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -76,7 +77,7 @@ class EmbeddingTable:
         if matrix.shape[1] == 0 or len(keys) == 0:
             raise ValueError(f"vectors must not be empty, got shape {matrix.shape}.")
         check_finite_rows(matrix, keys)
-        self._assign(keys, position, matrix, dict(meta or {}))
+        self._assign(keys, position, matrix, copy.deepcopy(dict(meta or {})))
 
     def _assign(
         self,
@@ -112,7 +113,7 @@ class EmbeddingTable:
 
     @property
     def meta(self) -> dict[str, Any]:  # numpydoc ignore=GL08
-        return dict(self._meta)
+        return copy.deepcopy(self._meta)
 
     @property
     def n_dims(self) -> int:  # numpydoc ignore=GL08

@@ -314,3 +314,12 @@ def test_skops_writes_and_reads_what_holds_a_table():
         again = skops.loads(content, trusted=skops.get_untrusted_types(data=content))
         np.testing.assert_allclose(again.similarity(X), estimator.similarity(X), rtol=1e-5, atol=1e-6)
         assert (again.gallery or again.targets_) == table
+
+
+def test_a_table_is_not_changed_through_what_it_was_made_of():
+    ids, vectors, meta = np.array(["a", "b"]), np.ones((2, 3), np.float32), {"layers": [1, 2]}
+    table = EmbeddingTable(ids, vectors, meta=meta)
+    ids[0], vectors[:] = "z", 0
+    meta["layers"].append(3)
+    table.meta["layers"].append(4)
+    assert (table.ids.tolist(), table.vectors.min(), table.meta) == (["a", "b"], 1, {"layers": [1, 2]})

@@ -106,6 +106,20 @@ def test_the_published_network_learns_too(data, loss):
     assert decoder.history_[-1]["train_loss"] < decoder.history_[0]["train_loss"]
 
 
+@pytest.mark.parametrize("loss", ["l2", "l1"])
+def test_a_clone_of_the_networks_encoder_keeps_its_error(data, tmp_path, loss):
+    X, y, table = data
+    latents = coarse(table.lookup(y))
+    decoder = make(net="reference", net_params=NARROW, loss=loss, max_epochs=1).fit(X, latents)
+    decoder.save(tmp_path)
+    for encoder in (decoder.encoder_, LowLevelDecoder.load(tmp_path, device="cpu").encoder_):
+        for same in (clone(encoder), pickle.loads(pickle.dumps(encoder))):
+            again = same.set_params(device="cpu").fit(X, latents.reshape(len(X), -1))
+            assert again.net_.criterion_.error.__class__.__name__ == (
+                "ScaledMSELoss" if loss == "l2" else "ScaledMAELoss"
+            )
+
+
 def test_a_network_of_ones_own(data):
     class Mean(nn.Module):
         def __init__(
