@@ -18,7 +18,8 @@ from ._foreign import as_input, ask_for_weights, explain_matrix_step, target_slo
 from ._gallery import Kept
 from ._utils.cloning import clone_to_fit
 from ._utils.seen import Seen
-from ._utils.validation import unchanged_on_error
+from ._utils.subjects import refuse_missing
+from ._utils.validation import check_told, stands_at_door, unchanged_on_error
 from .embeddings import EmbeddingTable, class_codes
 from .embeddings._ids import as_ids
 from .embeddings.table import check_table
@@ -54,7 +55,7 @@ class EmbeddingComposite(BaseEstimator):
 
     def _fit_parts(self, X: Any, y: Any, subject: Any, sample_weight: Any = None) -> None:
         self._check_encoder()
-        self._kept = Kept()
+        self._kept, self._stated = Kept(), None
         table = self._given_table()
         if isinstance(self.encoder, FrozenEstimator) and table is None and not self._has_candidates():
             raise ValueError(
@@ -103,6 +104,8 @@ class EmbeddingComposite(BaseEstimator):
         goal = ids if slots else targets.lookup(ids)
         if weight is not None:
             ask_for_weights(encoder)
+        if not stands_at_door(encoder):
+            check_told(self, X, reset=True)
         self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject, sample_weight=weight)
         self.trained_on_ = getattr(encoder, "trained_on_", None) or {"fit": _seen(X, ids, targets)}
         return encoder
@@ -130,6 +133,7 @@ class EmbeddingComposite(BaseEstimator):
         """y as ids of the table, or as class labels where there is none."""
         if y is None:
             return None
+        refuse_missing(y, name="y")
         labels = column_or_1d(y, warn=True)
         assert_all_finite(labels, input_name="y")
         if table is not None:
@@ -163,6 +167,8 @@ class EmbeddingComposite(BaseEstimator):
         check_is_fitted(self, "encoder_")
         if self._is_passthrough():
             return self._check_embeddings(X, reset=False)
+        if getattr(self, "_stated", None) is not None:
+            check_told(self, X, reset=False)
         z = np.asarray(self._call(self.encoder_, "predict", self._embeds_for, self._read(X), subject=subject))
         if z.ndim != 2:
             z = z.reshape(len(z), -1)
