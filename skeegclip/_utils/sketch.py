@@ -110,7 +110,7 @@ def content_hashes(X: Any, rows: np.ndarray) -> np.ndarray:
 
 def hash_rows(numbers: np.ndarray) -> np.ndarray:
     """One number for each row of whole numbers, shape (n, m): equal rows have equal ones, others as good as never."""
-    mixed = np.zeros(len(numbers), dtype=np.uint64)
+    mixed: np.ndarray = np.zeros(len(numbers), dtype=np.uint64)
     for column in numbers.astype(np.int64).view(np.uint64).T:
         mixed ^= column + np.uint64(0x9E3779B97F4A7C15) + (mixed << np.uint64(6)) + (mixed >> np.uint64(2))
         mixed ^= mixed >> np.uint64(30)
