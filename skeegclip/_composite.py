@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from ._foreign import as_input, ask_for_weights, explain_matrix_step, target_slots
 from ._gallery import Kept
 from ._utils.cloning import clone_to_fit
+from ._utils.seen import Seen
 from ._utils.validation import unchanged_on_error
 from .embeddings import EmbeddingTable, class_codes
 from .embeddings._ids import as_ids
@@ -103,6 +104,7 @@ class EmbeddingComposite(BaseEstimator):
         if weight is not None:
             ask_for_weights(encoder)
         self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject, sample_weight=weight)
+        self.trained_on_ = getattr(encoder, "trained_on_", None) or {"fit": _seen(X, ids, targets)}
         return encoder
 
     def _weigh(self, labels: Any, sample_weight: Any, *, are_stimuli: bool) -> np.ndarray | None:
@@ -256,6 +258,14 @@ class EmbeddingComposite(BaseEstimator):
             if hasattr(self.encoder, "__sklearn_tags__"):
                 tags.input_tags.sparse = get_tags(self.encoder).input_tags.sparse
         return tags
+
+
+def _seen(X: Any, ids: np.ndarray, targets: Any) -> Seen:
+    """Fingerprints of what is trained on; labels of classes are left out, for every set has them."""
+    if getattr(targets, "meta", {}).get("class_codes"):
+        return Seen.of(X)
+    shown = np.unique(ids)
+    return Seen.of(X, shown, targets.lookup(shown))
 
 
 def _class_means(Z: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> EmbeddingTable:

@@ -20,6 +20,9 @@ from .loader import BatchLoader, EpochsDataset
 from .net import EncoderNet
 from .ranks import ALONE, Ranks
 
+# Whose networks' outputs are about as large as published targets, and are to be scaled to others; a class of the user's
+# says by itself how large its are.
+_OF_UNIT_SIZE = ("skeegclip", "braindecode")
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
@@ -32,6 +35,8 @@ def net_spec(
     n_subjects: int,
     subject_layer: str,
     unknown_subject: str,
+    input_spread: float,
+    output_spread: float,
 ) -> tuple[type, dict]:
     """The network class and all its arguments for these epochs, as `skeegclip.nets.build.build_net` takes them."""
     _, n_chans, n_times = read.X.shape
@@ -58,7 +63,10 @@ def net_spec(
         raise ValueError(
             f"net_params: {cls.__name__} has no parameter {unknown[0]!r}; it takes {', '.join(own)}."
         )
-    return cls, {**params, **defaults, **given}
+    spreads = {"input_spread": input_spread}
+    if cls.__module__.split(".")[0] in _OF_UNIT_SIZE:
+        spreads["output_spread"] = output_spread
+    return cls, {**params, **defaults, **given, **spreads}
 
 
 def make_net(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from skorch.callbacks import PrintLog
 from .._utils.device import resolve_device, resolve_precision
 from .._utils.inputs import Epoched
 from .._utils.seeding import draw_seed, seed_torch, seeded_torch
+from .._utils.spread import typical_spread
 from .._utils.validation import check_same_length
 from .augment import Augment
 from .build import make_callbacks, make_net, net_spec
@@ -23,7 +25,7 @@ from .idle import warn_of_idle
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
 from .ranks import ALONE, Ranks
-from .targets import Targets, hold_out, read_targets
+from .targets import Targets, hold_out, read_targets, seen_by
 
 # Parameters that do not change the weights a run ends with.
 _OUTCOME_NEUTRAL = {"verbose", "checkpoint_dir", "callbacks", "targets", "text_targets", "random_state"}
@@ -50,6 +52,8 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any, sample_weight: Any = None) 
     device = resolve_device(encoder.device)
     encoder.subjects_ = np.unique(read.subject) if read.subject is not None else np.array([], dtype=str)
     encoder.n_outputs_ = targets.vectors.shape[1] if encoder.projector is None else encoder.projector
+    train_rows, valid_rows = hold_out(targets, encoder.validation, encoder.batch_size, seed)
+    spreads = _spreads(encoder, read.X, targets, train_rows, ranks)
     encoder._spec = (
         net_spec(
             encoder.net,
@@ -59,11 +63,11 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any, sample_weight: Any = None) 
             n_subjects=len(encoder.subjects_),
             subject_layer=encoder.subject_layer,
             unknown_subject=encoder.unknown_subject,
+            **spreads,
         ),
         _criterion_params(encoder, targets),
     )
     codes = encoder._subject_codes(read.subject, n_epochs)
-    train_rows, valid_rows = hold_out(targets, encoder.validation, encoder.batch_size, seed)
     if ranks.size > 1:
         ends = np.asarray(read.X[:1]), np.asarray(read.X[-1:])
         given = {"X": (read.X.shape, ends), "y": targets, "subject": read.subject}
@@ -117,6 +121,7 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any, sample_weight: Any = None) 
             seed_torch(seed + ranks.rank, device)  # the same dropout in every share would be less of it
         net.fit_passes(train)
     encoder.net_ = net
+    encoder.trained_on_ = {"fit": seen_by(read.X, y, targets)}
     loaded = loaded_pass(user, net.history)
     encoder.history_, encoder.selection_ = _report(net, targets, train, valid, encoder.validation, loaded)
     _let_go(net)
@@ -134,6 +139,21 @@ def _without_weightless(read: Epoched, y: Any, sample_weight: Any) -> tuple[Epoc
         return read, y, weight
     subject = None if read.subject is None else read.subject[rows]
     return replace(read, X=read.X[rows], subject=subject), y[rows], weight[rows]
+
+
+def _spreads(
+    encoder: Any, X: Any, targets: Targets, train_rows: np.ndarray, ranks: Ranks
+) -> dict[str, float]:
+    """How large epochs and targets are: a network need not know the unit of either, and is fed and asks for one."""
+    if encoder.warm_start and hasattr(encoder, "net_"):  # the weights that go on learned with the old ones
+        params = encoder._spec[0][1]
+        return {name: params.get(name, 1.0) for name in ("input_spread", "output_spread")}
+    spread = ranks.agree(typical_spread(X, train_rows)) or 1.0
+    # The CLIP loss alone asks for directions, not for lengths.
+    return {
+        "input_spread": spread,
+        "output_spread": 1.0 if encoder.loss_weight == 1 else math.sqrt(targets.variance),
+    }
 
 
 def _criterion_params(encoder: Any, targets: Targets) -> dict:

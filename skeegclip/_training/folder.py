@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.persistence import write_whole
+from .._utils.seen import Seen
 from .._version import __version__
 from ..embeddings import EmbeddingTable
 from ..nets._reference import find_net, name_of
@@ -53,6 +54,7 @@ def save_encoder(encoder: Any, folder: str | os.PathLike) -> None:
         "skeegclip": __version__,
         "params": {name: _plain(name, value) for name, value in shared.items()},
         "fitted": {name: _plain(name, getattr(encoder, name)) for name in _FITTED},
+        "trained_on": {name: seen.to_plain() for name, seen in getattr(encoder, "trained_on_", {}).items()},
         "subjects": encoder.subjects_.tolist(),
         "ch_names": encoder.ch_names_,
         "net": name_of(cls, encoder.net),
@@ -150,6 +152,8 @@ def _assemble(
     encoder.set_params(**params, **tables, device=device)
     for name in _FITTED:
         setattr(encoder, name, from_plain(facts["fitted"][name]))
+    # Older folders have no such record.
+    encoder.trained_on_ = {name: Seen.from_plain(p) for name, p in facts.get("trained_on", {}).items()}
     encoder.subjects_ = np.array(facts["subjects"], dtype=str)
     encoder.ch_names_ = None if facts["ch_names"] is None else tuple(facts["ch_names"])
     net_params = from_plain(facts["net_params"])

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target
 
+from .._utils.seen import Seen
 from .._utils.validation import check_same_length
 from ..embeddings._ids import as_ids
 from ..embeddings.table import check_table
@@ -106,6 +107,14 @@ def _from_ids(array: np.ndarray, n_rows: int, table: Any, text_table: Any) -> Ta
             )
     codes = bool(getattr(table, "meta", {}).get("class_codes", False))
     return Targets(vectors, stimulus.astype(np.int64), text, codes)
+
+
+def seen_by(X: Any, y: Any, targets: Targets) -> Seen:
+    """Fingerprints of what is trained on; labels of classes are left out, for every set has them."""
+    if targets.are_codes:
+        return Seen.of(X)
+    ids = np.asarray(y)
+    return Seen.of(X, np.unique(ids) if ids.ndim == 1 and _are_text(ids) else None, targets.vectors)
 
 
 def equal_rows(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

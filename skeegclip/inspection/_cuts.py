@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import as_mne_list, data_picks, is_view, read_epochs
+from .._utils.inputs import as_mne_list, is_view, read_epochs
 from .._utils.params import check_number
 from ..epochs import EpochsView
 from ..model_selection._columns import table_of
@@ -36,6 +36,10 @@ def as_data(X: Any, info: mne.Info | None, sfreq: float | None, tmin: float) -> 
             f"info describes {len(info['ch_names'])} channels, but X has {X.shape[1]}. Pick the same in both."
         )
     check_number("sfreq", sfreq, low=0, open_low=True, none=True)
+    if info is not None and sfreq is not None and not np.isclose(sfreq, info["sfreq"], rtol=1e-6):
+        raise ValueError(
+            f"sfreq={sfreq:g} Hz, but info says {info['sfreq']:g} Hz. Leave sfreq out, or pass the info of these epochs."
+        )
     sfreq = info["sfreq"] if sfreq is None and info is not None else sfreq
     return X, None if sfreq is None else (tmin + np.arange(X.shape[2]) / sfreq).round(9), info
 
@@ -44,9 +48,10 @@ def _view_of(X: Any, parts: list) -> EpochsView:
     import mne
 
     read = read_epochs(X)
-    info = mne.pick_info(parts[0].info, data_picks(parts[0].info))
+    first = parts[0]
+    info = mne.pick_info(first.info, [first.ch_names.index(name) for name in read.ch_names or ()])
     return EpochsView.from_arrays(
-        read.X, subject=read.subject, info=info, tmin=float(parts[0].times[0]), rows=table_of(X)
+        read.X, subject=read.subject, info=info, tmin=float(first.times[0]), rows=table_of(X)
     )
 
 

@@ -5,6 +5,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from safetensors.numpy import save_file
 from sklearn.base import BaseEstimator, clone
 
@@ -234,6 +235,48 @@ def test_mapping_refuses_what_loading_refuses(tmp_path, monkeypatch):
             EmbeddingTable.load(path, mmap=True)
 
 
+@pytest.mark.parametrize(
+    ("ids", "match"),
+    [
+        ("ab", "must be a sequence of strings"),
+        (None, "must be a sequence of strings"),
+        (["a", 1], "must hold strings"),
+        (["a", float("nan")], "must hold strings|missing"),
+    ],
+)
+def test_ids_that_numpy_would_read_as_text_are_refused(ids, match):
+    with pytest.raises((TypeError, ValueError), match=match):
+        EmbeddingTable(ids, np.eye(2))
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        np.eye(2).astype(object),
+        np.eye(2).astype(str),
+        1j * np.eye(2),
+        scipy.sparse.csr_matrix(np.eye(2)),
+        np.zeros((2, 2), "M8[s]"),
+        np.ma.masked_array(np.eye(2), mask=[[True, False], [False, False]]),
+    ],
+    ids=["objects", "strings", "complex", "sparse", "dates", "masked"],
+)
+def test_vectors_that_are_no_real_numbers_are_refused(vectors, tmp_path):
+    with pytest.raises((TypeError, ValueError), match="vectors must"):
+        EmbeddingTable(["a", "b"], vectors)
+    with pytest.raises((TypeError, ValueError), match="blocks must"):
+        EmbeddingTable.write(tmp_path / "table", ["a", "b"], [vectors])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("notes", ["[]", "null", "[1, 2]", "[" * 100_000, "{}", "not json"])
+def test_notes_that_are_not_ours_are_refused(notes, tmp_path):
+    path = tmp_path / "table.safetensors"
+    save_file({"vectors": np.eye(2, dtype=np.float32)}, path, metadata={"skeegclip": notes})
+    with pytest.raises(ValueError, match="not an EmbeddingTable"):
+        EmbeddingTable.load(path)
+
+
 class Bare:
     """What a writer does that knows neither __reduce__ nor __slots__: state out, an empty object, state in."""
 
@@ -271,3 +314,12 @@ def test_skops_writes_and_reads_what_holds_a_table():
         again = skops.loads(content, trusted=skops.get_untrusted_types(data=content))
         np.testing.assert_allclose(again.similarity(X), estimator.similarity(X), rtol=1e-5, atol=1e-6)
         assert (again.gallery or again.targets_) == table
+
+
+def test_a_table_is_not_changed_through_what_it_was_made_of():
+    ids, vectors, meta = np.array(["a", "b"]), np.ones((2, 3), np.float32), {"layers": [1, 2]}
+    table = EmbeddingTable(ids, vectors, meta=meta)
+    ids[0], vectors[:] = "z", 0
+    meta["layers"].append(3)
+    table.meta["layers"].append(4)
+    assert (table.ids.tolist(), table.vectors.min(), table.meta) == (["a", "b"], 1, {"layers": [1, 2]})
