@@ -113,7 +113,7 @@ class SharedEncoder(DictParams):
         if not self.callbacks:
             return super().__sklearn_clone__()
         bare = object.__new__(type(self))
-        vars(bare).update(vars(self), callbacks=None)
+        bare.__dict__.update(vars(self), callbacks=None)
         copied = super(SharedEncoder, bare).__sklearn_clone__()
         return copied.set_params(callbacks=copy_callbacks(self.callbacks))
 
