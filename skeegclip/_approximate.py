@@ -50,7 +50,7 @@ class ApproximateIndex:
         rows = _some(rng, n, _PER_CELL * n_cells)
         parts = np.array_split(rows, -(-len(rows) // _SAMPLE))
         self._index.train(np.concatenate([self._store(_unit(gallery.take(part))) for part in parts]))
-        for _, block in gallery.units(np.dtype(np.float32)):
+        for _, block in gallery.units():
             self._index.add(self._store(block))
 
     def _store(self, vectors: np.ndarray) -> np.ndarray:

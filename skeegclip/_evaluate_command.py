@@ -128,9 +128,9 @@ def text_table(report: EvaluationReport) -> str:
     shown = summary.assign(
         **{column: (100 * summary[column]).round(1) for column in ("mean", "low", "high", "chance")}
     )
-    return shown[["estimator", "metric", "mean", "low", "high", "chance", "n_subjects"]].to_string(
-        index=False
-    )
+    columns = ["estimator", "metric", "mean", "low", "high", "chance", "n_subjects"]
+    leaks = [f"LEAK: {row.about}: {row.text}" for row in report.flags.itertuples() if row.level == "leak"]
+    return "\n".join([shown[columns].to_string(index=False), *leaks])
 
 
 def _open(

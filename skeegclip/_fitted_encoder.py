@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ._sharing import SharedEncoder
+from ._utils.inputs import as_subject, carried_subject
+from ._utils.leaks import LeakWarning
 from ._utils.params import check_number
 from ._utils.subjects import warn_alike
 from ._utils.validation import check_epochs, unchanged_on_error
@@ -26,7 +30,9 @@ class FittedEncoder(SharedEncoder):
 
         Only what is this subject's own is fitted: its token or, with ``subject_layer="linear"``, its map of the
         channels. It starts as that of an unknown subject; how many passes it is trained is chosen by
-        cross-validation over the stimuli, and may be none. ``selection_["calibrated"]`` tells.
+        cross-validation over the stimuli, and may be none. ``selection_["calibrated"]`` tells. Leave out the stimuli that
+        will be tested: the encoder remembers those that it has seen here (``trained_on_``), and :meth:`score` and, for a
+        frozen encoder, :func:`~skeegclip.evaluate` say so if they meet them again.
 
         Parameters
         ----------
@@ -64,6 +70,32 @@ class FittedEncoder(SharedEncoder):
             read = check_epochs(self, X, subject=subject, reset=False)
             calibrate_encoder(self, read, y, max_epochs=max_epochs, lr=lr)
         return self
+
+    def _warn_of_calibration(self, X: Any, y: Any, targets: Any, subject: Any) -> None:
+        """Warn where a person is scored with stimuli that served to learn that person."""
+        from ._training.targets import seen_by
+
+        learned = {name: seen for name, seen in getattr(self, "trained_on_", {}).items() if name != "fit"}
+        if not learned:
+            return
+        people = carried_subject(X) if subject is None else as_subject(subject, len(targets.stimulus))
+        for name in [] if people is None else np.intersect1d(people, list(learned)).tolist():
+            rows = np.flatnonzero(people == name)
+            shown, place = np.unique(targets.stimulus[rows], return_inverse=True)
+            scored = seen_by(
+                None, np.asarray(y)[rows], replace(targets, vectors=targets.vectors[shown], stimulus=place)
+            )
+            n = max(
+                len(np.intersect1d(getattr(scored, k), getattr(learned[name], k)))
+                for k in ("names", "vectors")
+            )
+            if n:
+                warnings.warn(
+                    f"y: {n} of {len(shown)} stimuli scored for {name!r} were used to calibrate that person, so the score"
+                    " does not show what holds for others. Score stimuli that calibrate has not seen.",
+                    LeakWarning,
+                    stacklevel=3,
+                )
 
     def attention(self, X: Any, subject: Any = None, layer: int = -1) -> np.ndarray:
         """How much each channel looks at each other one, in networks with attention between channels.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,7 +76,7 @@ class _Several(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         repeated: list[str] = []
         option = None
-        for arg, after in zip(args, [*args[1:], "-"], strict=True):
+        for arg, after in pairwise([*args, "-"]):
             if arg.startswith("-"):
                 option = arg if arg in _SEVERAL and not after.startswith("-") else None
                 repeated += [] if option else [arg]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 # The workers share the cores: with threads of their own on top they would wait for each other. Read when torch and
@@ -17,6 +20,47 @@ import pytest
 from skeegclip import EpochsView
 
 _DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    _seed_what_all_share(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call() -> None:
+    _seed_what_all_share(1)
+
+
+def _seed_what_all_share(seed: int) -> None:
+    """Seed the generators of the process, so that a test draws the same numbers whichever ran before it."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    if "torch" in sys.modules:
+        sys.modules["torch"].default_generator.manual_seed(seed)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator of the test's own, so that no draw depends on which tests ran before."""
+    return np.random.default_rng(1)  # modules draw the data that their tests share with seed 0
+
+
+@pytest.fixture
+def checks_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let scikit-learn's estimator checks compare what a network gives to the rounding of single precision.
+
+    They ask for 1e-7, which is less: whether a row gets the same number alone, in a batch and in another order of rows
+    then depends on the kernels that the processor takes.
+    """
+    from sklearn.utils import estimator_checks
+
+    def compare(strictly, x, y, rtol=None, atol=0.0, **more):
+        tolerance = {} if rtol is None else {"rtol": max(rtol, 1e-5)}
+        strictly(x, y, atol=max(atol, 1e-6), **tolerance, **more)
+
+    for name in ("assert_allclose", "assert_allclose_dense_sparse"):
+        monkeypatch.setattr(estimator_checks, name, partial(compare, getattr(estimator_checks, name)))
 
 
 @pytest.fixture

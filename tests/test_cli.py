@@ -160,3 +160,11 @@ def test_quick_demo(tmp_path):
     assert "pass/s" not in out.stderr  # no bars where nobody looks
     assert (tmp_path / "metrics.json").stat().st_size > 1000
     assert (tmp_path / "report.html").stat().st_size > 100_000
+
+
+@pytest.mark.parametrize("command", ["fetch", "evaluate"])
+def test_a_command_without_arguments_says_what_is_missing(command):
+    result = runner.invoke(app, [command])
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert "Missing" in result.output

@@ -43,7 +43,8 @@ MAY_IMPORT["encoder"] = {"_fitted_encoder"} | MAY_IMPORT["_fitted_encoder"]
 MAY_IMPORT["_reference"] = {"encoder", "datasets"} | MAY_IMPORT["encoder"]
 MAY_IMPORT["_approximate"] = {"_gallery"}
 MAY_IMPORT["_gallery"] = {"_approximate"}
-MAY_IMPORT["_composite"] = {"encoder", "_gallery"} | MAY_IMPORT["encoder"]
+MAY_IMPORT["_foreign"] = {"_utils", "embeddings"}
+MAY_IMPORT["_composite"] = {"encoder", "_gallery", "_foreign"} | MAY_IMPORT["encoder"]
 MAY_IMPORT["zero_shot"] = {"_composite"} | MAY_IMPORT["_composite"]
 MAY_IMPORT["retrieval"] = {"_composite", "_approximate"} | MAY_IMPORT["_composite"]
 MAY_IMPORT["generation"] = {"preprocessing", "datasets", "_reference", "retrieval"} | MAY_IMPORT["retrieval"]
@@ -103,7 +104,7 @@ def imported_parts(path, tree):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_one_way(path):
     part = part_of(path)
-    found = set(imported_parts(path, ast.parse(path.read_text()))) - {part}
+    found = set(imported_parts(path, ast.parse(path.read_text(encoding="utf-8")))) - {part}
     assert found <= MAY_IMPORT[part], f"{part} must not import {sorted(found - MAY_IMPORT[part])}"
 
 
@@ -111,7 +112,7 @@ def test_imports_point_one_way(path):
 def test_heavy_imports_wait_for_use(path):
     place = path.relative_to(ROOT).as_posix()
     allowed = {"torch", "skorch"} if any(place.startswith(f"{part}/") for part in TORCH_AT_TOP) else set()
-    for node in ast.parse(path.read_text()).body:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -123,7 +124,45 @@ def test_heavy_imports_wait_for_use(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_stay_small(path):
-    assert len(path.read_text().splitlines()) <= 500
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
+
+
+def text_without_encoding(tree):
+    """Lines that open a text file in whatever encoding the machine has."""
+    for call in ast.walk(tree):
+        if not isinstance(call, ast.Call) or any(keyword.arg == "encoding" for keyword in call.keywords):
+            continue
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        of = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+        is_file = name == "open" and (of == "" or "joinpath" in of)
+        mode = call.args[1:2] if of == "" else call.args[:1]
+        opens = is_file and not any("b" in ast.unparse(arg) for arg in mode)
+        if opens or name == "read_text" or (name == "write_text" and len(call.args) < 2):
+            yield call.lineno
+
+
+@pytest.mark.parametrize(
+    "path", [*FILES, *sorted((ROOT.parent / "examples").rglob("*.py"))], ids=lambda path: path.name
+)
+def test_text_files_name_their_encoding(path):
+    assert list(text_without_encoding(ast.parse(path.read_text(encoding="utf-8")))) == []
+
+
+def test_a_text_file_without_encoding_is_noticed():
+    lines = [
+        "open('a')",
+        "open('a', 'rb')",
+        "p.read_text()",
+        "f.joinpath('a').open()",
+        "open('a', encoding='utf-8')",
+    ]
+    assert [bool(list(text_without_encoding(ast.parse(line)))) for line in lines] == [
+        True,
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def modules_after(code):
@@ -154,7 +193,7 @@ def test_everything_public_can_be_reached():
 
 def test_stubs_name_all_that_is_public():
     for stub in ROOT.rglob("*.pyi"):
-        tree = ast.parse(stub.read_text())
+        tree = ast.parse(stub.read_text(encoding="utf-8"))
         exported = {
             alias.asname for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
         }

@@ -24,6 +24,7 @@ X = (
     .reshape(12, 3, 20)
     .astype("float32")
 )
+del RNG
 INFO = mne.create_info(["Oz", "Pz", "Cz"], 100.0, "eeg")
 
 
@@ -41,7 +42,7 @@ def store(tmp_path_factory):
     rows = pd.DataFrame(
         {"subject": np.repeat(["a", "b"], 12), "stimulus": IDS * 2, "split": ["train"] * 6 + ["test"] * 18}
     )
-    noise = RNG.normal(size=X.shape).astype("float32")
+    noise = np.random.default_rng(1).normal(size=X.shape).astype("float32")
     folder = tmp_path_factory.mktemp("stores") / "store"
     EpochsStore.create(folder, np.concatenate([X + noise, X - noise]), rows, info=INFO)
     return folder

@@ -38,7 +38,7 @@ def measure(epochs, chans, times, batch, subjects, net, repeats):
         Y = rng.standard_normal((n_epochs, 512), dtype=np.float32)
         X = EpochsView.from_arrays(X, subject=[f"sub-{i % subjects:03d}" for i in range(n_epochs)])
         encoder = EEGEncoder(net, validation=0, batch_size=batch, max_epochs=1, device="cpu", random_state=0)
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts again from here
         before, start = status("VmRSS"), time.process_time()
         encoder.fit(X, Y)
         return time.process_time() - start, status("VmHWM") - before
@@ -50,7 +50,7 @@ def measure(epochs, chans, times, batch, subjects, net, repeats):
 
 def status(name):
     """Return a line of the process's memory status in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith(name + ":")).split()[1]) * 1024 / 1e6
 
 

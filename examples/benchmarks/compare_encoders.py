@@ -149,9 +149,9 @@ def kept(folder, function, name, *args):
         result = function(name, *args)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
-        part.write_text(json.dumps(result, default=lambda array: array.tolist()))
+        part.write_text(json.dumps(result, default=lambda array: array.tolist()), encoding="utf-8")
         part.replace(path)
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def interval(hits, group):

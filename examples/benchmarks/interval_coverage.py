@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from skeegclip.metrics import bootstrap_interval
-from skeegclip.model_selection._statistics import share_interval, spreads
+from skeegclip.metrics._intervals import share_interval
+from skeegclip.model_selection._statistics import spreads
 
 SD_PEOPLE, SD_PICTURES = 0.4, 1.0
 
@@ -25,7 +25,7 @@ def covered(rng, n_people, n_pictures, accuracy, n_runs):
     inside = {"both": [], "pictures": [], "people": [], "bootstrap": []}
     many = rng.standard_normal(4000)
     true_both = expit(logit(accuracy) + np.hypot(SD_PEOPLE, SD_PICTURES) * rng.standard_normal(10**6)).mean()
-    for run in range(n_runs):
+    for _ in range(n_runs):
         people = SD_PEOPLE * rng.standard_normal((n_people, 1))
         pictures = SD_PICTURES * rng.standard_normal((1, n_pictures))
         hits = (rng.random((n_people, n_pictures)) < expit(logit(accuracy) + people + pictures)).astype(float)
@@ -38,7 +38,8 @@ def covered(rng, n_people, n_pictures, accuracy, n_runs):
         for name, over, true in checks:
             low, high = share_interval(mean, found[over], 0.95)
             inside[name].append(low <= true <= high)
-        low, high = bootstrap_interval(hits.mean(axis=0), n_resamples=1000, random_state=run)
+        drawn = rng.integers(n_pictures, size=(1000, n_pictures))
+        low, high = np.quantile(hits.mean(axis=0)[drawn].mean(axis=1), [0.025, 0.975])
         inside["bootstrap"].append(low <= true_pictures <= high)
     return {name: np.mean(values) if values else np.nan for name, values in inside.items()}
 

@@ -57,7 +57,7 @@ def write(folder, *, subjects, epochs, chans, times):
 
 def status(name):
     """Return a line of the process's memory status in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith(name + ":")).split()[1]) * 1024 / 1e6
 
 

@@ -59,7 +59,7 @@ def evict(path):
 
 def own_mb():
     """Return the anonymous memory of the process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith("RssAnon:")).split()[1]) * 1024 / 1e6
 
 

@@ -151,7 +151,7 @@ def _make_fitted(encoder: EEGEncoder, found: Format, params: dict[str, Any]) -> 
     encoder.n_times_in_, encoder.n_outputs_ = params["n_times"], params["n_outputs"]
     encoder.ch_names_ = THINGS_EEG_CHANNELS if n_chans == len(THINGS_EEG_CHANNELS) else None
     encoder.subjects_ = np.array(found.subjects, dtype=str)
-    encoder.history_ = []
+    encoder.history_, encoder.trained_on_ = [], {}  # on what, is not in a checkpoint
     encoder.selection_ = {"rule": "published", "epoch": None, "n_stimuli_held_out": 0}
 
 

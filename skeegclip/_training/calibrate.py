@@ -17,7 +17,7 @@ from ..nets.per_subject import PerSubject, SubjectLinear
 from .loader import BatchLoader, EpochsDataset, whole
 from .net import EncoderNet
 from .sharing import rebuild_net, weights_of
-from .targets import Targets, read_targets
+from .targets import Targets, read_targets, seen_by
 
 _N_FOLDS = 5
 _PATIENCE = 10
@@ -53,6 +53,7 @@ def calibrate_encoder(encoder: Any, read: Epoched, y: Any, *, max_epochs: int, l
     chosen = {"epoch": n_passes, "n_epochs": len(codes), "n_stimuli": len(targets.vectors)}
     calibrated = {**encoder.selection_.get("calibrated", {}), subject: chosen}
     encoder.selection_ = {**encoder.selection_, "calibrated": calibrated}
+    encoder.trained_on_ = {**getattr(encoder, "trained_on_", {}), subject: seen_by(read.X, y, targets)}
 
 
 def _subject_part(encoder: Any) -> tuple[str, PerSubject]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.persistence import write_whole
+from .._utils.seen import Seen
 from .._utils.stated import Stated
 from .._version import __version__
 from ..embeddings import EmbeddingTable
@@ -55,6 +56,7 @@ def save_encoder(encoder: Any, folder: str | os.PathLike) -> None:
         "skeegclip": __version__,
         "params": {name: _plain(name, value) for name, value in shared.items()},
         "fitted": {name: _plain(name, getattr(encoder, name)) for name in _FITTED},
+        "trained_on": {name: seen.to_plain() for name, seen in getattr(encoder, "trained_on_", {}).items()},
         "subjects": encoder.subjects_.tolist(),
         "ch_names": encoder.ch_names_,
         "input": _plain(
@@ -155,6 +157,8 @@ def _assemble(
     encoder.set_params(**params, **tables, device=device)
     for name in _FITTED:
         setattr(encoder, name, from_plain(facts["fitted"][name]))
+    # Older folders have no such record.
+    encoder.trained_on_ = {name: Seen.from_plain(p) for name, p in facts.get("trained_on", {}).items()}
     encoder.subjects_ = np.array(facts["subjects"], dtype=str)
     encoder.ch_names_ = None if facts["ch_names"] is None else tuple(facts["ch_names"])
     encoder._stated = Stated(**from_plain(facts.get("input", {"ch_names": encoder.ch_names_})))

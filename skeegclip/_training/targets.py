@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target
 
+from .._utils.seen import Seen
 from .._utils.validation import check_same_length
 from ..embeddings._ids import as_ids
 from ..embeddings.table import check_table
@@ -29,17 +30,21 @@ class Targets:
         Text vectors of the same stimuli.
     are_codes : bool
         Whether the vectors stand for classes, so that a stimulus held out would never be learned.
+    weight : ndarray of float32, shape (n_epochs,) | None
+        Weight of each epoch; None where all weigh the same.
     """
 
     vectors: np.ndarray
     stimulus: np.ndarray
     text: np.ndarray | None = None
     are_codes: bool = False
+    weight: np.ndarray | None = None
 
     @property
     def variance(self) -> float:
         """Variance of the rows' targets, averaged over dimensions; 1 where all rows are equal."""
-        weights = np.bincount(self.stimulus, minlength=len(self.vectors)) / len(self.stimulus)
+        weights = np.bincount(self.stimulus, self.weight, minlength=len(self.vectors))
+        weights = weights / weights.sum()
         vectors = self.vectors.astype(np.float64)
         centred = vectors - weights @ vectors
         return float(np.mean(weights @ centred**2)) or 1.0
@@ -102,6 +107,14 @@ def _from_ids(array: np.ndarray, n_rows: int, table: Any, text_table: Any) -> Ta
             )
     codes = bool(getattr(table, "meta", {}).get("class_codes", False))
     return Targets(vectors, stimulus.astype(np.int64), text, codes)
+
+
+def seen_by(X: Any, y: Any, targets: Targets) -> Seen:
+    """Fingerprints of what is trained on; labels of classes are left out, for every set has them."""
+    if targets.are_codes:
+        return Seen.of(X)
+    ids = np.asarray(y)
+    return Seen.of(X, np.unique(ids) if ids.ndim == 1 and _are_text(ids) else None, targets.vectors)
 
 
 def equal_rows(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .channels import DISPLAY_UNITS as DISPLAY_UNITS
-from .channels import data_picks as data_picks
-from .channels import describe, display_factors, left_out
+from .channels import data_picks, describe, display_factors, left_out
 from .foreign import read_named, refuse_foreign
 from .loaded import loaded
 from .stated import Stated, check_alike

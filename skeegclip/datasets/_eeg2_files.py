@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._montages import eeg_montage
+from ._montages import eeg_info
 from ._pickles import read_pickled_dict
 
 if TYPE_CHECKING:
@@ -107,10 +107,7 @@ class Recording:
 
     def info(self) -> mne.Info:
         """Return channels with 10-05 positions."""
-        import mne
-
-        info = mne.create_info(list(self.ch_names), self.sfreq, "eeg", verbose="ERROR")
-        return info.set_montage(eeg_montage(), on_missing="ignore", verbose="ERROR")
+        return eeg_info(self.sfreq, self.ch_names)
 
 
 def read_recording(path: Path) -> Recording:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import data_picks
+from .._utils.channels import data_picks
 from ._meg_rows import CATCH, rows_of
 from ._stores import add_epochs
 
@@ -193,7 +193,15 @@ class _Run:
             [onsets + raw.first_samp, np.zeros_like(onsets), np.full_like(onsets, CATCH)]
         )
         epochs = mne.Epochs(
-            raw, events, tmin=_EPOCH[0], tmax=_EPOCH[1], baseline=None, preload=True, verbose="ERROR"
+            raw,
+            events,
+            tmin=_EPOCH[0],
+            tmax=_EPOCH[1],
+            baseline=None,
+            proj=False,  # as recorded, and as `info` says
+            reject_by_annotation=False,  # every trial counts
+            preload=True,
+            verbose="ERROR",
         )
         if len(epochs) != len(onsets):
             raise ValueError(

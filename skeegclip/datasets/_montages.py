@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..epochs._positions import eeg_montage
 from ..epochs._sites import words
+from ..epochs.regions import THINGS_MONTAGE
 
 if TYPE_CHECKING:
     import mne
@@ -24,12 +26,13 @@ _CTF_ABSENT = {"MLF25", "MRF43", "MRO13", "MRO11"}
 _CTF_SUFFIX = "-1609"
 
 
-def eeg_info(sfreq: float) -> mne.Info:
-    """Return the info of the 63 channels of THINGS-EEG2, with 10-05 positions."""
+def eeg_info(sfreq: float, names: Sequence[str] = THINGS_EEG_CHANNELS) -> mne.Info:
+    """Return the info of the 63 channels of THINGS-EEG2, or of some of them, with 10-05 positions."""
     import mne
 
-    info = mne.create_info(list(THINGS_EEG_CHANNELS), sfreq, "eeg", verbose="ERROR")
-    return info.set_montage(eeg_montage(), verbose="ERROR")
+    info = mne.create_info(list(names), sfreq, "eeg", verbose="ERROR")
+    info["description"] = THINGS_MONTAGE
+    return info.set_montage(eeg_montage(), on_missing="ignore", verbose="ERROR")
 
 
 def meg_info(sfreq: float, head_center: np.ndarray) -> mne.Info:

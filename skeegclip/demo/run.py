@@ -109,7 +109,7 @@ def as_json(results: Results) -> dict[str, Any]:
             task: {name: table.to_dict("records") for name, table in results.tables[task].items()}
             for task in TASKS
         },
-        "interval": "95 %, percentile bootstrap over test stimuli",
+        "interval": "95 %, over test stimuli",
         "knowing_decoder": {
             "task": "retrieval",
             "n_way": len(results.test.y),

@@ -12,7 +12,7 @@ from .._utils.subjects import refuse_missing
 
 def as_ids(ids: Any, *, name: str) -> np.ndarray:
     """Return `ids` as a 1-D array of str, refusing everything that is not text."""
-    array = np.asarray(list(ids) if not hasattr(ids, "__array__") else ids)
+    array = np.asarray(ids if hasattr(ids, "__array__") else _as_sequence(ids, name))
     if array.ndim != 1:
         raise ValueError(f"{name} must be 1-D, got shape {array.shape}. Pass one string per row.")
     refuse_missing(array, name=name)
@@ -28,6 +28,14 @@ def as_ids(ids: Any, *, name: str) -> np.ndarray:
             " Convert ids to strings once, where the table is made and where y is made."
         )
     return array.astype(str)
+
+
+def _as_sequence(ids: Any, name: str) -> Any:
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise TypeError(f"{name} must be a sequence of strings (stimulus ids), got {ids!r}.")
+    ids = list(ids)
+    # numpy would write a number among strings as text.
+    return np.array(ids, dtype=object) if len({isinstance(i, str) for i in ids}) > 1 else ids
 
 
 def unique_ids(ids: Any, *, name: str) -> tuple[np.ndarray, dict[str, int]]:

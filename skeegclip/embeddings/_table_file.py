@@ -25,6 +25,21 @@ class Source(NamedTuple):
     time: int
 
 
+def check_numbers(name: str, values: Any) -> np.ndarray:
+    """Return vectors as an array of real numbers; what numpy would convert in silence is refused."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name} must be an array of real numbers, got {type(values).__name__} of {array.dtype}."
+            " Convert it first, with toarray() or astype(float)."
+        )
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"{name} must not be masked, got {int(np.ma.getmaskarray(values).sum())} masked numbers."
+        )
+    return array
+
+
 def check_finite_rows(vectors: np.ndarray, ids: np.ndarray) -> None:
     """Refuse NaN and inf, naming the first id; a mapped file is read a block at a time."""
     step = max(1, _BLOCK // vectors.shape[1])
@@ -65,7 +80,7 @@ def _checked(blocks: Iterable[Any], ids: np.ndarray) -> Iterator[np.ndarray]:
     """Blocks as little-endian float32, one row per id in all."""
     n_rows, width = 0, None
     for given in blocks:
-        block = np.ascontiguousarray(given, dtype="<f4")
+        block = np.ascontiguousarray(check_numbers("blocks", given), dtype="<f4")
         if block.ndim != 2 or block.shape[1] == 0 or block.shape[1] != (width or block.shape[1]):
             raise ValueError(
                 f"blocks must be matrices of one width{'' if width is None else f' ({width})'}, got shape"
@@ -91,7 +106,7 @@ def map_table(path: str | os.PathLike) -> tuple[list[str], np.ndarray, dict, Sou
     status = path.stat()
     try:
         with safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {}).get("skeegclip", "{}"))
+            header = _header((file.metadata() or {}).get("skeegclip", "{}"))
             if header.get("format") != _FORMAT or list(file.keys()) != ["vectors"]:
                 raise ValueError(f"{path} is a safetensors file but not an EmbeddingTable ({_FORMAT}).")
             part = file.get_slice("vectors")
@@ -105,6 +120,18 @@ def map_table(path: str | os.PathLike) -> tuple[list[str], np.ndarray, dict, Sou
     offset = status.st_size - 4 * shape[0] * shape[1]
     vectors = np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape).view(np.ndarray)
     return ids, vectors, meta, Source(str(path.resolve()), status.st_size, status.st_mtime_ns)
+
+
+def _header(text: str) -> dict:
+    """Our notes in a file; empty where they are not what we write."""
+    try:
+        notes = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    whole = (
+        isinstance(notes, dict) and isinstance(notes.get("ids"), list) and isinstance(notes.get("meta"), dict)
+    )
+    return notes if whole else {}
 
 
 def reopen(source: Source) -> str:

@@ -97,7 +97,7 @@ class CLIPEmbedder(BaseEstimator):
     ...           "vision_cfg": {"image_size": 32, "layers": 4, "width": 16, "head_width": 8, "patch_size": 16},
     ...           "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 1}}
     >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    >>> _ = (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}), encoding="utf-8")
     >>> torch.save(open_clip.CLIP(**config).state_dict(), folder / "open_clip_pytorch_model.bin")
     >>> embedder = CLIPEmbedder(f"local-dir:{folder}", layer=0.5, device="cpu", progress=False)
     >>> pictures = np.zeros((2, 50, 40, 3), dtype="uint8")

@@ -34,7 +34,10 @@ def class_codes(classes: Any) -> EmbeddingTable:
     >>> class_codes([1, 2]).ids.tolist()
     ['1', '2']
     """
-    ids = [str(label) for label in np.asarray(classes).tolist()]
+    labels = np.array(classes if hasattr(classes, "__array__") else list(classes), dtype=object).tolist()
+    if absent := [label for label in labels if label is None or label != label]:
+        raise ValueError(f"classes must not be missing, got {absent[0]!r}.")
+    ids = [str(label) for label in labels]
     vectors = np.empty((len(ids), _N_DIMS), dtype=np.float32)
     for row, label in enumerate(ids):
         seed = int.from_bytes(hashlib.blake2b(label.encode(), digest_size=8).digest(), "little")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.channels import DISPLAY_UNITS, data_picks, describe, left_out, typed_picks
+from .._utils.channels import data_picks, describe, left_out, typed_picks
 from .._utils.foreign import refuse_foreign
 from .._utils.inputs import as_mne_list, is_view, read_epochs
+from .._utils.mne_objects import build_epochs, to_si
 from .._utils.stated import Stated, check_alike
 from .._utils.tables import epochs_table, windows_table
 from .._utils.windows import info_of, recordings_of, unwrapped
@@ -140,25 +141,17 @@ def _from_braindecode(X: Any) -> Blocks:
 
 def to_epochs(view: Any) -> mne.EpochsArray:
     """Return a view as MNE Epochs, in SI units."""
-    import mne
-    from mne.defaults import DEFAULTS
-
     info = view.info
     if info is None:
         raise ValueError(
             "to_mne: this view has no channels. Make it with EpochsView.from_arrays(X, info=...)."
         )
-    data = np.asarray(view, dtype=np.float64)
-    # MNE's scalings lead from SI to its display units, in which a view holds its epochs.
-    units = [
-        DEFAULTS["scalings"][kind] if kind in DISPLAY_UNITS else 1.0 for kind in info.get_channel_types()
-    ]
-    data /= np.array(units)[:, None]
-    stimulus = view.stimulus if view.stimulus is not None else np.full(len(view), "epoch")
-    names, codes = np.unique(stimulus, return_inverse=True)
-    events = np.column_stack([np.arange(len(view)), np.zeros(len(view), dtype=int), codes + 1])
-    event_id = {name: code for code, name in enumerate(names.tolist(), start=1)}
+    conditions = view.stimulus if view.stimulus is not None else np.full(len(view), "epoch")
     rows = view.rows
-    return mne.EpochsArray(
-        data, info, events, view.tmin, event_id, metadata=rows if len(rows.columns) else None, verbose=False
+    return build_epochs(
+        to_si(np.asarray(view, dtype=np.float64), info.get_channel_types()),
+        info,
+        view.tmin,
+        conditions,
+        rows if len(rows.columns) else None,
     )

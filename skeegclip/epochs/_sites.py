@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 
 def words(text: str) -> tuple[str, ...]:
     """Split a text into words."""
@@ -35,7 +38,40 @@ ROWS: dict[str, str] = {
     for row in rows.split()
 }
 
-SITE_ROWS = ("Fp", "AF", "F", "FT", "FC", "T", "C", "TP", "CP", "P", "PO", "O", "I")  # those of 10-10
-
 # CTF sensors carry their region in the third letter: MLO11 is left occipital.
 CTF = {"F": "frontal", "C": "central", "T": "temporal", "P": "parietal", "O": "occipital"}
+
+THINGS_REGION = {name.upper(): region for region, names in THINGS_EEG_REGIONS.items() for name in names}
+_REGION_OF_ROW = {row.upper(): region for row, region in ROWS.items()}
+_SITE = re.compile(rf"({'|'.join(sorted(_REGION_OF_ROW, key=len, reverse=True))})(?:Z|[1-9]H?|10H?)")
+_OLD = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}  # of the 10-20 system
+_LETTERED = re.compile(
+    r"[A-H](?:[1-9]|[12]\d|3[0-2])"
+)  # BioSemi's A1 to H32, with C1 to C10 and F1 to F10 among them
+_EARS = ("A1", "A2")
+
+
+def sites_of(name: str) -> tuple[str, ...]:
+    """Return the 10-05 sites in a channel's name, in capitals: one in "EEG Fp1-Ref" and "Fc5.", two in "Fpz-Cz"."""
+    # An apostrophe belongs to its word: C3' is not C3.
+    parts = [part for part in re.split(r"[^A-Z0-9']+", name.upper()) if part]
+    sites = (_OLD.get(part, part) for part in parts)
+    return tuple(dict.fromkeys(site for site in sites if _SITE.fullmatch(site)))
+
+
+def region_of(site: str) -> str:
+    """Return the region of a site by its letters."""
+    match = _SITE.fullmatch(site)
+    assert match is not None
+    return _REGION_OF_ROW[match[1]]
+
+
+def is_lettered(site: str) -> bool:
+    """Whether BioSemi calls an electrode so too, which is somewhere else."""
+    return _LETTERED.fullmatch(site) is not None
+
+
+def are_lettered(names: Iterable[str]) -> bool:
+    """Whether there are channels that only BioSemi calls so."""
+    words = (name.upper() for name in names)
+    return any(is_lettered(name) and not sites_of(name) and name not in _EARS for name in words)

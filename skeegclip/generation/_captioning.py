@@ -18,6 +18,7 @@ from .._utils.seeding import draw_seed, seeded_torch
 from .._utils.validation import check_same_length
 from ..embeddings._ids import as_ids, positions, unique_ids
 from ..embeddings.table import check_table
+from ..metrics import cosine_similarity
 from ._git import Git, as_name, captions_of, load_git, tokens_of
 from ._loop import train
 from ._sharing import device_of, read_folder, restore, weights_of, write_folder
@@ -212,7 +213,7 @@ def project(captioner: Any, Z: np.ndarray) -> torch.Tensor:
 def write_captions(captioner: Any, Z: np.ndarray) -> list[str]:
     """One caption per embedding."""
     if captioner.caption == "nearest":
-        nearest = (normalize(Z) @ captioner.vectors_.T).argmax(axis=1)
+        nearest = cosine_similarity(Z, captioner.vectors_).argmax(axis=1)
         return [captioner.captions_[row] for row in nearest]
     git = git_of(captioner)
     if git.token_shape != tuple(captioner.token_shape_):

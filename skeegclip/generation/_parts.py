@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from .._utils.inputs import as_mne_list
+from .._utils.mne_objects import joined
 from .._utils.params import check_option
 from .._utils.seeding import draw_seed
 
@@ -98,8 +99,4 @@ def as_one(X: Any) -> Any:
     ):  # of numbers, or the encoder had refused it
         return X.astype(np.float64)
     parts = as_mne_list(X)
-    if parts is None or len(parts) == 1:
-        return X
-    import mne
-
-    return mne.concatenate_epochs(parts, verbose=False)
+    return X if parts is None else joined(parts)

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.preprocessing import normalize
 
 from .._utils.pictures import read_picture, square
-from ..metrics import n_way_probability, reconstruction_scores
+from ..metrics import cosine_similarity, n_way_probability, reconstruction_scores
 from .generators._training import picture_of
 from .generators.nearest import NearestImageGenerator
 
@@ -46,14 +45,14 @@ def identification(pictures: np.ndarray, names: np.ndarray, shown: Mapping[str, 
     target = np.searchsorted(ids, names)
     n_images = pictures.shape[1]
     found = _pixels(pictures.reshape(-1, *pictures.shape[2:]))
-    probability = n_way_probability(found @ gallery.T, np.repeat(target, n_images), n_way=2)
+    probability = n_way_probability(cosine_similarity(found, gallery), np.repeat(target, n_images), n_way=2)
     return probability.reshape(-1, n_images).mean(axis=1)
 
 
 def _pixels(pictures: Any) -> np.ndarray:
-    """Centred pixels of unit length, whose products are correlations."""
+    """Centred pixels, whose cosines are correlations."""
     flat = np.stack([square(read_picture(picture, "images"), _IDENTIFY_AT).ravel() for picture in pictures])
-    return normalize(flat - flat.mean(axis=1, keepdims=True))
+    return flat - flat.mean(axis=1, keepdims=True)
 
 
 def score_table(

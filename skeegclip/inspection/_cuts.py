@@ -35,6 +35,10 @@ def as_data(X: Any, info: mne.Info | None, sfreq: float | None, tmin: float) -> 
             f"info describes {len(info['ch_names'])} channels, but X has {X.shape[1]}. Pick the same in both."
         )
     check_number("sfreq", sfreq, low=0, open_low=True, none=True)
+    if info is not None and sfreq is not None and not np.isclose(sfreq, info["sfreq"], rtol=1e-6):
+        raise ValueError(
+            f"sfreq={sfreq:g} Hz, but info says {info['sfreq']:g} Hz. Leave sfreq out, or pass the info of these epochs."
+        )
     sfreq = info["sfreq"] if sfreq is None and info is not None else sfreq
     return X, None if sfreq is None else (tmin + np.arange(X.shape[2]) / sfreq).round(9), info
 

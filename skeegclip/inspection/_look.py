@@ -26,6 +26,7 @@ from ..metrics._fitted import image_similarity
 from ..model_selection import ConceptKFold
 from ..model_selection._evaluate import _task
 from ..model_selection._fingerprint import data_digest, estimator_digest
+from ..model_selection._folds import check_folds
 from ..model_selection._run import Queries, Task, _class_scores, _fit, _queries, _table, as_decoder
 from ._cuts import as_data
 from ._statistics import groups_of
@@ -82,6 +83,8 @@ def make_problem(
     tested = np.concatenate([test for _, test in folds])
     people = np.zeros(len(tested)) if task.subject is None else task.subject[tested]
     groups_of({"stimulus": task.y[tested], "subject": people}, interval)  # now, not after hours of training
+    named = {f"fold-{number}": fold for number, fold in enumerate(folds, 1)}
+    check_folds("inspection", task, named, {"": estimator}, stacklevel=3)
     return Problem(estimator, task, folds, times, info, k)
 
 
@@ -101,7 +104,7 @@ def look(decoder: Any, task: Task, queries: Queries, k: int) -> Arrays:
     dict of ndarray
         ``hits`` (n_queries, n_gallery), the probability of a hit if that item were the true one, which the
         permutation test needs; ``target`` (n_queries,), the true item; ``similarity`` (n_queries,), of the true item,
-        less the mean of the others; ``n_gallery``.
+        less the mean of the others; ``n_gallery``; ``labels``, whether the items are classes that were trained on.
     """
     table = _table(decoder)
     if table is not None:
@@ -118,7 +121,7 @@ def look(decoder: Any, task: Task, queries: Queries, k: int) -> Arrays:
                 " without targets cannot name them. Pass targets=EmbeddingTable(...), or another cv."
             )
     target = np.searchsorted(gallery, queries.y)
-    return {"target": target, **_ranked(np.asarray(scores), target, k)}
+    return {"target": target, "labels": np.array(table is None), **_ranked(np.asarray(scores), target, k)}
 
 
 def _ranked(scores: np.ndarray, target: np.ndarray, k: int) -> Arrays:

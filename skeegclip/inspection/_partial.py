@@ -103,7 +103,8 @@ def _summary(scores: Mapping[str, np.ndarray], joined: Arrays, interval: str, se
         columns[name] = values.mean(axis=1)
         low = high = np.full(len(values), np.nan)
         if not single:
-            low, high = bootstrap_columns(values.T, groups_of(joined, interval), 0.95, N_RESAMPLES, seed)
+            groups = groups_of(joined, interval)
+            low, high = bootstrap_columns(values.T, groups, 0.95, N_RESAMPLES, seed, shares=name == "two-way")
         columns[f"{name}_low"], columns[f"{name}_high"] = low, high
     return pd.DataFrame(columns)
 

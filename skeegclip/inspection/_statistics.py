@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from .._utils.params import check_option
+from ..metrics._intervals import group_spread, share_interval
 from ..metrics.bootstrap import bootstrap_columns
-from ..model_selection._statistics import Spread, share_interval
+from ..model_selection._permutation import Exchanges, trials
 
 Arrays = dict[str, np.ndarray]
 N_RESAMPLES = 2000
@@ -54,7 +55,10 @@ def with_intervals(joined: Arrays, interval: str, seed: int) -> pd.DataFrame:
     """
     groups = groups_of(joined, interval)
     n_stimuli = len(np.unique(joined["stimulus"]))
-    ends = [share_interval(row.mean(), _spread(row, groups, n_stimuli), 0.95) for row in joined["hits"]]
+    ends = [
+        share_interval(float(row.mean()), group_spread(row, groups, n_stimuli), 0.95)
+        for row in joined["hits"]
+    ]
     low, high = np.array(ends).T
     values = joined["similarity"].T
     similarity = bootstrap_columns(values, groups, 0.95, N_RESAMPLES, seed)
@@ -70,32 +74,46 @@ def with_intervals(joined: Arrays, interval: str, seed: int) -> pd.DataFrame:
     )
 
 
-def _spread(values: np.ndarray, groups: np.ndarray, n_stimuli: int) -> Spread:
-    """Variance of a mean over queries, were other groups drawn."""
-    _, code = np.unique(groups, return_inverse=True)
-    n = code.max() + 1
-    shares = np.bincount(code, weights=values - values.mean()) * n / len(values)
-    variance = float((shares**2).sum() / (n * (n - 1)))
-    return Spread(variance if variance > 1e-16 else 0.0, n - 1, n_stimuli)  # what is less is rounding
+def p_values(
+    folds: list[Arrays], seed: int, n_permutations: int = N_PERMUTATIONS
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """p of each variant against chance, corrected for all by the largest accuracy (max statistic), and the smallest possible.
 
-
-def p_values(folds: list[Arrays], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """p of each variant against chance, and corrected for all of them by the largest accuracy (max statistic).
-
-    Under the null hypothesis the epochs of a person say nothing about the stimuli, so their labels may be exchanged.
-    All variants get the same exchange, which keeps what they have in common.
+    Which picture is which is exchanged, alike for all people and folds, as in a report of `evaluate`, and alike in all variants,
+    which keeps what they have in common.
     """
-    rng = np.random.default_rng([seed, 1])
-    n_variants = len(folds[0]["hits"])
-    null = np.zeros((N_PERMUTATIONS, n_variants))
-    for fold in folds:
-        target = fold["target"][0]
-        for person in np.unique(fold["subject"]):
-            rows = np.flatnonzero(fold["subject"] == person)
-            by_item = np.ascontiguousarray(fold["hits"][:, rows].transpose(1, 2, 0))  # query, item, variant
-            for total in null:
-                total += by_item[np.arange(len(rows)), rng.permutation(target[rows])].sum(axis=0)
+    truths = [fold["stimulus"] for fold in folds]
+    units = truths
+    if folds[0]["labels"].all():
+        units = trials(
+            (str(number), fold["subject"], truth)
+            for number, (fold, truth) in enumerate(zip(folds, truths, strict=True))
+        )
+    exchanges = Exchanges.of(units, n_permutations)
+    tables: dict[tuple, tuple] = {}  # people who saw the same are added up
+    for fold, unit in zip(folds, units, strict=True):
+        here, items, hits = _by_unit(fold, unit, exchanges.names)
+        key = (here.tobytes(), items.tobytes(), hits.shape[1])
+        tables[key] = (here, items, hits + tables[key][2] if key in tables else hits)
     seen = sum(hits_of(fold).sum(axis=1) for fold in folds) - 1e-6  # sums of float32
-    p = (1 + (null >= seen).sum(axis=0)) / (1 + N_PERMUTATIONS)
-    corrected = (1 + (null.max(axis=1)[:, None] >= seen).sum(axis=0)) / (1 + N_PERMUTATIONS)
-    return p, corrected
+    single, largest = np.zeros(len(seen)), np.zeros(len(seen))
+    width = len(seen) * max(len(here) for here, *_ in tables.values())
+    for orders in exchanges.draw(np.random.default_rng([seed, 1]), width):
+        null = np.zeros((len(orders), len(seen)))
+        for here, items, hits in tables.values():
+            columns = items[orders[:, here]]  # exchanges, units
+            null += hits[np.arange(len(here)), columns].sum(axis=1)
+        single += (null >= seen).sum(axis=0)
+        largest += (null.max(axis=1)[:, None] >= seen).sum(axis=0)
+    return exchanges.p(single), exchanges.p(largest), exchanges.smallest
+
+
+def _by_unit(fold: Arrays, unit: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places (n_units,) of what is exchanged in a fold, the item of each place, and hits (n_units, n_items, n_variants)."""
+    place = np.searchsorted(names, unit)
+    items = np.full(len(names), -1)
+    items[place] = fold["target"][0]
+    order = np.argsort(place, kind="stable")
+    here, first = np.unique(place[order], return_index=True)
+    by_query = fold["hits"][:, order].transpose(1, 2, 0)
+    return here, items, np.add.reduceat(by_query, first, axis=0, dtype=np.float64)

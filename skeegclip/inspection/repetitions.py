@@ -219,7 +219,7 @@ def _repeated(
                 rest = _output(decoder, _mean(task, [rows[n:] for rows in shuffled]))
                 low.append(_told_apart(z, rest, queries, problem.k))
         joined = {
-            name: np.concatenate([part[name] for part in looks]) for name in looks[0] if name != "n_gallery"
+            name: np.concatenate([part[name] for part in looks]) for name in looks[0] if looks[0][name].ndim
         }
         people = ("subject", "stimulus", "concept")
         found |= {

@@ -22,7 +22,8 @@ class TimeCourse:
     table : DataFrame
         One row a window: ``start`` and ``stop`` (s, times of its first and last sample), ``accuracy`` with ``low`` and
         ``high``, ``similarity`` (of the true item, less the mean of the others) with its interval, ``chance``, ``p``
-        (one-sided, by permutation) and ``p_corrected`` (for the number of windows).
+        (one-sided, by permutation), ``p_corrected`` (for the number of windows) and ``p_smallest``, the smallest that
+        so few pictures allow.
     queries : DataFrame
         One row a test query: ``subject``, ``stimulus``, ``concept``.
     hits, similarity : ndarray, shape (n_windows, n_queries)

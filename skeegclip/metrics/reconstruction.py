@@ -196,7 +196,8 @@ def reconstruction_scores(
         columns = np.stack([own[metric] for metric in wanted], axis=1)
         table[name] = dict(zip(wanted, columns.mean(axis=0), strict=True))
         if n_resamples:
-            ends = bootstrap_columns(columns, target, confidence, n_resamples, seed)
+            shares = [NETWORK_METRICS.get(metric, ("",))[-1] == "two-way" for metric in wanted]
+            ends = bootstrap_columns(columns, target, confidence, n_resamples, seed, shares=shares)
             for metric, low, high in zip(wanted, *ends, strict=True):
                 table[name] |= {f"{metric}_low": low, f"{metric}_high": high}
     return pd.DataFrame.from_dict(table, orient="index")

@@ -6,13 +6,52 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.metrics.pairwise import cosine_similarity as cosine_similarity
+from sklearn.metrics import pairwise
 
 from .._utils.params import check_number
 from ._checks import check_similarity
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+
+def cosine_similarity(X: ArrayLike, Y: ArrayLike | None = None) -> NDArray[np.float32]:
+    """Cosine of each row of one matrix with each row of another.
+
+    How a product of matrices is summed depends on the processor, and on how many rows and columns it has. Summed in
+    double precision and then rounded to single, a cosine is the same number whichever rows are in company, and equal
+    rows tie, as ranks and accuracies take for granted.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_queries, n_dims)
+        Vectors, embeddings of epochs for example; a row of zeros has cosine 0 with everything.
+    Y : array-like of shape (n_gallery, n_dims), default=None
+        Vectors to compare them with; None compares `X` with itself.
+
+    Returns
+    -------
+    similarity : ndarray of shape (n_queries, n_gallery), float32
+        Cosines, in [-1, 1].
+
+    Raises
+    ------
+    ValueError
+        If a matrix is not finite or not two-dimensional, or their widths differ.
+
+    See Also
+    --------
+    sklearn.metrics.pairwise.cosine_similarity : What computes it, in the precision of its input.
+
+    Examples
+    --------
+    >>> from skeegclip.metrics import cosine_similarity
+    >>> cosine_similarity([[3.0, 4.0], [0.0, 2.0]], [[1.0, 0.0], [0.0, 1.0], [0.0, -5.0]])
+    array([[ 0.6,  0.8, -0.8],
+           [ 0. ,  1. , -1. ]], dtype=float32)
+    """
+    X, Y = pairwise.check_pairwise_arrays(X, Y, dtype=np.float64)
+    return pairwise.cosine_similarity(X, Y).astype(np.float32)
 
 
 def csls(similarity: ArrayLike, k: int = 10) -> NDArray[np.floating]:

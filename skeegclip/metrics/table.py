@@ -30,7 +30,7 @@ def n_way_table(
     n_resamples: int = 2000,
     random_state: int | np.random.Generator | np.random.RandomState | None = None,
 ) -> pd.DataFrame:
-    """Exact n-way accuracies with their chance levels and bootstrap intervals.
+    """Exact n-way accuracies with their chance levels and intervals.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def n_way_table(
     ks : sequence of int, default=(1, 5)
         Numbers of items that count as a hit. Pairs with ``k >= n_way`` are left out: a hit would be certain.
     groups : array-like of shape (n_queries,), default=None
-        What the bootstrap draws. None draws stimuli, that is the values of `target`, with all their rows.
-        The gallery is held fixed.
+        Whose others the intervals speak of, as in :func:`bootstrap_interval`. None takes stimuli, that is the
+        values of `target`, with all their rows. The gallery is held fixed.
     confidence : float, default=0.95
         Coverage of the intervals.
     n_resamples : int, default=2000
@@ -94,6 +94,8 @@ def n_way_table(
     table["accuracy"] = values.mean(axis=0)
     if n_resamples:
         groups = np.asarray(target) if groups is None else groups
-        table["low"], table["high"] = bootstrap_columns(values, groups, confidence, n_resamples, random_state)
+        table["low"], table["high"] = bootstrap_columns(
+            values, groups, confidence, n_resamples, random_state, shares=True
+        )
     table["chance"] = table["k"] / table["n_way"]
     return table

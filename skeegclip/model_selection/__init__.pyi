@@ -1,6 +1,7 @@
 from ._evaluate import evaluate as evaluate
 from .audit import SplitAudit as SplitAudit
 from .audit import audit_split as audit_split
+from .leaks import LeakWarning as LeakWarning
 from .published import published_figures as published_figures
 from .report import EvaluationReport as EvaluationReport
 from .splitters import ConceptKFold as ConceptKFold
@@ -10,6 +11,7 @@ from .splitters import WithinSubject as WithinSubject
 __all__ = [
     "ConceptKFold",
     "EvaluationReport",
+    "LeakWarning",
     "LeaveOneSubjectOut",
     "SplitAudit",
     "WithinSubject",

@@ -115,6 +115,19 @@ class Estimate:
         return spreads(self.matrix, self.by_subject_and_seed.mean(axis=0))
 
 
+def query_weights(queries: pd.DataFrame) -> np.ndarray:
+    """Weight of each query in the mean over people of their means over stimuli, of those over seeds, of their queries.
+
+    The columns are subject, stimulus and seed. A trial more of one picture, or a picture more that one person saw, does not make either
+    count for more.
+    """
+    weights = 1.0 / queries["subject"].nunique()
+    for of, inner in ((["subject"], "stimulus"), (["subject", "stimulus"], "seed")):
+        weights = weights / queries.groupby(of)[inner].transform("nunique")
+    cells = queries.groupby(["subject", "stimulus", "seed"])["seed"]
+    return (weights / cells.transform("size")).to_numpy()
+
+
 def estimates(queries: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], Estimate]]:
     """Estimates of all (estimator, task, metric), by estimator, then task; an oracle's after the honest ones."""
     for (name, task, oracle), part in queries.groupby(["estimator", "task", "oracle"], sort=False):
@@ -125,12 +138,13 @@ def estimates(queries: pd.DataFrame) -> Iterator[tuple[tuple[str, str, str], Est
         place = np.ravel_multi_index([codes for _, codes in axes], shape)
         counts = np.bincount(place, minlength=np.prod(shape)).reshape(shape)
         better, equal, sizes = (part[key].to_numpy() for key in ("better", "equal", "n_gallery"))
+        weights = query_weights(part)
         for metric, (n_way, k) in metric_names(int(sizes.min())).items():
             hits, chance = np.empty(len(part)), 0.0
             for size in np.unique(sizes).tolist():
                 rows = sizes == size
                 hits[rows] = hit_probability(better[rows], equal[rows], size, n_way or size, k)
-                chance += rows.mean() * k / (n_way or size)
+                chance += float(weights[rows].sum()) * k / (n_way or size)
             sums = np.bincount(place, weights=hits, minlength=counts.size).reshape(shape)
             cube = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
             yield (

@@ -20,8 +20,8 @@ from ..embeddings.table import check_table
 from ._cells import Cell, cell_path, load_cell, save_cell
 from ._columns import per_row, stimuli_of
 from ._fingerprint import cell_digest, data_digest, estimator_digest
+from ._folds import check_folds
 from ._run import Task, run_cell
-from .audit import SplitAudit, audit_split
 from .report import EvaluationReport
 from .splitters import ConceptKFold
 
@@ -108,6 +108,12 @@ def evaluate(
     KeyError
         If stimuli are not in the targets.
 
+    Warns
+    -----
+    LeakWarning
+        If test data or test stimuli are in training, or in what was fitted before: see
+        :func:`~skeegclip.model_selection.audit_split`. It comes before the training does.
+
     See Also
     --------
     skeegclip.model_selection.EvaluationReport : What can be read from the result.
@@ -142,7 +148,9 @@ def evaluate(
         (np.asarray(train), np.asarray(test)) for train, test in check_cv(cv).split(task.X, task.y, groups)
     ]
     names = _fold_names(splits, task)
-    audits = _audits(splits, names, task)
+    folds = dict(zip(names, splits, strict=True))
+    _check_galleries(folds, task)
+    audits = check_folds("evaluate", task, folds, named, stacklevel=2)
     jobs = [
         (name, fold, train, test, seed)
         for fold, (train, test) in zip(names, splits, strict=True)
@@ -216,16 +224,12 @@ def _fold_names(splits: list, task: Task) -> list[str]:
     return [f"fold-{number}" for number in range(1, len(splits) + 1)]
 
 
-def _audits(splits: list, names: list[str], task: Task) -> dict[str, SplitAudit]:
-    found = {}
-    for name, (train, test) in zip(names, splits, strict=True):
-        if len(np.unique(task.y[test])) < 2:
+def _check_galleries(folds: dict[str, tuple[np.ndarray, np.ndarray]], task: Task) -> None:
+    for name, (_, test) in folds.items():
+        if (n := len(np.unique(task.y[test]))) < 2:
             raise ValueError(
-                f"cv: fold {name!r} tests {len(np.unique(task.y[test]))} stimuli, so there is nothing to choose from."
-                " Test two or more at once."
+                f"cv: fold {name!r} tests {n} stimuli, so there is nothing to choose from. Test two or more at once."
             )
-        found[name] = audit_split(train, test, task.X, y=task.y, subject=task.subject, concept=task.concept)
-    return found
 
 
 def _cells(

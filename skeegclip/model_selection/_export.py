@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .._version import __version__
 from ._dots import dot_plot
-from ._sections import Section, headline, sections
+from ._sections import Section, headline, sections, warning
 
 if TYPE_CHECKING:
     from .report import EvaluationReport
@@ -19,7 +19,8 @@ TITLE = "Evaluation report"
 
 def markdown(report: EvaluationReport) -> str:
     """The report as Markdown."""
-    lines = [f"# {TITLE}", "", headline(report), "", "## Flags", ""]
+    first = [f"**{text}**", ""] if (text := warning(report)) else []
+    lines = [f"# {TITLE}", "", *first, headline(report), "", "## Flags", ""]
     lines += [
         f"- **{row.level}**{f', {row.estimator}' if row.estimator else ''}: {row.about}: {row.text}"
         for row in report.flags.itertuples()
@@ -48,6 +49,7 @@ def page(report: EvaluationReport) -> str:
     )
     return template.substitute(
         title=TITLE,
+        warning=f'<p class="leak" role="alert">{escape(text)}</p>' if (text := warning(report)) else "",
         headline=escape(headline(report)),
         flags=flags,
         figure=dot_plot(report),

@@ -12,7 +12,7 @@ from .._utils.inputs import is_view
 from .._version import __version__
 from ._run import Task
 
-_FORMAT = 1
+_FORMAT = 2
 # Parameters that do not change a result; seeds are drawn by `evaluate`.
 _NEUTRAL = {"verbose": 0, "n_jobs": None, "memory": None, "checkpoint_dir": None, "random_state": None}
 

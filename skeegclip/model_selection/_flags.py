@@ -28,7 +28,8 @@ class Flag(NamedTuple):
 
 def find_flags(cells: list[Cell], audits: Mapping[str, SplitAudit]) -> list[Flag]:
     """All flags of an evaluation, the worst first."""
-    flags = [*_split_flags(audits), *_merged(_estimator_flags(cells)), *_query_flags(cells)]
+    flags = [*split_flags(audits), *_merged(_estimator_flags(cells)), *_gallery_flags(cells)]
+    flags += _query_flags(cells)
     return sorted(flags, key=lambda flag: LEVELS.index(flag.level))
 
 
@@ -40,19 +41,36 @@ def _merged(flags: list[Flag]) -> list[Flag]:
     return [Flag(level, "; ".join(of), about, text) for (level, about, text), of in names.items()]
 
 
-def _split_flags(audits: Mapping[str, SplitAudit]) -> list[Flag]:
+def split_flags(audits: Mapping[str, SplitAudit]) -> list[Flag]:
+    """Flags of what training and test share, in words for all folds."""
     found: dict[tuple[str, str], list[str]] = {}
     for audit in audits.values():
-        for (kind, level), (_, text) in zip(audit.flags.items(), audit.messages(), strict=True):
-            found.setdefault((level, kind), []).append(text)
-    flags = [
-        Flag(level, "", kind, f"in {len(texts)} of {len(audits)} folds; first: {texts[0]}")
-        for (level, kind), texts in found.items()
-    ]
-    unknown = sorted({kind for audit in audits.values() for kind in audit.not_checked})
-    if unknown:
-        flags.append(Flag("note", "", "not checked", f"nothing is known of: {', '.join(unknown)}"))
+        for kind, level in audit.flags.items():
+            found.setdefault((level, kind), []).append(audit.message(kind))
+    flags = [Flag(level, "", kind, in_folds(texts, len(audits))) for (level, kind), texts in found.items()]
+    if unknown := not_checked(audits):
+        text = f"nothing is known of: {', '.join(unknown)}. Whether training and test share them is open"
+        flags.append(Flag("note", "", "not checked", text))
     return flags
+
+
+def in_folds(texts: list[str], n_folds: int) -> str:
+    """What is said of several folds, in the words of the first."""
+    return texts[0] if n_folds == 1 else f"in {len(texts)} of {n_folds} folds; first: {texts[0]}"
+
+
+def leaks_of(flags: list[Flag]) -> list[str]:
+    """What leaks, in sentences."""
+    return [
+        f"{f'{flag.estimator}: ' if flag.estimator else ''}{flag.text}"
+        for flag in flags
+        if flag.level == "leak"
+    ]
+
+
+def not_checked(audits: Mapping[str, SplitAudit]) -> list[str]:
+    """Kinds that could not be checked in some fold, in the order of an audit."""
+    return list(dict.fromkeys(kind for audit in audits.values() for kind in audit.not_checked))
 
 
 def _estimator_flags(cells: list[Cell]) -> list[Flag]:
@@ -61,15 +79,8 @@ def _estimator_flags(cells: list[Cell]) -> list[Flag]:
         mine = [cell for cell in cells if cell.estimator == name]
         for text in dict.fromkeys(text for cell in mine for text in cell.facts["transductive"]):
             flags.append(Flag("warning", name, "transductive", text))
-        if any(cell.facts["frozen"] for cell in mine):
-            flags.append(
-                Flag(
-                    "warning",
-                    name,
-                    "frozen",
-                    "a part was fitted before: what it has seen is not known to this report",
-                )
-            )
+        for level, text in dict.fromkeys(tuple(said) for cell in mine for said in cell.facts["frozen"]):
+            flags.append(Flag(level, name, "frozen", text))
         if any(ranked.pass_better is not None for cell in mine for ranked in cell.tasks.values()):
             flags.append(
                 Flag(
@@ -86,6 +97,23 @@ def _estimator_flags(cells: list[Cell]) -> list[Flag]:
                 Flag("note", name, "one seed", "trained once: the spread over trainings is not known")
             )
     return flags
+
+
+def _gallery_flags(cells: list[Cell]) -> list[Flag]:
+    sizes = {
+        task: {len(cell.tasks[task].gallery) for cell in cells if task in cell.tasks}
+        for task in cells[0].tasks
+    }
+    return [
+        Flag(
+            "note",
+            "",
+            "gallery",
+            f"{task} chooses from {min(of)} to {max(of)}, by fold: chance is their mean",
+        )
+        for task, of in sizes.items()
+        if len(of) > 1
+    ]
 
 
 def _query_flags(cells: list[Cell]) -> list[Flag]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from sklearn import config_context
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
@@ -21,10 +21,12 @@ from .._utils.seeding import set_seeds
 from .._version import __version__
 from ..encoder import EEGEncoder
 from ..metrics import cosine_similarity
-from ..metrics._fitted import _wanted, embed, find_table, image_similarity, last_step, project
+from ..metrics._fitted import _wanted, embed, find_table, image_similarity, inner_most, last_step, project
 from ..preprocessing import average_repetitions
 from ..retrieval import ImageRetriever
 from ._cells import Cell, Ranked, rank
+from ._company import depends_on_company
+from ._frozen import frozen_findings, parts_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def run_cell(
         _fit(decoder, task, train)
         seconds = time.perf_counter() - start
         queries = _queries(task, test)
-        tasks, notes = _rank_tasks(decoder, task, queries)
+        tasks, notes, steps = _rank_tasks(decoder, task, queries)
         encoders = list(fitted_encoders(decoder))
         if passes is not None and encoders and "retrieval" in tasks:
             tasks["retrieval"] = _with_passes(decoder, task, queries, encoders, tasks["retrieval"])
@@ -80,9 +82,10 @@ def run_cell(
         tasks,
         {
             "selection": [_selection(encoder) for encoder in encoders],
-            "transductive": transductive_steps(decoder),
-            "frozen": any(isinstance(part, FrozenEstimator) for part in _parts(decoder)),
+            "transductive": steps,
+            "frozen": frozen_parts(decoder, task, test),
             "notes": notes,
+            "labels": _table(decoder) is None,
             "n_train": len(train),
             "n_train_stimuli": len(np.unique(task.y[train])),
             "n_test": len(queries.y),
@@ -97,15 +100,23 @@ def as_decoder(estimator: Any, targets: Any) -> Any:
     """A clone whose last step is a classifier, or searches images: encoders are put into an ImageRetriever."""
     decoder = clone(estimator)
     last, frozen = decoder, False
-    while isinstance(last, Pipeline) or hasattr(last, "estimator"):  # of a search, or a frozen one
+    while (inside := _inside(last)) is not None:
         frozen = frozen or isinstance(last, FrozenEstimator)
-        last = last.steps[-1][1] if isinstance(last, Pipeline) else last.estimator
+        last = inside
     if isinstance(last, ImageRetriever) or is_classifier(last):
         if isinstance(last, EmbeddingComposite) and find_table(last) is None and not frozen:
             last.set_params(targets=targets)
         return decoder
     # The table of an encoder is its own business; `targets` are for those without.
     return ImageRetriever(decoder, targets=None if find_table(decoder) is not None else targets)
+
+
+def _inside(estimator: Any) -> Any:
+    """The last step of a Pipeline, and what a search, a frozen or another estimator is around; None of all else."""
+    if isinstance(estimator, Pipeline):
+        return estimator.steps[-1][1]
+    inside = getattr(estimator, "estimator", None)  # in another library the name of a method, as text
+    return inside if hasattr(inside, "fit") and not isinstance(inside, type) else None
 
 
 def _fit(decoder: Any, task: Task, train: np.ndarray) -> None:
@@ -156,14 +167,20 @@ def _queries(task: Task, test: np.ndarray) -> Queries:
     return Queries(X, shown, people, None if concept is None else concept[first[place]], counts[place])
 
 
-def _rank_tasks(decoder: Any, task: Task, queries: Queries) -> tuple[dict[str, Ranked], list[str]]:
-    """Rank the true items in every task that the decoder and the data allow."""
+def _rank_tasks(decoder: Any, task: Task, queries: Queries) -> tuple[dict[str, Ranked], list[str], list[str]]:
+    """Rank the true items in every task that the decoder and the data allow; notes, and transductive steps."""
     tasks, notes = {}, []
     table = _table(decoder)
+
+    def ask(X: Any, params: dict[str, np.ndarray]) -> np.ndarray:
+        if table is not None:
+            return image_similarity(decoder, X, table, gallery, params)
+        return _class_scores(decoder, replace(queries, X=X, subject=params.get("subject")))[0]
+
     if table is not None:
         gallery = np.unique(queries.y)
-        similarity = image_similarity(decoder, queries.X, table, gallery, queries.params)
-        tasks["retrieval"] = rank(similarity, gallery, queries.y, **queries.who)
+        scores = ask(queries.X, queries.params)
+        tasks["retrieval"] = rank(scores, gallery, queries.y, **queries.who)
         if task.candidates is not None and queries.concept is not None:
             names = np.unique(queries.concept)
             vectors = task.candidates.lookup(names)
@@ -186,7 +203,15 @@ def _rank_tasks(decoder: Any, task: Task, queries: Queries) -> tuple[dict[str, R
                 " without targets cannot name them. Pass targets=EmbeddingTable(...), or another cv."
             )
         tasks["classification"] = rank(scores[:, order], labels[order], queries.y, **queries.who)
-    return tasks, notes
+    last = inner_most(decoder)
+    if table is not None and isinstance(last, ImageRetriever) and last.gallery is not None:
+        notes.append(
+            f"its own gallery of {len(last.gallery)} pictures: searched are the {len(gallery)} test stimuli of the fold"
+        )
+    steps = transductive_steps(decoder)
+    if not steps and (said := depends_on_company(ask, queries.X, queries.params, scores)) is not None:
+        steps = [said]
+    return tasks, notes, steps
 
 
 def _table(decoder: Any) -> Any:
@@ -249,36 +274,26 @@ def _with_passes(
 
 def fitted_encoders(estimator: Any) -> Iterator[EEGEncoder]:
     """All fitted EEGEncoders inside a fitted estimator."""
-    for part in _parts(estimator):
+    for part in parts_of(estimator):
         if isinstance(part, EEGEncoder) and hasattr(part, "net_"):
             yield part
+
+
+def frozen_parts(estimator: Any, task: Task, test: np.ndarray) -> list[tuple[str, str]]:
+    """Levels and sentences about what the frozen parts of an estimator have seen of the test set."""
+    return frozen_findings(estimator, task.X, task.y, task.subject, test, _table(estimator))
 
 
 def transductive_steps(estimator: Any) -> list[str]:
     """What steps of an estimator look at the test epochs together."""
     said = []
-    for part in _parts(estimator):
+    for part in parts_of(estimator):
         said.append(getattr(part, "_transductive", None))
         if getattr(part, "transductive_", False):  # preprocessing
             said.append(
                 f"{type(part).__name__}: people not seen in training are scaled by their own test epochs"
             )
     return list(dict.fromkeys(text for text in said if text))
-
-
-def _parts(estimator: Any) -> Iterator[Any]:
-    """An estimator and the fitted ones inside it; unfitted ones where they have no fitted twin."""
-    if not isinstance(estimator, BaseEstimator):
-        return
-    yield estimator
-    inside = vars(estimator)
-    for name, value in inside.items():
-        if not name.endswith("_") and f"{name}_" in inside:
-            continue  # the fitted twin stands for it
-        for item in value if isinstance(value, (list, tuple)) else [value]:
-            for part in item if isinstance(item, tuple) else [item]:
-                if not isinstance(part, type):
-                    yield from _parts(part)
 
 
 def _selection(encoder: EEGEncoder) -> dict[str, Any]:

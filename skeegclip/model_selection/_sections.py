@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._estimates import ORACLE
-from ._flags import selection_text
+from ._flags import not_checked, selection_text
 
 if TYPE_CHECKING:
     from .report import EvaluationReport
@@ -36,13 +36,26 @@ def sections(report: EvaluationReport) -> list[Section]:
     return [part for part in parts if part.rows]
 
 
+def warning(report: EvaluationReport) -> str:
+    """What must be read before any figure; "" where nothing leaks."""
+    about = list(dict.fromkeys(report.flags.loc[report.flags["level"] == "leak", "about"]))
+    if not about:
+        return ""
+    return (
+        f"The test set leaks into training ({', '.join(about)}): the figures below do not show how well anything new is"
+        " decoded. See the flags."
+    )
+
+
 def headline(report: EvaluationReport) -> str:
-    """One sentence that says what was done."""
+    """What was done, and what is not known of it."""
     settings = report.settings
     seeds = settings["n_seeds"]
+    open_ = not_checked(report.audits)
+    rest = f" Whether training and test share {', '.join(open_)} is not known." if open_ else ""
     return (
         f"{len(report.estimators)} estimators, {settings['n_folds']} folds ({settings['cv']}),"
-        f" {seeds} seed{'s' if seeds > 1 else ''}, {settings['n_epochs']:,} epochs."
+        f" {seeds} seed{'s' if seeds > 1 else ''}, {settings['n_epochs']:,} epochs.{rest}"
     )
 
 
@@ -78,10 +91,17 @@ def _headline(report: EvaluationReport, summary: Any, task: str) -> Section:
         )
     if published:
         text += f" Published: mean ± standard deviation over people, among 200 ({_sources(report)})."
-    text += " p: of top-1 against chance, by permuting which picture is which."
+    text += " p: of top-1 against chance, by permuting which picture is which, alike for all people."
+    text += _few_permutations(first["p_smallest"])
     if transductive:
         text += f"{_MARK}: transductive, see the flags."
     return Section(TASKS[task], text, head, rows)
+
+
+def _few_permutations(smallest: float) -> str:
+    if np.isnan(smallest):
+        return " There is none: no two pictures are in the same test sets, so that nothing can be exchanged."
+    return f" With so few, none below {smallest:.3f} is possible." if smallest > 0.01 else ""
 
 
 def _n_way(report: EvaluationReport, summary: Any, task: str) -> Section:
@@ -153,7 +173,7 @@ def _comparisons(report: EvaluationReport) -> Section:
     return Section(
         "Compared with each other",
         f"Differences of top-1 in points, on the same people and pictures, with 95 % intervals; p by flipping signs over"
-        f" {units}, and corrected for the number of pairs (Holm).",
+        f" {units}, or by Student's t as the interval, whichever is larger, and corrected for the number of pairs (Holm).",
         ["", "difference", "interval", "p", "p, corrected"],
         rows,
     )

@@ -1,4 +1,4 @@
-"""Intervals over stimuli, subjects and seeds; permutation tests; paired comparisons.
+"""Intervals over stimuli, subjects and seeds; paired comparisons.
 
 What enters is one accuracy per subject and stimulus (a matrix, NaN where a subject did not see a stimulus), or one
 number per subject or seed. The mean is that of the subjects' means.
@@ -6,20 +6,14 @@ number per subject or seed. The mean is that of the subjects' means.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 from scipy import stats
 
-_FEW_CLASSES = 8  # of fewer, too few permutations exist
+from ..metrics._intervals import Spread, share_interval
 
-
-class Spread(NamedTuple):
-    """Variance of a mean, its degrees of freedom, and the number of stimuli it rests on."""
-
-    variance: float
-    dof: float
-    n_stimuli: int
+_MIN_SUBJECTS = 6  # sign flips of fewer people cannot give p < 0.05 two-sided
 
 
 def spreads(values: np.ndarray, by_seed: np.ndarray | None = None) -> dict[str, Spread]:
@@ -61,23 +55,72 @@ def spreads(values: np.ndarray, by_seed: np.ndarray | None = None) -> dict[str, 
     return found
 
 
-def share_interval(mean: float, spread: Spread, confidence: float) -> tuple[float, float]:
-    """Wilson's interval of an accuracy, for the number of independent stimuli that would have its variance.
+def paired_interval(
+    first: np.ndarray, second: np.ndarray, over: str, confidence: float
+) -> tuple[float, float]:
+    """Interval of the difference of two accuracies of the same people and stimuli, from the interval of each.
 
-    A symmetric interval, or a percentile bootstrap, covers too rarely where accuracies are near 0 or 1: a decoder
-    that finds 2 of 200 pictures. Wilson's does not, and stays inside [0, 1].
+    The distances of the ends are those of the two Wilson intervals, put together as standard errors are, with the
+    correlation that the variances show ("MOVER" [1]_). Student's interval has no width where a decoder finds all of
+    five pictures and another none.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (n_subjects, n_stimuli)
+        Accuracies; NaN in both where a subject did not see a stimulus.
+    over : str
+        Source of variation.
+    confidence : float
+        Coverage.
+
+    References
+    ----------
+    .. [1] Newcombe, "Improved confidence intervals for the difference between binomial proportions based on paired
+       data", Statistics in Medicine 17, 1998; Zou and Donner, ibid. 27, 2008.
     """
-    z = stats.t.ppf((1 + confidence) / 2, spread.dof)
-    n = spread.n_stimuli if spread.variance <= 0 else max(mean * (1 - mean) / spread.variance, 1e-9)
-    centre = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    means = [float(np.nanmean(values, axis=1).mean()) for values in (first, second)]
+    each = [spreads(values)[over] for values in (first, second)]
+    (low, high), (other_low, other_high) = (
+        share_interval(mean, spread, confidence) for mean, spread in zip(means, each, strict=True)
+    )
+    alike = each[0].variance + each[1].variance - spreads(first - second)[over].variance
+    scale = 2 * np.sqrt(each[0].variance * each[1].variance)
+    correlation = float(np.clip(alike / scale, 0, 1)) if scale > 0 else 0.0
+    mean = means[0] - means[1]
+    return (
+        mean - _apart(means[0] - low, other_high - means[1], correlation),
+        mean + _apart(high - means[0], means[1] - other_low, correlation),
+    )
 
 
-def difference_interval(mean: float, spread: Spread, confidence: float) -> tuple[float, float]:
-    """Student's interval of a difference."""
-    half = stats.t.ppf((1 + confidence) / 2, spread.dof) * np.sqrt(spread.variance)
-    return float(mean - half), float(mean + half)
+def _apart(a: float, b: float, correlation: float) -> float:
+    return float(np.sqrt(max(a**2 - 2 * correlation * a * b + b**2, 0.0)))
+
+
+def paired_p(differences: np.ndarray, rng: np.random.Generator, n_permutations: int) -> tuple[float, str]:
+    """Two-sided p of paired differences (n_subjects, n_stimuli), and whose signs were flipped.
+
+    Flipping the signs of people takes the pictures for given: people who saw the same pictures differ alike, by chance
+    too. So the p is never below that of Student's t, with the variance over people and stimuli.
+    """
+    people = len(differences) >= _MIN_SUBJECTS
+    p = sign_flip_p(np.nanmean(differences, axis=1 if people else 0), rng, n_permutations)
+    found = spreads(differences)
+    if over := headline_source(found):
+        p = max(p, _student_p(float(np.nanmean(differences, axis=1).mean()), found[over]))
+    return p, "subjects" if people else "stimuli"
+
+
+def _student_p(mean: float, spread: Spread) -> float:
+    if spread.variance <= 0:
+        return 0.0 if mean else 1.0
+    return float(2 * stats.t.sf(abs(mean) / np.sqrt(spread.variance), spread.dof))
+
+
+def headline_source(found: Mapping[str, Spread]) -> str:
+    """Over what the interval of a summary is: all that is known to vary, but for the seeds."""
+    known = [name for name in ("stimuli and subjects", "stimuli", "subjects") if name in found]
+    return known[0] if known else ""
 
 
 def sign_flip_p(differences: np.ndarray, rng: np.random.Generator, n_permutations: int) -> float:
@@ -94,43 +137,6 @@ def sign_flip_p(differences: np.ndarray, rng: np.random.Generator, n_permutation
     null = np.abs(signs @ differences)
     extreme = np.count_nonzero(null >= np.abs(differences.sum()) * (1 - 1e-12))
     return extreme / len(signs) if exact else (1 + extreme) / (1 + n_permutations)
-
-
-def permutation_p(
-    hits: list[tuple[np.ndarray, np.ndarray, int]], rng: np.random.Generator, n_permutations: int
-) -> float:
-    """One-sided p of a mean accuracy, against labels that say nothing.
-
-    Which picture is which is permuted, in the same way for all subjects and seeds with one gallery, because they
-    saw the same pictures. Of fewer than 8 classes there are too few permutations: then the labels of the epochs are
-    permuted within each test set.
-
-    Parameters
-    ----------
-    hits : list of (target, top, n_gallery)
-        For each test set the true gallery column of each query (n,), and its k most similar columns (n, k). Test sets
-        with galleries of one size are taken to have the same.
-    rng : Generator
-        For the permutations.
-    n_permutations : int
-        Number of permutations.
-    """
-    observed = float(np.mean([(top == target[:, None]).any(axis=1).mean() for target, top, _ in hits]))
-    null = np.zeros(n_permutations)
-    for size in sorted({n for _, _, n in hits}):
-        sets = [(target, top) for target, top, n in hits if n == size]
-        if size >= _FEW_CLASSES:
-            matrix = np.zeros((size, size))  # how often a query of a picture found a picture
-            for target, top in sets:
-                np.add.at(matrix, (target[:, None], top), 1 / len(target))
-            permuted = rng.permuted(np.tile(np.arange(size), (n_permutations, 1)), axis=1)
-            null += matrix[np.arange(size), permuted].sum(axis=1)
-        else:
-            for target, top in sets:
-                permuted = rng.permuted(np.tile(target, (n_permutations, 1)), axis=1)
-                null += (permuted[:, :, None] == top).any(axis=2).mean(axis=1)
-    null /= len(hits)
-    return (1 + np.count_nonzero(null >= observed * (1 - 1e-12))) / (1 + n_permutations)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -6,30 +6,66 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import _num_samples
 
-from .._utils.inputs import is_view
-from .._utils.params import check_number
-from ._columns import per_row, stimuli_of, table_of
+from .._utils.params import check_option
+from ..embeddings.table import check_table
+from ._known import Known, find_shared
 
 # What a shared thing means, worst first.
 _LEVELS = {
     "epochs": "leak",
+    "copies": "leak",
     "repetitions": "leak",
     "stimuli": "leak",
+    "names": "leak",
+    "targets": "leak",
     "overlap": "leak",
     "concepts": "warning",
+    "wordings": "warning",
     "runs": "warning",
+    "namesakes": "warning",
     "subjects": "note",
 }
 _MEANING = {
     "epochs": "the same epochs are in training and test",
+    "copies": "their data are in training, whatever they are called there",
     "repetitions": "repetitions of one stimulus, by one person, are in training and test: memory passes for decoding",
     "stimuli": "test stimuli were trained on",
+    "names": "test stimuli were trained on under another spelling",
+    "targets": "test stimuli have the vector of a training stimulus of another name: their targets were trained on",
     "overlap": "test epochs overlap training epochs in time: they contain the same samples",
     "concepts": "test concepts were trained on: not zero-shot",
+    "wordings": "test concepts have the vector, or nearly the name, of a training concept: not zero-shot",
     "runs": "training and test come from one run: slow drifts are shared",
+    "namesakes": "people tested are spelt like people trained on, or have the same recordings: perhaps they are the same",
     "subjects": "the people tested were trained on (within-subject)",
+}
+# Where the evidence is weaker, or the design asks for it.
+_WEAKER = {
+    (
+        "copies",
+        "warning",
+    ): "they are far more like one training epoch than like any other: perhaps noisy copies",
+    ("repetitions", "note"): "a label that one person gave in training and test",
+    ("stimuli", "note"): "classes that were trained on, as classification needs it",
+    (
+        "stimuli",
+        "warning",
+    ): "all stimuli are in training and test, of other people: it tests new people, not new stimuli",
+    ("names", "warning"): "test stimuli are spelt almost like training stimuli: perhaps they are the same",
+    (
+        "targets",
+        "warning",
+    ): "test stimuli have the vector of a training stimulus, as many stimuli of this table do",
+    ("concepts", "note"): "concepts that were trained on, as classification of labels needs it",
+}
+_COUNTED = {
+    "copies": "test epochs",
+    "overlap": "test epochs",
+    "names": "pairs",
+    "targets": "pairs",
+    "wordings": "pairs",
+    "namesakes": "pairs",
 }
 
 
@@ -42,11 +78,16 @@ class SplitAudit:
     n_train, n_test : int
         Number of epochs.
     shared : dict of str to tuple
-        For each kind that could be checked ("epochs", "repetitions", "stimuli", "overlap", "concepts", "runs",
-        "subjects") what is shared, sorted: row numbers, names, or pairs of names. "overlap" holds the rows of the
-        test epochs that overlap a training epoch.
+        For each kind that could be checked what is shared, sorted. "epochs", "copies" and "overlap" hold row numbers of
+        test epochs: those that are training rows too, whose data are in training under another row, or that overlap a
+        training epoch. "stimuli", "concepts" and "subjects" hold names; "repetitions" and "runs" what a name is made of;
+        "names", "targets", "wordings" and "namesakes" pairs of a test name and a training name: stimuli that are spelt alike,
+        stimuli of one vector, concepts that are alike, and people who are spelt
+        alike or of whom the same epochs are there.
     not_checked : tuple of str
         Kinds that could not be checked, because nothing is known of them.
+    levels : dict of str to str
+        Levels of kinds whose level is not the usual one, because the evidence is weaker or the design asks for it.
 
     See Also
     --------
@@ -58,18 +99,19 @@ class SplitAudit:
     >>> print(audit_split([0, 1], [2], y=["cat_1", "dog_1", "cat_1"]))
     2 training epochs, 1 test epochs
     leak: 1 stimuli shared (cat_1): test stimuli were trained on
-    not checked (unknown): repetitions, overlap, concepts, runs, subjects
+    not checked (unknown): copies, repetitions, targets, overlap, concepts, wordings, runs, namesakes, subjects
     """
 
     n_train: int
     n_test: int
     shared: dict[str, tuple] = field(repr=False)
     not_checked: tuple[str, ...] = ()
+    levels: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def flags(self) -> dict[str, str]:
         """Kinds that are shared, and how bad that is: "leak", "warning" or "note"."""
-        return {kind: _LEVELS[kind] for kind, found in self.shared.items() if found}
+        return {kind: self.levels.get(kind, _LEVELS[kind]) for kind, found in self.shared.items() if found}
 
     @property
     def leaks(self) -> bool:
@@ -84,19 +126,36 @@ class SplitAudit:
         list of (str, str)
             Level and sentence of each flag, the worst first.
         """
-        said = []
-        for kind, level in self.flags.items():
-            found = self.shared[kind]
-            some = ", ".join(_name(item) for item in found[:3]) + (", ..." if len(found) > 3 else "")
-            what = f"{len(found)} test epochs" if kind == "overlap" else f"{len(found)} {kind} shared"
-            said.append((level, f"{what} ({some}): {_MEANING[kind]}"))
-        return said
+        said = [(level, self.message(kind)) for kind, level in self.flags.items()]
+        return sorted(said, key=lambda one: ("leak", "warning", "note").index(one[0]))
+
+    def message(self, kind: str) -> str:
+        """Say what is shared of one kind.
+
+        Parameters
+        ----------
+        kind : str
+            A key of `flags`.
+
+        Returns
+        -------
+        str
+            A sentence.
+        """
+        found, level = self.shared[kind], self.flags[kind]
+        some = ", ".join(_name(kind, item) for item in found[:3]) + (", ..." if len(found) > 3 else "")
+        what = f"{len(found)} {_COUNTED[kind]}" if kind in _COUNTED else f"{len(found)} {kind} shared"
+        return f"{what} ({some}): {_WEAKER.get((kind, level), _MEANING[kind])}"
 
     def __str__(self) -> str:
         lines = [f"{self.n_train} training epochs, {self.n_test} test epochs"]
         lines += [f"{level}: {text}" for level, text in self.messages()]
-        if len(lines) == 1:
-            lines.append("nothing that was checked is shared")
+        if len(lines) == 1 and not self.not_checked:
+            lines.append("nothing is shared of all that is checked")
+        elif len(lines) == 1:
+            lines.append(
+                "nothing was found, which does not show that nothing is shared: not all could be checked"
+            )
         if self.not_checked:
             lines.append(f"not checked (unknown): {', '.join(self.not_checked)}")
         return "\n".join(lines)
@@ -114,10 +173,14 @@ def audit_split(
     run: Any = None,
     onset: Any = None,
     duration: float | None = None,
+    targets: Any = None,
+    labels: bool = False,
 ) -> SplitAudit:
     """List what training and test epochs share.
 
-    Columns that X carries (a view's rows, or the metadata of Epochs) are found by their names: subject, stimulus,
+    What is called the same is compared, and what is the same whatever it is called: the epochs themselves (copies in
+    another unit, with another offset or a little noise, averages, windows that overlap), the vectors of the stimuli, and
+    the ways their names are written. The epochs are read once, a block at a time. Columns that X carries (a view's rows, or the metadata of Epochs) are found by their names: subject, stimulus,
     concept, session, run, onset.
 
     Parameters
@@ -125,7 +188,7 @@ def audit_split(
     train, test : array-like of int
         Row numbers, or masks over all rows.
     X : EpochsView | Epochs | DataFrame | array-like | None
-        All epochs, or the table of their rows.
+        All epochs, or the table of their rows. Without the epochs their content is not compared.
     y : array-like of str, shape (n_epochs,) | None
         Stimulus of each epoch.
     subject, concept, session, run : array-like of str, shape (n_epochs,) | None
@@ -134,6 +197,10 @@ def audit_split(
         Seconds from the start of its run (or session) to the stimulus. NaN where not known.
     duration : float | None
         Length of an epoch in seconds. None takes it from a view or Epochs.
+    targets : EmbeddingTable | list of EmbeddingTable | None
+        Vectors of the stimuli: different stimuli may have the same.
+    labels : bool
+        Whether `y` holds labels of classes, which training and test have to share.
 
     Returns
     -------
@@ -158,46 +225,32 @@ def audit_split(
     >>> audit.shared["overlap"]
     (1,)
     """
-    n_rows = _n_rows(X, y, subject, concept, session, run, onset)
-    train, test = (_positions(name, rows, n_rows) for name, rows in (("train", train), ("test", test)))
-    stimulus = stimuli_of(X, y, n_rows)
-    people = per_row("subject", subject, X, n_rows)
-    parts = {"session": per_row("session", session, X, n_rows), "run": per_row("run", run, X, n_rows)}
-    runs = [column for column in parts.values() if column is not None]
-    recording = _joined([column for column in (people, *runs) if column is not None], n_rows)
-    keys = {
-        "epochs": np.arange(n_rows),
-        "repetitions": None if stimulus is None or people is None else _joined([people, stimulus], n_rows),
-        "stimuli": stimulus,
-        "concepts": per_row("concept", concept, X, n_rows, stimulus=stimulus),
-        "runs": recording if runs else None,
-        "subjects": people,
-    }
-    shared = {kind: _shared(values, train, test) for kind, values in keys.items() if values is not None}
-    when = _onsets(onset, X, n_rows)
-    length = _duration(duration, X)
-    if when is not None and length is not None:
-        shared["overlap"] = tuple(_overlapping(train, test, recording, when, length).tolist())
+    tables = [] if targets is None else list(targets) if isinstance(targets, (list, tuple)) else [targets]
+    for table in tables:
+        check_table("targets", table)
+    known = Known.of(X, y, subject, concept, session, run, onset, duration, tables)
+    train, test = (_positions(name, rows, known.n_rows) for name, rows in (("train", train), ("test", test)))
+    known.labels = check_option("labels", labels, [True, False])
+    known.used = np.union1d(train, test)
+    return audit_rows(known, train, test)
+
+
+def audit_rows(known: Known, train: np.ndarray, test: np.ndarray) -> SplitAudit:
+    """Audit one of several splits of the same rows."""
+    shared, levels = find_shared(known, train, test)
     return SplitAudit(
         len(train),
         len(test),
         {kind: shared[kind] for kind in _LEVELS if kind in shared},
         tuple(kind for kind in _LEVELS if kind not in shared),
+        {kind: level for kind, level in levels.items() if shared.get(kind)},
     )
 
 
-_BETWEEN = "\x1f"  # between the parts of a joined key: in no name
-
-
-def _name(item: Any) -> str:
-    return " / ".join(item) if isinstance(item, tuple) else str(item)
-
-
-def _n_rows(X: Any, *columns: Any) -> int:
-    for known in (X, *columns):
-        if known is not None and not isinstance(known, (str, dict)):
-            return _num_samples(known)
-    raise ValueError("audit_split knows nothing of the rows. Pass X as a view, or y= and the other columns.")
+def _name(kind: str, item: Any) -> str:
+    if not isinstance(item, tuple):
+        return str(item)
+    return (" = " if _COUNTED.get(kind) == "pairs" else " / ").join(item)
 
 
 def _positions(name: str, rows: Any, n_rows: int) -> np.ndarray:
@@ -213,58 +266,3 @@ def _positions(name: str, rows: Any, n_rows: int) -> np.ndarray:
             f"{name} must hold row numbers from 0 to {n_rows - 1}, got {rows.min()} to {rows.max()}."
         )
     return rows.astype(np.intp)
-
-
-def _joined(columns: list[np.ndarray], n_rows: int) -> np.ndarray:
-    """One key per row; "" where a part is not known."""
-    key = np.zeros(n_rows, dtype="U1") if not columns else columns[0]
-    for column in columns[1:]:
-        both = np.char.add(np.char.add(key, _BETWEEN), column)
-        key = np.where((key == "") | (column == ""), "", both)
-    return key
-
-
-def _shared(values: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple:
-    common = np.intersect1d(values[train], values[test]).tolist()
-    if values.dtype.kind != "U":
-        return tuple(common)
-    return tuple(tuple(name.split(_BETWEEN)) if _BETWEEN in name else name for name in common if name)
-
-
-def _onsets(onset: Any, X: Any, n_rows: int) -> np.ndarray | None:
-    table = table_of(X)
-    if onset is None and table is not None and "onset" in table:
-        onset = table["onset"].to_numpy()
-    if onset is None:
-        return None
-    when = np.asarray(onset, dtype=float)
-    if when.shape != (n_rows,):
-        raise ValueError(f"onset must hold one time per row, shape ({n_rows},), got {when.shape}.")
-    return when
-
-
-def _duration(duration: float | None, X: Any) -> float | None:
-    check_number("duration", duration, low=0, none=True)
-    if duration is not None:
-        return float(duration)
-    if is_view(X):
-        return None if X.sfreq is None else X.shape[2] / X.sfreq
-    return len(X.times) / float(X.info["sfreq"]) if hasattr(X, "metadata") else None
-
-
-def _overlapping(
-    train: np.ndarray, test: np.ndarray, recording: np.ndarray, onset: np.ndarray, duration: float
-) -> np.ndarray:
-    """Test rows that lie less than one epoch from a training row of the same recording."""
-    # Recordings are laid end to end, further apart than any epoch is long: then one search serves all.
-    _, where = np.unique(recording, return_inverse=True)
-    span = np.nanmax(onset) - np.nanmin(onset) + duration + 1 if np.isfinite(onset).any() else 1.0
-    line = onset + where * span
-    known = np.sort(line[train][np.isfinite(line[train])])
-    rows = test[np.isfinite(line[test])]
-    if len(known) == 0 or len(rows) == 0:
-        return rows[:0]
-    after = np.searchsorted(known, line[rows]).clip(max=len(known) - 1)
-    gap = np.minimum(np.abs(known[after] - line[rows]), np.abs(known[(after - 1).clip(min=0)] - line[rows]))
-    # Onsets are rounded to samples or milliseconds: epochs that follow each other without a gap do not overlap.
-    return np.sort(rows[gap < duration - 1e-6])

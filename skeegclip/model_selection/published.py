@@ -53,6 +53,6 @@ def published_figures(protocol: str | None = None) -> pd.DataFrame:
     import pandas as pd
 
     check_option("protocol", protocol, [None, "within", "loso"])
-    with files(__package__).joinpath("published.csv").open() as file:
+    with files(__package__).joinpath("published.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file)
     return table if protocol is None else table[table["protocol"] == protocol].reset_index(drop=True)

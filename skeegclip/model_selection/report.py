@@ -129,7 +129,19 @@ class EvaluationReport:
         return pd.DataFrame(rows, columns=["estimator", "fold", "seed", *columns])
 
     def __repr__(self) -> str:
-        return f"EvaluationReport({len(self.estimators)} estimators, {len(self._cells)} cells, {len(self.flags)} flags)"
+        leaks = self.flags.loc[self.flags["level"] == "leak", "about"].unique()
+        said = f", LEAKS: {', '.join(leaks)}" if len(leaks) else ""
+        return f"EvaluationReport({len(self.estimators)} estimators, {len(self._cells)} cells, {len(self.flags)} flags{said})"
+
+    def _leaks(self, estimator: str) -> str:
+        """What leaks in the figures of an estimator, in short."""
+        flags = self.flags[self.flags["level"] == "leak"]
+        mine = [
+            row.about
+            for row in flags.itertuples()
+            if not row.estimator or estimator in row.estimator.split("; ")
+        ]
+        return ", ".join(dict.fromkeys(mine))
 
     # -- tables -------------------------------------------------------------------------------------
 
@@ -145,14 +157,16 @@ class EvaluationReport:
         confidence : float
             Coverage of the intervals.
         n_permutations : int
-            Permutations of the test against chance, at a fixed seed.
+            Permutations of the test against chance, at a fixed seed; where there are no more, all are done.
 
         Returns
         -------
         DataFrame
             Columns estimator, task, metric, mean (of the subjects' means), low and high (interval over
-            `interval_over`), sd_subjects, sd_seeds, chance, p (one-sided, of top-1 and top-5; pictures permuted),
-            n_subjects, n_stimuli, n_seeds.
+            `interval_over`), sd_subjects, sd_seeds, chance, p (one-sided, of top-1 and top-5; which picture is which
+            is permuted, alike for all people; NaN where test sets share pictures in such parts that nothing can be
+            exchanged), p_smallest (the smallest p that so few pictures allow), n_subjects, n_stimuli, n_seeds, leaks
+            (what of the test set was trained on, as in `flags`; "" where nothing was found).
 
         Raises
         ------
@@ -160,7 +174,8 @@ class EvaluationReport:
             If a metric is not known, or a number is out of range.
         """
         _check(confidence, n_permutations)
-        return summary_table(self._chosen(metrics), self._cells, confidence, n_permutations, self._seed)
+        table = summary_table(self._chosen(metrics), self._cells, confidence, n_permutations, self._seed)
+        return table.assign(leaks=[self._leaks(name) for name in table["estimator"]])
 
     def intervals(
         self, metrics: Sequence[str] = ("top-1", "top-5"), *, confidence: float = 0.95
@@ -213,8 +228,10 @@ class EvaluationReport:
         -------
         DataFrame
             For each pair: estimator, minus, difference, low, high (interval over stimuli and subjects, as far as
-            there are several), p (two-sided, by flipping the signs of the differences), p_holm (corrected for the
-            number of pairs), flipped ("subjects", or "stimuli" where there are fewer than 6 people).
+            there are several), p (two-sided: by flipping the signs of the differences, or by Student's t with the
+            interval's variance, whichever is larger, since people who saw the same pictures err alike), p_holm
+            (corrected for the number of pairs), flipped ("subjects", or "stimuli" where there are fewer than 6
+            people).
 
         Raises
         ------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,19 @@ def axes_of(ax: Axes | None, height: float, layout: str = "constrained") -> Axes
     ax = new_figure(WIDTH, height, layout).add_subplot()
     fix_ticks(ax)
     return ax
+
+
+def check_made(name: str, value: Any, needs: str, maker: str) -> None:
+    """Refuse an argument that lacks what `maker` gives it."""
+    if not hasattr(value, needs):
+        raise TypeError(f"{name} must be what {maker} gives, got {type(value).__name__}.")
+
+
+def check_table(name: str, table: Any, columns: Sequence[str], maker: str) -> None:
+    """Refuse what is no DataFrame, or lacks columns that `maker` gives it."""
+    check_made(name, table, "columns", maker)
+    if missing := [column for column in columns if column not in table]:
+        raise ValueError(f"{name} lacks the columns {missing}. Make it with {maker}.")
 
 
 def fix_ticks(ax: Axes) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.channels import data_picks
 from .._utils.params import check_number
 from ._style import COLOURS, WIDTH, axes_of, styled
 
@@ -28,7 +29,8 @@ def plot_attention(
         From :meth:`EEGEncoder.attention <skeegclip.EEGEncoder.attention>`: row i holds the shares that channel i
         takes from each channel. All axes before the last two, such as epochs and heads, are averaged.
     info : Info
-        Names and places of the channels, all of one type, in the same order.
+        Names and places of the channels, in the same order; those that hold no data (EOG, stimulus, ...) are passed
+        over, and the others must be of one type. Planar gradiometers of one place are drawn as their mean.
     ax : Axes, default=None
         Where to draw; None makes a new figure.
     n_links : int, default=15
@@ -45,7 +47,7 @@ def plot_attention(
     Raises
     ------
     ValueError
-        If the shapes do not fit, attention is not finite, or `info` has no places for its channels.
+        If the shapes do not fit, attention is not finite, or `info` has no places for its channels or several types.
 
     Examples
     --------
@@ -58,6 +60,7 @@ def plot_attention(
     >>> ax.get_xlabel()
     '3 strongest links: 20 to 21 %'
     """
+    info = drawable(info)
     shares = _mean_shares(attention, info)
     n = len(shares)
     check_number("n_links", n_links, low=0, high=n * (n - 1), integer=True)
@@ -66,8 +69,7 @@ def plot_attention(
     with styled(ax):
         # "compressed" is matplotlib's layout for axes of fixed aspect.
         ax = axes_of(ax, height=0.72 * WIDTH, layout="compressed")
-        image = _head(100 * np.nanmean(between, axis=0), info, ax)
-        places = np.asarray(next(line.get_xydata() for line in ax.lines if line.get_marker() == "."))
+        image, places = _head(100 * np.nanmean(between, axis=0), info, ax)
         order = np.argsort(np.nan_to_num(between, nan=-1.0).ravel(), kind="stable")[::-1][:n_links]
         links = [(int(i), int(j)) for i, j in zip(*np.unravel_index(order, shares.shape), strict=True)]
         _arrows(ax, places, links, shares)
@@ -97,12 +99,20 @@ def _mean_shares(attention: Any, info: mne.Info) -> np.ndarray:
         raise ValueError("attention holds NaN or inf. Look for them in the epochs it was computed from.")
     if n < 3:
         raise ValueError(f"attention: a map of the head needs three channels or more, got {n}.")
-    check_places(info)
     return a.reshape(-1, n, n).mean(axis=0)
 
 
-def check_places(info: mne.Info) -> None:
-    """Refuse an info whose channels have no places on the head."""
+def drawable(info: mne.Info) -> mne.Info:
+    """Return the data channels of an info; refuse several types, and channels without a place on the head."""
+    import mne
+
+    info = mne.pick_info(info, data_picks(info), verbose=False)
+    kinds = sorted(set(info.get_channel_types()))
+    if len(kinds) > 1:
+        raise ValueError(
+            f"info has channels of several types ({', '.join(kinds)}), which no map can show together. Draw one type at a"
+            f" time: mne.pick_info(info, mne.channel_indices_by_type(info)[{kinds[0]!r}]), and its values."
+        )
     # Before the first montage is set there are no places, or zeros.
     where = np.array([ch["loc"][:3] for ch in info["chs"]])
     if not np.isfinite(where).all() or (where == 0).all(axis=1).any():
@@ -115,10 +125,16 @@ def check_places(info: mne.Info) -> None:
             f"info has no place for {len(missing)} channels (first: {missing[0]!r}). Set a montage: info.set_montage(...)."
         )
 
+    return info
 
-def _head(values: np.ndarray, info: mne.Info, ax: Axes, *, cmap: str = "cividis", vlim: Any = None) -> Any:
+
+def _head(
+    values: np.ndarray, info: mne.Info, ax: Axes, *, cmap: str = "cividis", vlim: Any = None
+) -> tuple[Any, np.ndarray]:
+    """Draw a map; return its image and where each channel is in it."""
     import mne
 
+    values, info, site = _by_site(values, info)
     image, _ = mne.viz.plot_topomap(
         values,
         info,
@@ -129,10 +145,28 @@ def _head(values: np.ndarray, info: mne.Info, ax: Axes, *, cmap: str = "cividis"
         vlim=(values.min(), values.max()) if vlim is None else vlim,
         sensors="k.",
     )
+    places = np.asarray(next(line.get_xydata() for line in ax.lines if line.get_marker() == "."))[site]
     for line in ax.lines:
         line.set_linewidth(0.6)  # of nose, ears and head
         line.set_markersize(2)  # of sensors
-    return image
+    return image, places
+
+
+def _by_site(values: np.ndarray, info: mne.Info) -> tuple[np.ndarray, mne.Info, np.ndarray]:
+    """Means over the planar gradiometers of one place, of which MNE would draw root mean squares, without a sign."""
+    import mne
+    from mne.io.constants import FIFF
+
+    if info.get_channel_types(unique=True) != ["grad"]:
+        return values, info, np.arange(len(values))
+    where = np.array([ch["loc"][:3] for ch in info["chs"]]).round(6)
+    _, first, site = np.unique(where, axis=0, return_index=True, return_inverse=True)
+    site = site.reshape(-1)
+    means = np.bincount(site, weights=values) / np.bincount(site)
+    sites = mne.pick_info(info, first, verbose=False)
+    for ch in sites["chs"]:  # single sensors, to MNE
+        ch.update(coil_type=FIFF.FIFFV_COIL_VV_MAG_T3, unit=FIFF.FIFF_UNIT_T)
+    return means, sites, site
 
 
 def _arrows(ax: Axes, places: np.ndarray, links: list[tuple[int, int]], shares: np.ndarray) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.params import check_option
-from ._style import COLOURS, axes_of, legend, percent, styled
+from ._style import COLOURS, axes_of, check_made, legend, percent, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +73,7 @@ def plot_encoder_comparison(
     >>> [label.get_text() for label in plot_encoder_comparison(report).get_yticklabels()]
     ['weak', 'strong']
     """
+    check_made("report", report, "scores", "skeegclip.evaluate")
     scores = report.scores
     tasks = scores["task"].unique().tolist()
     if task is None:
@@ -141,6 +142,7 @@ def plot_accuracy_bars(
     'Top-1 accuracy (%)'
     """
     points = {} if points is None else points
+    check_made("table", table, "columns", "pandas.DataFrame")
     if "accuracy" not in table or table.empty:
         raise ValueError(f"table must have a column accuracy and at least one row, got shape {table.shape}.")
     unknown = [name for name in points if name not in table.index]

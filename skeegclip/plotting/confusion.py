@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.params import check_option
-from ._style import STYLE, WIDTH, axes_of, percent, styled
+from ._style import STYLE, WIDTH, axes_of, check_table, percent, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,10 +50,7 @@ def plot_confusion(table: pd.DataFrame, ax: Axes | None = None, *, of: str = "sh
     ['animal (1)', 'tool (1)']
     """
     check_option("of", of, ["share", "ratio"])
-    if missing := [name for name in _COLUMNS if name not in table]:
-        raise ValueError(
-            f"table lacks the columns {missing}. Make it with skeegclip.metrics.category_confusion."
-        )
+    check_table("table", table, _COLUMNS, "skeegclip.metrics.category_confusion")
     if table.empty:
         raise ValueError("table has no row, there is nothing to draw.")
     true, found = (list(dict.fromkeys(table[name])) for name in ("true", "found"))

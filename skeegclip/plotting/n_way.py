@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._style import COLOURS, GREY, MARKERS, axes_of, legend, percent, styled
+from ._style import COLOURS, GREY, MARKERS, axes_of, check_table, legend, percent, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,9 +80,7 @@ def plot_n_way(
 
 
 def _select(table: pd.DataFrame, k: int, name: str) -> pd.DataFrame:
-    missing = [column for column in ("n_way", "k", "accuracy") if column not in table]
-    if missing:
-        raise ValueError(f"{name} lacks the columns {missing}. Make it with skeegclip.metrics.n_way_table.")
+    check_table(name, table, ["n_way", "k", "accuracy"], "skeegclip.metrics.n_way_table")
     rows = table[table["k"] == k].sort_values("n_way")
     if rows.empty:
         raise ValueError(f"{name} has no row with k={k}, only {sorted(set(table['k']))}.")

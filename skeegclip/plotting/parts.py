@@ -8,6 +8,7 @@ import numpy as np
 
 from .._utils.params import check_option
 from .._utils.pictures import read_picture, square, to_uint8
+from ._style import check_made
 from .reconstruction import plot_reconstruction_grid
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def plot_partial_reconstructions(
     >>> [ax.get_title().splitlines() for ax in fig.axes[:3]]
     [['shown'], ['all', '80 %'], ['occipital', '70 %']]
     """
+    check_made("result", result, "queries", "skeegclip.inspection.reconstruct_over_time")
     known = result.queries["stimulus"].to_numpy()
     if stimuli is None:
         rows = list(range(min(6, len(known))))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._style import COLOURS, GREY, MARKERS, WIDTH, axes_of, fix_ticks, legend, new_figure, styled
+from ._style import COLOURS, GREY, MARKERS, WIDTH, axes_of, check_made, fix_ticks, legend, new_figure, styled
 from .retrieval import _picture
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def plot_reconstruction_grid(
     >>> len(fig.axes)
     12
     """
+    if not isinstance(columns, Mapping):
+        raise TypeError(f"columns must map titles to pictures, got {type(columns).__name__}.")
     counts = [len(pictures) for pictures in columns.values()]
     n = counts[0] if counts else 0
     if n == 0 or len(set(counts)) > 1:
@@ -196,8 +198,10 @@ def plot_guidance_curve(table: pd.DataFrame, *, fig: Figure | None = None) -> Fi
     ['Similarity', 'Diversity']
     """
     lines = {"similarity": "to the EEG embedding", "similarity_to_truth": "to the picture shown"}
+    _check_columns(table, ["guidance_scale", "diversity"])
     drawn = [name for name in lines if name in table]
-    _check_columns(table, ["guidance_scale", "diversity", *([] if drawn else ["similarity"])])
+    if not drawn:
+        _check_columns(table, ["similarity"])
     given = fig
     with styled(fig):
         if fig is None:
@@ -222,6 +226,7 @@ def plot_guidance_curve(table: pd.DataFrame, *, fig: Figure | None = None) -> Fi
 
 
 def _check_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
+    check_made("table", table, "columns", "skeegclip.generation.similarity_distributions or guidance_curve")
     missing = [name for name in names if name not in table]
     if missing or len(table) == 0:
         raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._style import COLOURS, GREY, axes_of, legend, percent, styled
+from ._style import COLOURS, GREY, axes_of, check_table, legend, percent, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,10 +43,7 @@ def plot_repetition_curve(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ['1', '2', '4']
     """
     wanted = ("n_repetitions", "accuracy", "low", "high", "chance", "ceiling_low", "ceiling_high")
-    if missing := [name for name in wanted if name not in table]:
-        raise ValueError(
-            f"table lacks the columns {missing}. Make it with skeegclip.inspection.repetition_curve."
-        )
+    check_table("table", table, wanted, "skeegclip.inspection.repetition_curve")
     new = ax is None
     with styled(ax):
         ax = axes_of(ax, height=2.3)

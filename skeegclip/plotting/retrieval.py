@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.pictures import as_list
 from ._style import GREY, HIT, WIDTH, new_figure, styled
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def plot_retrieval_grid(
     >>> len(fig.axes)
     12
     """
-    n = len(shown)
+    n = len(as_list(shown, "shown"))
     k = len(retrieved[0]) if len(retrieved) else 0
     if n == 0 or k == 0 or len(retrieved) != n or any(len(row) != k for row in retrieved):
         raise ValueError(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..epochs.regions import regions as find_regions
-from ._style import COLOURS, GREY, MARKERS, WIDTH, axes_of, legend, percent, styled
-from .attention import _head, check_places
+from ._style import COLOURS, GREY, MARKERS, WIDTH, axes_of, check_made, check_table, legend, percent, styled
+from .attention import _head, drawable
 
 if TYPE_CHECKING:
     import mne
@@ -51,11 +51,8 @@ def plot_regions(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     >>> [label.get_text() for label in ax.get_xticklabels()]
     ['occipital']
     """
-    missing = [name for name in ("region", "kept", "accuracy", "low", "high", "chance") if name not in table]
-    if missing:
-        raise ValueError(
-            f"table lacks the columns {missing}. Make it with skeegclip.inspection.region_importance."
-        )
+    wanted = ("region", "kept", "accuracy", "low", "high", "chance")
+    check_table("table", table, wanted, "skeegclip.inspection.region_importance")
     rows = table[table["kept"] != "all"]
     names = list(dict.fromkeys(rows["region"]))
     new = ax is None
@@ -103,7 +100,8 @@ def plot_region_map(
     Parameters
     ----------
     info : Info
-        Names and places of the channels, all of one type.
+        Names and places of the channels; those that hold no data (EOG, stimulus, ...) are passed over, and the others
+        must be of one type.
     regions : mapping of str to sequence of str | None
         Region -> names of its channels. None takes the five of :func:`skeegclip.epochs.regions`, without empty ones.
     ax : Axes | None
@@ -117,7 +115,7 @@ def plot_region_map(
     Raises
     ------
     ValueError
-        If a channel of a region is not in `info`, or `info` has no places for its channels.
+        If a channel of a region is not in `info`, or `info` has no places for its channels or several types.
 
     References
     ----------
@@ -133,12 +131,13 @@ def plot_region_map(
     """
     import mne
 
+    check_made("info", info, "ch_names", "mne.create_info")
+    info = drawable(info)
     found = {name: list(own) for name, own in (find_regions(info) if regions is None else regions).items()}
     found = {name: own for name, own in found.items() if own or regions is not None}
     place = {name: number for number, name in enumerate(info["ch_names"])}
     if unknown := [channel for own in found.values() for channel in own if channel not in place]:
         raise ValueError(f"regions: info has no channel {unknown[0]!r}. Name channels of info.")
-    check_places(info)
     with styled(ax):
         ax = axes_of(ax, height=0.62 * WIDTH, layout="compressed")
         mne.viz.plot_sensors(info, kind="topomap", axes=ax, show=False)
@@ -167,7 +166,8 @@ def plot_importance(
     values : array-like, shape (n_chans,)
         Such as the column "similarity_loss" of :func:`skeegclip.inspection.channel_importance`.
     info : Info
-        Names and places of the channels, all of one type, in the same order.
+        Names and places of the channels, in the same order; those that hold no data (EOG, stimulus, ...) are passed
+        over, and the others must be of one type. Planar gradiometers of one place are drawn as their mean.
     ax : Axes | None
         Where to draw; None makes a new figure.
     label : str
@@ -181,7 +181,7 @@ def plot_importance(
     Raises
     ------
     ValueError
-        If values do not fit, are not finite, or `info` has no places for its channels.
+        If values do not fit, are not finite, or `info` has no places for its channels or several types.
 
     Examples
     --------
@@ -192,21 +192,21 @@ def plot_importance(
     >>> ax.figure.axes[-1].get_ylabel()
     'Loss of similarity without it'
     """
+    info = drawable(info)
     array = np.asarray(values, dtype=float)
     n = len(info["ch_names"])
     if array.shape != (n,) or not np.isfinite(array).all():
         raise ValueError(
-            f"values must be finite, one for each of the {n} channels of info, got {array.shape}."
+            f"values must be finite, one for each of the {n} data channels of info, got {array.shape}."
         )
-    check_places(info)
     new = ax is None
     with styled(ax):
         ax = axes_of(ax, height=0.72 * WIDTH, layout="compressed")
         if array.min() < 0 < array.max():  # blue below zero, red above, both told apart by lightness too
             limit = float(np.abs(array).max())
-            image = _head(array, info, ax, cmap="RdBu_r", vlim=(-limit, limit))
+            image, _ = _head(array, info, ax, cmap="RdBu_r", vlim=(-limit, limit))
         else:
-            image = _head(array, info, ax)
+            image, _ = _head(array, info, ax)
         bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, aspect=20, pad=0.02)
         bar.outline.set_visible(False)
         bar.set_label(label)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.params import check_option
-from ._style import COLOURS, GREY, MARKERS, WIDTH, axes_of, legend, percent, styled
+from ._style import COLOURS, GREY, MARKERS, WIDTH, axes_of, check_made, legend, percent, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,6 +65,10 @@ def plot_time_course(
     courses = dict(course) if isinstance(course, Mapping) else {"": course}
     if not courses:
         raise ValueError("course is an empty dict, there is nothing to draw.")
+    for name, one in courses.items():
+        check_made(
+            f"course[{name!r}]" if name else "course", one, "table", "skeegclip.inspection.time_resolved"
+        )
     growing = {_is_growing(one) for one in courses.values()}
     if len(growing) > 1:
         raise ValueError("course mixes growing and sliding windows. Draw them in two axes.")
@@ -158,6 +162,7 @@ def plot_temporal_generalization(result: Generalization, ax: Axes | None = None)
     >>> ax.get_ylabel()
     'Trained at (s)'
     """
+    check_made("result", result, "accuracy", "skeegclip.inspection.temporal_generalization")
     middle = (np.asarray(result.start) + np.asarray(result.stop)) / 2
     if len(middle) < 2:
         raise ValueError("result has one window only. Compute it with a smaller step or width.")

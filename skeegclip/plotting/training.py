@@ -99,6 +99,8 @@ def plot_training_curve(history: History | Mapping[str, History], ax: Axes | Non
 
 
 def _check(rows: Any, name: str) -> None:
+    if not isinstance(rows, Sequence):
+        raise TypeError(f"{name} must be a list of dicts, an encoder's history_, got {type(rows).__name__}.")
     if len(rows) == 0:
         raise ValueError(f"{name} is empty, there is nothing to draw. Fit the encoder first.")
     if not isinstance(rows[0], Mapping) or not {"epoch", "train_loss"} <= rows[0].keys():

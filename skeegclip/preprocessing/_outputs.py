@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import DISPLAY_UNITS, Epoched, as_mne_list, is_view
+from .._utils.inputs import Epoched, as_mne_list, is_view
+from .._utils.mne_objects import to_si, with_data
 
 if TYPE_CHECKING:
     from ._channels import ChannelMap
@@ -49,23 +50,5 @@ def _like_epochs(epochs: Any, made: np.ndarray, read: Epoched) -> Any:
     MNE keeps data in SI units and reading converts them: so that the numbers read are those made, whatever their
     unit, they are written as if they were in microvolts (fT).
     """
-    import mne
-    from mne.defaults import DEFAULTS
-
     picks = [epochs.ch_names.index(name) for name in read.ch_names or ()]
-    kinds = epochs.get_channel_types(picks)
-    data = epochs.get_data(copy=True, verbose=False)
-    units = [DEFAULTS["scalings"][kind] if kind in DISPLAY_UNITS else 1.0 for kind in kinds]
-    data[:, picks] = made / np.array(units)[:, None]
-    return mne.EpochsArray(
-        data,
-        epochs.info,
-        events=epochs.events,
-        event_id=epochs.event_id,
-        tmin=epochs.tmin,
-        metadata=epochs.metadata,
-        selection=epochs.selection,
-        drop_log=epochs.drop_log,
-        proj=False,  # projections are not for data that are whitened already
-        verbose=False,
-    )
+    return with_data(epochs, to_si(made, epochs.get_channel_types(picks)), picks=picks)

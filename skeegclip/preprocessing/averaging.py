@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.inputs import as_mne_list, as_subject, is_view, read_epochs
+from .._utils.mne_objects import joined, with_data
 from .._utils.params import check_number
 from .._utils.subjects import refuse_missing
 from ..epochs._groups import draw_rows, group_rows
@@ -28,7 +29,7 @@ def average_repetitions(
 
     Parameters
     ----------
-    X : array-like, shape (n_epochs, ...) | EpochsView | Epochs
+    X : array-like, shape (n_epochs, ...) | EpochsView | Epochs | list of Epochs
         Epochs.
     y : array-like, shape (n_epochs,)
         Stimulus of each epoch.
@@ -43,10 +44,10 @@ def average_repetitions(
 
     Returns
     -------
-    X : ndarray, shape (n_groups * n_draws, ...) | EpochsView | EpochsArray
+    X : ndarray, shape (n_groups * n_draws, ...) | EpochsView | Epochs
         Means, `n_draws` for each pair of subject and stimulus, in the order in which the pairs first appear. Floating types
         are kept, others become float64. A view stays a view, whose means are made as they are read, and Epochs stay
-        Epochs, with the columns (metadata) of each pair's first epoch.
+        Epochs, with the event and the columns (metadata) of each pair's first epoch; a list of Epochs becomes one.
     y : ndarray, shape (n_groups * n_draws,)
         Stimulus of each mean.
     subject : ndarray of str, shape (n_groups * n_draws,) | None
@@ -70,7 +71,10 @@ def average_repetitions(
     """
     y = np.asarray(y)
     refuse_missing(y, name="y")
-    is_epochs = not isinstance(X, (list, tuple)) and as_mne_list(X) is not None
+    parts = as_mne_list(X)
+    is_epochs = parts is not None
+    if parts is not None:
+        X = joined(parts)
     read = read_epochs(X, subject)
     subject = read.subject
     values = X if is_view(X) else X.get_data(verbose=False) if is_epochs else _as_array(read.X)
@@ -91,14 +95,7 @@ def average_repetitions(
     means = np.empty((len(groups), *values.shape[1:]), dtype=dtype)
     for mean, rows in zip(means, groups, strict=True):
         np.mean(values[rows], axis=0, out=mean)
-    return (_as_epochs(means, X, firsts) if is_epochs else means), y_mean, subject_mean
-
-
-def _as_epochs(means: np.ndarray, epochs: Any, firsts: list[int]) -> Any:
-    import mne
-
-    metadata = None if epochs.metadata is None else epochs.metadata.iloc[firsts].reset_index(drop=True)
-    return mne.EpochsArray(means, epochs.info, tmin=epochs.tmin, metadata=metadata, verbose=False)
+    return (with_data(X, means, firsts) if is_epochs else means), y_mean, subject_mean
 
 
 def _as_array(X: Any) -> np.ndarray:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from .._utils.inputs import as_mne_list, is_view
+from .._utils.mne_objects import loaded_copy
 from .._utils.validation import check_epochs
+from ..epochs import EpochsView
 from ..epochs.regions import find_channels
 
 
@@ -74,6 +77,10 @@ class PickChannels(TransformerMixin, BaseEstimator):
         KeyError
             If a name is no channel and no region, or X does not know its channels.
         """
+        if not isinstance(self.channels, Iterable):
+            raise TypeError(
+                f"channels must be a name, or a list of names or positions, got {self.channels!r}."
+            )
         read = check_epochs(self, X, reset=True)
         wanted: list[Any] = [self.channels] if isinstance(self.channels, str) else list(self.channels)
         if not wanted:
@@ -99,8 +106,8 @@ class PickChannels(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray, shape (n_epochs, n_kept, n_times) | Epochs | EpochsView
-            Of the type of X; lists of Epochs become arrays in microvolts (MEG: fT).
+        ndarray, shape (n_epochs, n_kept, n_times) | Epochs | list of Epochs | EpochsView
+            What X was; a braindecode data set that tells its subjects becomes a view, anything else an array.
         """
         from sklearn.utils.validation import check_is_fitted
 
@@ -108,10 +115,12 @@ class PickChannels(TransformerMixin, BaseEstimator):
         read = check_epochs(self, X, reset=False, is_lazy=True)
         if is_view(X):
             return X.pick(self.picks_.tolist())
-        if hasattr(X, "get_data") and hasattr(X, "pick"):
+        if (parts := as_mne_list(X)) is not None:
             names = [self.ch_names_[pick] for pick in self.picks_]
-            return X.copy().pick(names, verbose=False).reorder_channels(names)
-        return np.asarray(read.X)[:, self.picks_]
+            kept = [loaded_copy(part).pick(names, verbose=False).reorder_channels(names) for part in parts]
+            return kept if isinstance(X, (list, tuple)) else kept[0]
+        made = np.asarray(read.X)[:, self.picks_]
+        return made if read.subject is None else EpochsView.from_arrays(made, subject=read.subject)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

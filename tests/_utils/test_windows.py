@@ -19,6 +19,7 @@ RNG = np.random.default_rng(0)
 X = RNG.standard_normal((24, 4, 40), dtype="float32")
 SUBJECT = np.repeat(["ana", "ben"], 12)
 TABLE = EmbeddingTable([f"s{i}" for i in range(8)], RNG.standard_normal((8, 6)))
+del RNG
 Y = np.tile(TABLE.ids, 3)
 
 pytestmark = pytest.mark.filterwarnings(

@@ -47,13 +47,13 @@ def test_it_writes_the_report_beside_published_figures(finished):
     # Names of concepts lie beside the recordings, so that there is a classification too.
     assert set(scores["task"]) == {"retrieval", "classification"}
     assert {"top-1", "top-5", "2-way", "10-way", "oracle top-1"} <= set(scores["metric"])
-    text = (out / "report.md").read_text()
+    text = (out / "report.md").read_text(encoding="utf-8")
     # Table 8, within subjects: 26.13 for ATM-S, 7.34 for the MLP.
     assert "26.1 ± 8.2" in text
     assert "7.3 ± 2.1" in text
     assert "oracle top-1" in text
     assert "the last batch of the training set" in text
-    content = json.loads((out / "report.json").read_text())
+    content = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert {row["rule"] for row in content["selection"]} == {"last-batch"}
     assert {row["level"] for row in content["flags"]} <= {"warning", "note"}
     assert "batch_size=64" in content["estimators"]["atm_paper"]
@@ -82,7 +82,7 @@ def test_a_store_with_a_table_and_one_person_left_out(folder, simulated, tmp_pat
     assert result.exit_code == 0, result.output
     scores = pd.read_csv(tmp_path / "out" / "scores.csv")
     assert not scores["metric"].str.startswith("oracle").any()
-    content = json.loads((tmp_path / "out" / "report.json").read_text())
+    content = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert content["settings"]["cv"] == "LeaveOneSubjectOut(concept='concept')"
     assert content["published"] == []
 

@@ -10,11 +10,9 @@ import pytest
 from skeegclip.datasets import fetch_things_eeg2, fetch_things_meg, load_things_eeg2
 from skeegclip.datasets._download import Remote, download, unpack
 
-RNG = np.random.default_rng(0)
 
-
-def some_bytes(n):
-    return RNG.integers(256, size=n, dtype=np.uint8).tobytes()
+def some_bytes(n, seed=0):
+    return np.random.default_rng(seed).bytes(n)
 
 
 def zipped(files):
@@ -178,7 +176,7 @@ def test_a_part_of_another_version_is_not_gone_on_from(publisher, tmp_path):
     publisher.bucket["file"] = some_bytes(5000)
     url = f"{publisher.address}/bucket/file"
     interrupted(publisher, tmp_path, Remote("file", url, 5000, etag='"old"'), 3000)
-    publisher.bucket["file"] = some_bytes(5000)
+    publisher.bucket["file"] = some_bytes(5000, seed=1)
     download([Remote("file", url, 5000, etag='"new"')], tmp_path, progress=False)
     assert (tmp_path / "file").read_bytes() == publisher.bucket["file"]
     assert publisher.asked == [("/bucket/file", None)]
@@ -281,7 +279,7 @@ def test_the_default_folder_is_in_the_cache(published, tmp_path, monkeypatch):
 def test_meg_comes_in_parts(publisher, tmp_path):
     prefix = "ds004212/derivatives/preprocessed/preprocessed_P"
     names = ["1-epo.fif", "1-epo-1.fif", "1-epo-2.fif", "2-epo.fif"]
-    publisher.bucket = {prefix + name: some_bytes(60_000) for name in names}
+    publisher.bucket = {prefix + name: some_bytes(60_000, seed) for seed, name in enumerate(names)}
     options = {"openneuro": f"{publisher.address}/bucket", "progress": False}
     folder = fetch_things_meg(1, tmp_path, **options)
     here = sorted((folder / "derivatives" / "preprocessed").iterdir())
@@ -354,7 +352,7 @@ def test_links_in_archives_are_not_followed(tmp_path):
     ],
 )
 def test_damaged_archives_leave_nothing(damage, tmp_path):
-    content = zipped({f"images/{i}": some_bytes(50) for i in range(5)})
+    content = zipped({f"images/{i}": some_bytes(50, seed=i) for i in range(5)})
     (tmp_path / "x.zip").write_bytes(damage(content))
     with pytest.raises(ValueError, match="is damaged or not a zip archive"):
         unpack(tmp_path / "x.zip", tmp_path / "images", progress=False)

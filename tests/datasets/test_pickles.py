@@ -26,6 +26,7 @@ HONEST = {
     "sfreq": np.float64(250),
     "count": 3,
 }
+del RNG
 
 
 def _npy(content):
@@ -226,22 +227,22 @@ def test_registered_extensions_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["pickle 2", "pickle 5", "numpy"])
-def test_files_cut_off_anywhere(how, tmp_path):
+def test_files_cut_off_anywhere(how, tmp_path, rng):
     whole = WRITERS[how](HONEST)
     path = tmp_path / "part.npy"
-    for length in sorted({0, 1, 5, 20, len(whole) - 1, *RNG.integers(len(whole), size=40).tolist()}):
+    for length in sorted({0, 1, 5, 20, len(whole) - 1, *rng.integers(len(whole), size=40).tolist()}):
         path.write_bytes(whole[:length])
         with pytest.raises(ValueError, match="is cut off or not a pickled dictionary"):
             read_pickled_dict(path)
 
 
-def test_damaged_files_are_read_or_refused(tmp_path):
+def test_damaged_files_are_read_or_refused(tmp_path, rng):
     whole = np.frombuffer(_npy(HONEST | {"preprocessed_eeg_data": np.zeros(3)}), np.uint8)
     path = tmp_path / "damaged.npy"
     outcomes = set()
     for _ in range(500):
         damaged = whole.copy()
-        damaged[RNG.integers(len(whole), size=2)] = RNG.integers(256, size=2)
+        damaged[rng.integers(len(whole), size=2)] = rng.integers(256, size=2)
         path.write_bytes(damaged.tobytes())
         try:
             outcomes.add(type(read_pickled_dict(path)))

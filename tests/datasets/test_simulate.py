@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from skeegclip.datasets import make_things_like
+from skeegclip.datasets._recording import make_cortex, make_subject
 from skeegclip.preprocessing import average_repetitions
 
 SMALL = {"n_train_concepts": 6, "n_images_per_concept": 2, "n_test_concepts": 4, "n_test_repetitions": 3}
@@ -186,6 +187,26 @@ def test_snr_sets_the_difficulty():
     assert accuracy[0] == 0.01
     assert accuracy == sorted(accuracy)
     assert accuracy[1] < 0.5 < accuracy[2] < accuracy[3]
+
+
+def test_an_epoch_tells_what_snr_promises_of_each_feature():
+    """The squared Mahalanobis distance between the responses to 0 and to 1: 0.3 and 0.38, times snr, times gain squared."""
+    cortex = make_cortex("eeg", 100.0, 4, 10, np.random.default_rng(0))
+    times, snr, found, gains = np.arange(50) / 100, 2.0, [], []
+    for seed in range(40):
+        subject = make_subject(cortex, times, snr, np.random.default_rng(seed))
+        patterns = subject.patterns.astype(np.float64)
+        whitened = np.linalg.solve(subject.spatial, patterns) @ np.linalg.inv(subject.temporal)
+        found.append((whitened * patterns).sum(axis=(1, 2)))
+        gains.append(np.abs(subject.common).max() / 8)  # the response to any picture is 8 uV, times the gain
+    found, gains = np.array(found) / snr, np.array(gains)
+    by_kind = np.stack([found[:, :4].mean(axis=1), found[:, 4:].mean(axis=1)], axis=1)
+    # Mixing a subject's features, ten per cent of one in another, adds some per cent.
+    low, high = (by_kind / gains[:, None] ** 2).mean(axis=0)
+    assert low == pytest.approx(0.3, rel=0.15)
+    assert low / high == pytest.approx(0.3 / 0.38, rel=0.08)
+    slope = np.polyfit(np.log(gains), np.log(by_kind.mean(axis=1)), 1)[0]
+    assert abs(slope - 2) < 0.5
 
 
 def test_other_subjects_help_but_less_than_ones_own():

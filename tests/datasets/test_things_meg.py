@@ -125,6 +125,36 @@ def test_tesla_become_femtotesla(trials, scores, kept, tmp_path):
     np.testing.assert_allclose(np.asarray(data.X), 100 * scores[kept][:, :, 20:221], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-13], ids=["z-scores", "tesla"])
+def test_a_recording_is_read_as_mne_reads_it(trials, kept, tmp_path, unit):
+    """With reference sensors, other channels and a projector that is not applied, in parts."""
+    kinds = ["ref_meg", "mag", "misc", "mag", "eog", "mag", "mag", "stim"]
+    info = mne.create_info([f"C{k}" for k in range(8)], SFREQ, kinds, verbose=False)
+    mags = [name for name, kind in zip(info["ch_names"], kinds, strict=True) if kind == "mag"]
+    vector = {"nrow": 1, "ncol": 4, "row_names": None, "col_names": mags, "data": np.full((1, 4), 0.5)}
+    with info._unlock():
+        info["projs"] = [mne.Projection(active=False, data=vector, desc="PCA-v1", kind=1)]
+    rng = np.random.default_rng(4)
+    data = unit * (rng.standard_normal((len(trials), 8, N_TIMES)) + 0.3)
+    codes = [NUMBERS.get(name, 999999) for name in trials["name"]]
+    events = np.column_stack([1200 * np.arange(len(trials)), np.zeros(len(trials), int), codes])
+    table = trials.drop(columns="name")
+    epochs = mne.EpochsArray(data, info, events, -0.1, metadata=table, proj=False, verbose=False)
+    path = tmp_path / "preprocessed_P1-epo.fif"
+    epochs.save(path, verbose=False)
+    loaded = load_things_meg(tmp_path, window=(-0.05, 0.6), **quiet)
+    read = mne.read_epochs(path, verbose=False)[kept].crop(-0.05, 0.6)
+    expected = read.get_data("mag", units="T" if unit == 1 else "fT")
+    np.testing.assert_allclose(np.asarray(loaded.X), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    assert np.abs(expected - data[kept][:, [1, 3, 5, 6], 10:141] * (1 if unit == 1 else 1e15)).max() > 0.1
+    np.testing.assert_allclose(loaded.times, read.times, atol=1e-12)
+    assert loaded.info["projs"][0]["active"]  # the data say what was done to them
+    assert loaded.X.ch_names == tuple(mags)
+    pd.testing.assert_series_equal(
+        loaded.X.rows["run"], read.metadata["run_nr"].astype(str).reset_index(drop=True), check_names=False
+    )
+
+
 def test_window(things_meg, scores, kept, tmp_path):
     data = load_things_meg(things_meg, subjects=1, window=(-0.1, 0.05), store=tmp_path / "store", **quiet)
     np.testing.assert_allclose(data.times, TIMES[:31], atol=1e-9)
@@ -192,8 +222,17 @@ def bids(trials, tmp_path_factory):
         onsets = 600 + 2000 * np.arange(len(some))
         data = 1e-13 * rng.standard_normal((5, 2000 * len(some) + 1500))
         data[4] = 0
-        raw = mne.io.RawArray(data, info, verbose=False)
-        events = np.column_stack([onsets, np.zeros_like(onsets), np.full_like(onsets, 64)])
+        raw = mne.io.RawArray(data, info, first_samp=700, verbose=False)  # as where a recording was cut
+        raw.set_meas_date(1_500_000_000.0)
+        vector = {
+            "nrow": 1,
+            "ncol": 2,
+            "row_names": None,
+            "col_names": ["MLF1", "MLF2"],
+            "data": np.full((1, 2), 0.7),
+        }
+        raw.add_proj(mne.Projection(active=False, data=vector, desc="PCA-v1", kind=1), verbose=False)
+        events = np.column_stack([onsets + 700, np.zeros_like(onsets), np.full_like(onsets, 64)])
         place = mne_bids.BIDSPath(
             subject="BIGMEG1",
             session=f"{session:02d}",
@@ -236,6 +275,35 @@ def test_raw_recordings_in_bids(bids, trials, kept, tmp_path):
     before = epoch[:, :121]
     epoch = (epoch - before.mean(axis=1, keepdims=True)) / before.std(axis=1, keepdims=True)
     np.testing.assert_allclose(data.X[number], epoch[:, 120:1321:6], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_trials_are_where_mne_bids_finds_them(bids, trials, kept, tmp_path):
+    mne_bids = pytest.importorskip("mne_bids")
+    root, _ = bids
+    found = []
+    for session, run in sorted({*zip(trials["session_nr"], trials["run_nr"], strict=True)}):
+        place = mne_bids.BIDSPath(
+            "BIGMEG1", f"{session:02d}", "main", run=f"{run:02d}", datatype="meg", root=root
+        )
+        raw = mne_bids.read_raw_bids(place, verbose="ERROR").load_data(verbose="ERROR")
+        events, codes = mne.events_from_annotations(raw, verbose="ERROR")
+        raw.pick(["MLF1", "MLF2", "MLF3"]).filter(0.1, 40, verbose="ERROR")
+        cut = {
+            "tmin": -0.1,
+            "tmax": 1.3,
+            "baseline": None,
+            "proj": False,
+            "preload": True,
+            "verbose": "ERROR",
+        }
+        whole = mne.Epochs(raw, events, codes["picture"], **cut).crop(tmax=0).get_data()
+        thin = mne.Epochs(raw, events, codes["picture"], decim=6, **cut)
+        mean, std = whole.mean(axis=2, keepdims=True), whole.std(axis=2, keepdims=True)
+        found.append((thin.crop(0, 1).get_data() - mean) / std)
+    data = load_things_meg(root, source="bids", store=tmp_path / "store", **quiet)
+    np.testing.assert_allclose(np.asarray(data.X), np.concatenate(found)[kept], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(data.times, thin.times, atol=1e-9)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")

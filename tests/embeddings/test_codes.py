@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from skeegclip.embeddings import class_codes
 
@@ -14,3 +15,9 @@ def test_codes_are_unit_vectors_far_from_each_other():
     similarity = vectors @ vectors.T
     np.testing.assert_allclose(np.diag(similarity), 1, rtol=1e-5)
     assert np.abs(similarity - np.eye(50)).max() < 0.6
+
+
+@pytest.mark.parametrize("absent", [None, float("nan")])
+def test_a_missing_label_is_refused(absent):
+    with pytest.raises(ValueError, match="classes must not be missing"):
+        class_codes(["a", absent])

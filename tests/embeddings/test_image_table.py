@@ -74,3 +74,10 @@ def test_unknown_ids_and_unequal_sizes_are_refused(pictures):
         table.lookup(["a", "b"])
     with pytest.raises(KeyError, match="1 of 1 ids are not in the table"):
         table["z"]
+
+
+def test_a_picture_too_large_to_open_is_refused(tmp_path, monkeypatch):
+    Image.new("RGB", (40, 40)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    with pytest.raises(ValueError, match=r"bomb.png is not read: .* exceeds limit"):
+        ImageTable(["a"], [tmp_path / "bomb.png"])["a"]

@@ -62,6 +62,21 @@ def test_views_are_blur_noise_low_resolution_and_mosaic(picture):
         assert (first != again).any()
 
 
+@pytest.mark.parametrize("side", [112, 448])
+def test_the_view_s_blur_is_the_published_one_for_pictures_of_any_size(side):
+    point = np.zeros((side, side, 3), dtype=np.uint8)
+    point[:, side // 2 - 1 : side // 2 + 1] = 255  # a line, whose profile is the Gaussian
+    x = np.arange(side) + 0.5 - side / 2
+    radii = []
+    for seed in range(30):
+        profile = np.asarray(views(Image.fromarray(point), 2, seed)[0], dtype=float)[0, :, 0]
+        radii.append(np.sqrt(np.average(x**2, weights=profile)))
+    # OpenCV gives its kernel of 15 pixels a standard deviation of 0.3 * ((15 - 1) / 2 - 1) + 0.8, at 224 pixels.
+    published = (0.3 * ((15 - 1) / 2 - 1) + 0.8) * side / 224
+    assert 0.4 * published < min(radii) < 0.8 * published
+    assert 1.2 * published < max(radii) < 1.6 * published
+
+
 def test_views_depend_on_seed_and_pixels_alone(picture):
     first = [np.asarray(view) for view in views(picture, 4, seed=0)]
     for again, other in zip(views(picture.copy(), 4, seed=0), views(picture, 4, seed=1), strict=True):

@@ -11,6 +11,7 @@ RNG = np.random.default_rng(0)
 EEG = RNG.normal(size=(5, 8))
 GENERATED = EEG[:, None] + 0.5 * RNG.normal(size=(5, 3, 8))
 OTHERS = RNG.normal(size=(7, 8))
+del RNG
 
 
 class Prior(BaseEstimator):
@@ -50,8 +51,8 @@ def test_similarities_of_every_pair():
     )
 
 
-def test_retrieval_counts_every_picture():
-    gallery = EmbeddingTable([f"s{i}" for i in range(9)], RNG.normal(size=(9, 8)))
+def test_retrieval_counts_every_picture(rng):
+    gallery = EmbeddingTable([f"s{i}" for i in range(9)], rng.normal(size=(9, 8)))
     y = [f"s{i}" for i in (3, 1, 4, 0, 5)]
     table = generated_retrieval(GENERATED, y, gallery, random_state=0)
     similarity = cosine_similarity(GENERATED.reshape(15, 8), gallery.vectors)
@@ -75,6 +76,44 @@ def test_guidance_of_the_prior():
     assert prior.guidance_scale == 1.0
     wider = guidance_curve(Prior(), EEG, [1.0], n_samples=2, truth=None)
     assert wider.columns.tolist() == ["guidance_scale", "similarity", "diversity"]
+
+
+class Posterior(BaseEstimator):
+    """Draws from the true posterior of x ~ N(m, I) given z = x + noise; guidance narrows it."""
+
+    def __init__(self, mean=None, noise=1.0, guidance_scale=1.0):
+        self.mean = mean
+        self.noise = noise
+        self.guidance_scale = guidance_scale
+
+    def sample(self, Z, n_samples):
+        share = 1 / (1 + self.noise**2)  # of z in the posterior mean
+        centre = self.mean + share * (Z - self.mean)
+        sd = np.sqrt(1 - share) / self.guidance_scale
+        draws = np.random.default_rng(1).normal(size=(len(Z), n_samples, Z.shape[1]))
+        return centre[:, None] + sd * draws
+
+
+def test_a_true_posterior_is_as_near_to_the_truth_as_to_itself():
+    """Given the EEG, the picture shown and two samples are three draws of one kind, so that all cosines are alike."""
+    rng = np.random.default_rng(0)
+    mean = rng.normal(size=12)
+    shown = mean + rng.normal(size=(800, 12))
+    Z = shown + 1.5 * rng.normal(size=shown.shape)
+    curve = guidance_curve(Posterior(mean, 1.5), Z, [1.0, 3.0], n_samples=6, truth=shown)
+    calibrated, narrow = curve.itertuples(index=False)
+    assert calibrated.similarity_to_truth == pytest.approx(1 - calibrated.diversity, abs=0.01)
+    assert 1 - narrow.diversity > narrow.similarity_to_truth + 0.1 > calibrated.similarity_to_truth + 0.1
+
+
+def test_guidance_of_many_dimensions_is_known():
+    """In many dimensions noise of sd s is at right angles to what it is added to, and as long as s times the root of d."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(20, 4000))
+    curve = guidance_curve(Prior(), Z, [0.5, 1.0, 4.0], n_samples=3)
+    share = 1 / (1 + 1 / curve["guidance_scale"] ** 2)
+    np.testing.assert_allclose(curve["similarity"], np.sqrt(share), atol=0.01)
+    np.testing.assert_allclose(curve["diversity"], 1 - share, atol=0.01)
 
 
 def test_guidance_of_pictures():

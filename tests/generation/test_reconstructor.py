@@ -29,6 +29,7 @@ IMAGES = ImageTable(IDS, np.clip(128 + 25 * np.tensordot(VECTORS, BASIS, 1), 0, 
 MIXING = RNG.normal(size=(N_DIMS, 3 * 10))
 Y = np.repeat(IDS, 2)
 X = (np.repeat(VECTORS, 2, axis=0) @ MIXING + 1.0 * RNG.normal(size=(80, 30))).reshape(80, 3, 10)
+del RNG
 TRAIN, TEST = np.arange(60), np.arange(60, 80)  # other stimuli
 
 
@@ -124,9 +125,9 @@ def test_pictures_look_like_what_was_seen():
     assert table.loc["generated", "PixCorr"] > 0.6
 
 
-def test_the_order_of_rows_is_kept():
+def test_the_order_of_rows_is_kept(rng):
     reconstructor = make(generator="nearest").fit(X[TRAIN], Y[TRAIN])
-    pictures, order = reconstructor.transform(X[TEST]), RNG.permutation(20)
+    pictures, order = reconstructor.transform(X[TEST]), rng.permutation(20)
     np.testing.assert_array_equal(reconstructor.transform(X[TEST][order]), pictures[order])
     one_by_one = [reconstructor.transform(X[[i]])[0] for i in TEST]
     np.testing.assert_array_equal(one_by_one, pictures)
@@ -246,20 +247,20 @@ def test_a_frozen_encoder_s_embeddings_are_taken_as_they_are():
     np.testing.assert_allclose(reconstructor.prior_.Z_, encoder.predict(X[TRAIN].reshape(60, -1)), rtol=1e-5)
 
 
-def test_passthrough():
-    Z = TARGETS.lookup(Y) + 0.1 * RNG.normal(size=(80, N_DIMS))
+def test_passthrough(rng):
+    Z = TARGETS.lookup(Y) + 0.1 * rng.normal(size=(80, N_DIMS))
     reconstructor = make(encoder="passthrough").fit(Z[TRAIN], Y[TRAIN])
     assert reconstructor.score(Z[TEST], Y[TEST]) > 0.95
     with pytest.raises(ValueError, match="takes embeddings, shape"):
         reconstructor.transform(X)
 
 
-def test_labels_serve_where_there_are_no_targets():
+def test_labels_serve_where_there_are_no_targets(rng):
     labels = np.arange(60) % 3
     images = {
         str(k): np.full((4, 4, 3), 80 * k, np.uint8) + np.arange(4, dtype=np.uint8)[:, None] for k in range(3)
     }
-    epochs = RNG.normal(size=(60, 3, 5)) + 3 * labels[:, None, None]
+    epochs = rng.normal(size=(60, 3, 5)) + 3 * labels[:, None, None]
     reconstructor = EEGImageReconstructor(
         Ridge(), images=images, generator="nearest", cross_fit=None, progress=False
     )

@@ -139,7 +139,9 @@ def test_pipelines_several_people_and_several_pictures(planted, painter, tests):
     )
     assert got.pictures.shape == (1, 6, 2, 16, 16, 3)
     assert got.queries["subject"].value_counts().to_dict() == {"ana": 3, "ben": 3}
-    assert got.table["two-way_low"].item() == pytest.approx(got.table["two-way_high"].item())
+    # Two people who are alike are no proof that all are: one degree of freedom leaves nearly everything open.
+    assert got.table["two-way_high"].item() - got.table["two-way_low"].item() > 0.9
+    assert got.table["PixCorr_low"].item() == pytest.approx(got.table["PixCorr_high"].item())
 
 
 def test_finished_parts_are_found_again(view, painter, tests, tmp_path, monkeypatch):

@@ -39,6 +39,9 @@ def test_without_signal_the_lower_ceiling_is_chance():
     assert curve["reliability"].abs().max() < 0.25
 
 
+@pytest.mark.filterwarnings(
+    "ignore::skeegclip.model_selection.LeakWarning"
+)  # it knows the pictures, on purpose
 def test_reliability_is_the_true_one():
     """Signal of variance one and noise of variance four: n repetitions have reliability n / (n + 4)."""
     rng = np.random.default_rng(0)

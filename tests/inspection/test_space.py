@@ -1,6 +1,8 @@
 """Regions and channels on planted sources."""
 
+import mne
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
@@ -56,6 +58,9 @@ def test_permuted_channels_over_the_sources_are_worth_most(view, setting, plante
     assert 0.8 < np.corrcoef(worth, hidden)[0, 1] < 0.9999
 
 
+@pytest.mark.filterwarnings(
+    "ignore::skeegclip.model_selection.LeakWarning"
+)  # trained on what it is tested on
 def test_permuting_keeps_each_person_and_repeats_with_the_seed():
     """A channel that says only who it is loses nothing when it is exchanged among the epochs of a person."""
     rng = np.random.default_rng(0)
@@ -129,3 +134,28 @@ def test_bad_input(view, setting, planted):
     with pytest.raises(ValueError, match="X has one channel"):
         channel_importance(X=view.pick(["Oz"]), **setting)
     assert np.isfinite(planted.X).all()
+
+
+def test_epochs_as_people_have_them_give_what_their_arrays_give():
+    """Channels without data, a reference not applied, a bad channel and times between samples change nothing."""
+    rng = np.random.default_rng(0)
+    table = EmbeddingTable([f"image_{i:02d}" for i in range(30)], rng.normal(size=(30, 4)))
+    names = ["EOG", "Fp1", "Fp2", "C3", "STI", "C4", "O1", "O2"]
+    kinds = ["eog", "eeg", "eeg", "eeg", "stim", "eeg", "eeg", "eeg"]
+    y = np.repeat(table.ids, 4)
+    X = rng.normal(size=(len(y), 8, 20))
+    X[:, 6:] += (table.lookup(y) @ rng.normal(size=(4, 40))).reshape(-1, 2, 20)
+    X[:, 4] = 1e5 * np.unique(y, return_inverse=True)[1][:, None]  # the label, which is no data
+    rows = pd.DataFrame({"stimulus": y, "subject": np.tile(["ana", "ana", "ben", "ben"], 30)})
+    info = mne.create_info(names, 256.0, kinds)
+    epochs = mne.EpochsArray(1e-6 * X, info, tmin=-0.0781, metadata=rows, verbose=False)
+    epochs.set_eeg_reference("average", projection=True, verbose=False).shift_time(0.0012)
+    picks = mne.pick_types(info, eeg=True)
+    asked = {"targets": table, "cv": WithinSubject(test_stimuli=table.ids[:10])}
+    plain = region_importance(
+        Ridge(), X[:, picks], y, subject=rows["subject"], info=mne.pick_info(info, picks), **asked
+    )
+    assert plain["n_channels"].tolist() == [6, 2, 2, 2, 4, 4, 4]
+    for given in (epochs, [epochs[:50], epochs[50:]], [epochs[k] for k in range(len(epochs))]):
+        pd.testing.assert_frame_equal(region_importance(Ridge(), given, **asked), plain, atol=1e-4)
+    assert channel_importance(Ridge(), epochs, **asked)["channel"].tolist() == [names[pick] for pick in picks]

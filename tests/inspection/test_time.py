@@ -187,6 +187,10 @@ def test_bad_input(view, setting, planted):
             subject=planted.subject,
             **setting | {"cv": [(range(9), range(600, 700))]},
         )
+    with pytest.raises(ValueError, match="sfreq=100 Hz, but info says 50 Hz"):
+        time_resolved(
+            X=planted.X, y=planted.y, subject=planted.subject, info=planted.info, sfreq=100, **setting
+        )
     with pytest.raises(ValueError, match="info and sfreq are for arrays"):
         time_resolved(X=view, sfreq=100, **setting)
     with pytest.raises(ValueError, match="interval='subject' needs at least two"):

@@ -93,6 +93,53 @@ def test_the_gallery_is_the_test_set(data, scorer, k):
     assert 0.1 < score < 1
 
 
+def test_a_gallery_of_k_is_refused_and_one_more_is_not(data):
+    """Five best of five would be right whatever the decoder says."""
+    X, y, table = data
+    decoder = Decoder(table).fit(X, y)
+    five, six = (np.isin(y, np.unique(y)[:n]) for n in (5, 6))
+    with pytest.raises(ValueError, match="a gallery of 5 different stimuli, too few for a top-5 score"):
+        retrieval_top5(decoder, X[five], y[five])
+    assert retrieval_top5(decoder, X[six], y[six]) == 1.0
+    assert make_retrieval_scorer(n_way=6)(decoder, X[six], y[six]) > 0.9
+    with pytest.raises(ValueError, match="too few for a top-1 score among 6"):
+        make_retrieval_scorer(n_way=6)(decoder, X[five], y[five])
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_what_says_nothing_scores_at_chance(data, k):
+    """The same embedding for all epochs, nothing at all, and a table whose pictures are all the same."""
+    X, y, table = data
+    scorer = make_retrieval_scorer(k=k)
+    same = Decoder(table, alpha=1e12).fit(X, y)
+    same.ridge_.coef_[:] = 0
+    assert scorer(same, X, y) == pytest.approx(k / 24)  # three epochs each: one picture is found by all
+    same.ridge_.intercept_[:] = 0
+    assert scorer(same, X, y) == pytest.approx(k / 24)  # all tie
+    twins = Table(np.unique(y), np.ones((24, 10)))
+    decoder = Decoder(table).fit(X, y)
+    assert make_retrieval_scorer(twins, k=k)(decoder, X, y) == pytest.approx(k / 24)
+    pairs = Table(np.unique(y), table.lookup(np.unique(y)[np.arange(24) // 2]))
+    identity = FunctionTransformer().fit(pairs.lookup(y))
+    # Each picture twice over under two names: half of the guesses are right.
+    assert make_retrieval_scorer(pairs)(identity, pairs.lookup(y), y) == pytest.approx(0.5, abs=0.25)
+    assert make_retrieval_scorer(pairs, k=2)(identity, pairs.lookup(y), y) == 1.0
+
+
+def test_shuffled_labels_score_at_chance(data):
+    _, y, table = data
+    scores = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((72, 16))
+        cv = GroupKFold(3)
+        found = cross_validate(
+            Decoder(table, 1.0), X, y, groups=y, cv=cv, scoring=retrieval_top1, error_score="raise"
+        )
+        scores.append(found["test_score"].mean())
+    assert np.mean(scores) == pytest.approx(1 / 8, abs=4 * np.std(scores) / np.sqrt(12))
+
+
 def test_n_way_and_blocks(data, monkeypatch):
     X, y, table = data
     decoder = Decoder(table, alpha=1e3).fit(X[:12], y[:12])

@@ -64,3 +64,21 @@ def test_bad_input(similarity):
         inverted_softmax(similarity, temperature=0)
     with pytest.raises(ValueError, match="non-empty array"):
         csls(np.zeros(3))
+
+
+def test_cosine_similarity_is_that_of_longhand_in_any_company(rng):
+    X, Y = rng.normal(size=(13, 50)).astype(np.float32), np.tile(rng.normal(size=(29, 50)), (2, 1))
+    X[3] = 0
+    similarity = cosine_similarity(X, Y)
+    assert similarity.dtype == np.float32
+    lengths = np.linalg.norm(X.astype(float), axis=1, keepdims=True) * np.linalg.norm(Y, axis=1)
+    lengths[3] = 1
+    np.testing.assert_allclose(similarity, X.astype(float) @ Y.T / lengths, atol=1e-7)
+    for row in range(13):
+        np.testing.assert_array_equal(
+            cosine_similarity(X[[row]], Y[row : row + 3]), similarity[[row], row : row + 3]
+        )
+    np.testing.assert_array_equal(similarity[:, :29], similarity[:, 29:])  # equal rows tie
+    np.testing.assert_array_equal(cosine_similarity(X), cosine_similarity(X, X))
+    with pytest.raises(ValueError, match="Incompatible dimension"):
+        cosine_similarity(X, Y[:, :3])

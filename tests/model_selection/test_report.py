@@ -93,7 +93,7 @@ def test_signs_of_many_people_are_flipped():
             f"sub-{person:02d}",
             0,
             {"retrieval": _ranked(rng, better_at, f"sub-{person:02d}")},
-            {"selection": [], "transductive": [], "frozen": False, "notes": [], "n_averaged": [4, 4]},
+            {"selection": [], "transductive": [], "frozen": [], "notes": [], "n_averaged": [4, 4]},
         )
         for name, better_at in (("good", 0.7), ("bad", 0.3))
         for person in range(7)
@@ -152,12 +152,12 @@ def test_files(report, tmp_path):
         "scores.csv",
     ]
     pd.testing.assert_frame_equal(pd.read_csv(folder / "scores.csv"), report.scores, check_dtype=False)
-    content = json.loads((folder / "report.json").read_text())
+    content = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert len(content["summary"]) == len(report.summary())
     assert content["settings"]["cv"] == "LeaveOneSubjectOut()"
     assert {cell["n_averaged"][0] for cell in content["cells"]} == {2}
     assert content["oracle"][0]["bias"] == pytest.approx(report.bias()["bias"].iloc[0])
-    assert (folder / "report.md").read_text() == report.to_markdown()
+    assert (folder / "report.md").read_text(encoding="utf-8") == report.to_markdown()
 
 
 class _Page(HTMLParser):

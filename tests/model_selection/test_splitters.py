@@ -90,6 +90,16 @@ def test_test_stimuli_never_reach_training_whatever_the_labels_say(view, rows):
             assert "cat_1" not in set(rows["stimulus"][train])
 
 
+@pytest.mark.parametrize("unknown", [None, "", np.nan])
+def test_what_is_of_no_known_concept_is_not_of_the_same(view, rows, unknown):
+    """Where the concept of a test picture is not known, other pictures without one may be trained on."""
+    concept = np.array(rows["concept"], dtype=object)
+    concept[rows["stimulus"].isin(["cat_1", "owl_1"])] = unknown
+    for train, test in WithinSubject(concept=concept).split(view):
+        assert set(rows["stimulus"][test]) == {"cat_1"}
+        assert set(rows["stimulus"][train]) == {"cat_2", "dog_1", "owl_1"}
+
+
 def test_concept_folds(view, rows):
     for train, test in ConceptKFold(3).split(view):
         assert not set(rows["concept"][train]) & set(rows["concept"][test])

@@ -7,12 +7,11 @@ import pytest
 from scipy import stats
 from scipy.special import expit, logit
 
+from skeegclip.metrics._intervals import Spread, share_interval
 from skeegclip.model_selection._statistics import (
-    Spread,
-    difference_interval,
     holm,
-    permutation_p,
-    share_interval,
+    paired_interval,
+    paired_p,
     sign_flip_p,
     spreads,
 )
@@ -28,6 +27,15 @@ def test_variances_of_a_crossed_table():
     both = found["stimuli and subjects"]
     assert both.variance == pytest.approx(found["subjects"].variance + found["stimuli"].variance)
     assert 5 < both.dof < 14
+
+
+@pytest.mark.parametrize(("sd_people", "sd_pictures"), [(10, 0.1), (1, 1), (0.1, 10)])
+def test_degrees_of_freedom_are_those_of_welch(sd_people, sd_pictures):
+    """Of a sum of two variances, as in Welch's test: near those of whichever is larger."""
+    rng = np.random.default_rng(0)
+    people, pictures = rng.normal(0, sd_people, 6), rng.normal(0, sd_pictures, 40)
+    found = spreads(people[:, None] + pictures)["stimuli and subjects"]
+    assert found.dof == pytest.approx(stats.ttest_ind(people, pictures, equal_var=False).df)
 
 
 def test_the_variance_is_unbiased():
@@ -110,21 +118,69 @@ def test_intervals_cover_at_their_nominal_rate(n_subjects, base):
 
 
 @pytest.mark.slow
-def test_differences_cover_at_their_nominal_rate():
+@pytest.mark.parametrize("n_subjects", [1, 4])
+@pytest.mark.parametrize("n_stimuli", [5, 12, 100])
+@pytest.mark.parametrize("accuracies", [(0.95, 0.1), (0.4, 0.3), (0.1, 0.1)])
+def test_differences_cover_at_their_nominal_rate(n_subjects, n_stimuli, accuracies):
     rng = np.random.default_rng(1)
+    sd_subjects = 0.4 if n_subjects > 1 else 0.0
+    spread = np.hypot(sd_subjects, 1.0) * rng.standard_normal(400_000)
+    high, low = (expit(logit(base) + spread).mean() for base in accuracies)
+    over = "stimuli and subjects" if n_subjects > 1 else "stimuli"
     covered = []
-    for _ in range(1000):
-        shared = rng.normal(0, 0.1, (6, 1)) + rng.normal(0, 0.2, 100)
-        table = (
-            0.05
-            + rng.normal(0, 0.02, (6, 1))
-            + rng.normal(0, 0.1, 100)
-            + 0 * shared
-            + rng.normal(0, 0.3, (6, 100))
+    for _ in range(400):
+        effects = sd_subjects * rng.standard_normal((n_subjects, 1)) + rng.standard_normal(n_stimuli)
+        first, second = (
+            (rng.random(effects.shape) < expit(logit(base) + effects)).astype(float) for base in accuracies
         )
-        low, high = difference_interval(table.mean(), spreads(table)["stimuli and subjects"], 0.95)
-        covered.append(low <= 0.05 <= high)
-    assert 0.93 <= np.mean(covered) <= 0.98
+        ends = paired_interval(first, second, over, 0.95)
+        assert -1 <= ends[0] <= first.mean() - second.mean() + 1e-9
+        assert first.mean() - second.mean() - 1e-9 <= ends[1] <= 1
+        covered.append(ends[0] <= high - low <= ends[1])
+    assert np.mean(covered) > 0.9
+
+
+def test_all_against_none_is_not_certainty():
+    low, high = paired_interval(np.ones((1, 5)), np.zeros((1, 5)), "stimuli", 0.95)
+    assert high == 1
+    assert 0 < low < 0.5
+    # Newcombe, table II: 29 pairs of 30 where the first alone is right; with Student's t in place of the normal.
+    hits = np.ones((1, 30))
+    hits[0, 0] = 0
+    low, high = paired_interval(hits, np.zeros((1, 30)), "stimuli", 0.95)
+    assert (low, high) == (pytest.approx(0.787, abs=0.02), pytest.approx(0.995, abs=0.01))
+
+
+def test_decoders_that_agree_differ_by_little():
+    """One finds the same 50 of 100 pictures as the other, and one more: the difference is known far better than either."""
+    first, second = np.zeros((1, 100)), np.zeros((1, 100))
+    first[0, :51] = second[0, :50] = 1
+    low, high = paired_interval(first, second, "stimuli", 0.95)
+    assert -0.03 < low < 0.01 < high < 0.06
+    low, high = paired_interval(first, second[:, ::-1], "stimuli", 0.95)  # other pictures
+    assert high - low > 0.25
+
+
+def test_people_who_err_alike_count_once():
+    """Two decoders of noise, whose luck with a picture is that of all people: no evidence for either."""
+    rng = np.random.default_rng(0)
+    p = []
+    for _ in range(200):
+        luck = rng.choice([-1.0, 0.0, 1.0], 20)
+        found, unit = paired_p(np.tile(luck, (10, 1)), rng, 500)
+        p.append(found)
+    assert unit == "subjects"
+    assert np.sum(np.array(p) <= 0.05) <= stats.binom.isf(1e-3, 200, 0.05)
+    clear = np.tile(rng.random(20) < 0.9, (10, 1)).astype(float)
+    assert paired_p(clear, rng, 2000)[0] < 0.01
+
+
+def test_the_p_of_one_person_is_no_smaller_than_students():
+    differences = np.random.default_rng(0).normal(0.3, 1, (1, 60))
+    p, unit = paired_p(differences, np.random.default_rng(1), 5000)
+    expected = stats.ttest_1samp(differences[0], 0).pvalue
+    assert unit == "stimuli"
+    assert expected * (1 - 1e-9) <= p <= expected + 4 * np.sqrt(expected / 5000)
 
 
 def test_sign_flips():
@@ -141,32 +197,6 @@ def test_sign_flips():
     assert sign_flip_p(np.array([0.1, -0.4, 0.3, 0.2, 0.25]), rng, 1000) == pytest.approx(expected)
     drawn = sign_flip_p(rng.normal(1, 1, 40), rng, 2000)
     assert 1 / 2001 <= drawn < 0.01
-
-
-def hits_of(rng, n_gallery, n_queries, accuracy):
-    target = rng.integers(n_gallery, size=n_queries)
-    top = rng.integers(n_gallery, size=(n_queries, 1))
-    right = rng.random(n_queries) < accuracy
-    top[right, 0] = target[right]
-    return target, top, n_gallery
-
-
-@pytest.mark.parametrize("n_gallery", [4, 50])
-def test_permutations_find_what_is_there_and_nothing_else(n_gallery):
-    rng = np.random.default_rng(0)
-    sets = [hits_of(rng, n_gallery, 60, 0.5) for _ in range(3)]
-    assert permutation_p(sets, rng, 500) == pytest.approx(1 / 501)
-    p = [permutation_p([hits_of(rng, n_gallery, 60, 0.0) for _ in range(3)], rng, 200) for _ in range(200)]
-    # Under the null hypothesis p is uniform (or larger, where accuracies tie).
-    assert np.mean(np.array(p) <= 0.05) < 0.09
-    assert np.mean(np.array(p) <= 0.5) < 0.62
-    assert np.mean(p) > 0.45
-
-
-def test_hubs_alone_are_not_significant():
-    # Everybody finds the same picture always: right once in n, for every permutation.
-    target = np.arange(40)
-    assert permutation_p([(target, np.zeros((40, 1), int), 40)] * 5, np.random.default_rng(0), 200) == 1.0
 
 
 def test_holm():

@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from skeegclip import plotting
 from skeegclip.inspection import PartialReconstructions
 from skeegclip.metrics import category_confusion, n_way_table
 from skeegclip.plotting import (
@@ -52,6 +53,7 @@ COSINES = pd.DataFrame(
     {"picture": np.repeat(["random", "generated", "shown"], 50), "similarity": RNG.normal(size=150)}
 )
 CONFUSION = category_confusion(SIMILARITY, np.arange(200), GROUPS)
+ATTENTION = RNG.dirichlet(np.ones(8), size=8)
 CURVE = pd.DataFrame(
     {
         "guidance_scale": [1, 5, 10],
@@ -71,12 +73,13 @@ ON_AXES = {
     "similarity with labels": lambda **k: plot_similarity_matrix(
         SIMILARITY[:25, :25], labels=[f"a concept {i}" for i in range(25)], **k
     ),
-    "attention": lambda **k: plot_attention(RNG.dirichlet(np.ones(8), size=8), HEAD, **k),
+    "attention": lambda **k: plot_attention(ATTENTION, HEAD, **k),
     "confusion": lambda **k: plot_confusion(CONFUSION, **k),
     "confusion ratio": lambda **k: plot_confusion(CONFUSION, of="ratio", **k),
     "similarities": lambda **k: plot_similarity_histograms(COSINES, **k),
     "bars": lambda **k: plot_accuracy_bars(BARS, points={"ATM-S": [0.1, 0.5]}, label="Top-1 accuracy", **k),
 }
+del RNG
 
 
 def new_grid():
@@ -93,7 +96,7 @@ def new_reconstructions():
 
 def new_parts():
     table = pd.DataFrame({"start": -0.2, "stop": np.arange(-1, 8) / 10, "two-way": 0.7})
-    pictures = RNG.integers(0, 256, (9, 3, 16, 16, 3), dtype=np.uint8)
+    pictures = np.random.default_rng(1).integers(0, 256, (9, 3, 16, 16, 3), dtype=np.uint8)
     queries = pd.DataFrame({"stimulus": ["cat", "aircraft_carrier_06s", "long_" * 20]})
     return plot_partial_reconstructions(
         PartialReconstructions(table, queries, list(pictures[0]), pictures, {})
@@ -168,3 +171,19 @@ def test_matplotlib_is_imported_only_to_draw():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "skeegclip.plotting.bars" in run.stdout.split()
     assert not {"matplotlib", "torch", "mne"} & set(run.stdout.split())
+
+
+FUNCTIONS = [name for name in plotting.__all__ if name.startswith("plot_")]
+
+
+@pytest.mark.parametrize("given", [None, "text", {}, pd.DataFrame()], ids=["None", "str", "dict", "frame"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_cannot_be_drawn_is_refused_in_a_sentence(name, given):
+    draw, more = getattr(plotting, name), [HEAD] if name in ("plot_attention", "plot_importance") else []
+    if name == "plot_retrieval_grid":
+        more = [PICTURES[:, 1:]]
+    with pytest.raises(
+        (TypeError, ValueError),
+        match=r"^[a-z_]+(\[.*\])? (must|lacks|is|holds|has)|could not convert|float\(\) argument",
+    ):
+        draw(given, *more)

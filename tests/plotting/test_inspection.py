@@ -9,6 +9,7 @@ from matplotlib.patches import Rectangle
 
 from skeegclip.inspection import Generalization, TimeCourse
 from skeegclip.plotting import (
+    plot_attention,
     plot_importance,
     plot_region_map,
     plot_regions,
@@ -16,8 +17,6 @@ from skeegclip.plotting import (
     plot_temporal_generalization,
     plot_time_course,
 )
-
-RNG = np.random.default_rng(0)
 
 
 def course(growing=False):
@@ -43,7 +42,7 @@ def repetitions():
 
 
 def generalization():
-    a = RNG.random((4, 4)) / 2
+    a = np.random.default_rng(0).random((4, 4)) / 2
     return Generalization(np.arange(4) / 10, np.arange(1, 5) / 10, a, a, a, a, 0.1)
 
 
@@ -117,6 +116,21 @@ def test_repetitions_show_accuracy_and_ceiling():
     np.testing.assert_allclose(line.get_ydata(), [0.1, 0.2, 0.3])
 
 
+def test_repetitions_have_the_bands_of_their_table():
+    table = repetitions().assign(ceiling_low=[0.2, 0.3, 0.35])
+    ax = plot_repetition_curve(table)
+    for band, (low, high) in zip(
+        ax.collections, [("ceiling_low", "ceiling_high"), ("low", "high")], strict=True
+    ):
+        corners = {tuple(corner) for corner in band.get_paths()[0].vertices.round(9).tolist()}
+        for end in (low, high):
+            assert set(zip(table["n_repetitions"], table[end], strict=True)) <= corners
+        assert len(corners) == 2 * len(table)
+    lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+    np.testing.assert_array_equal(lines["chance"], table["chance"])
+    assert any(np.array_equal(y, table["ceiling_high"]) for y in lines.values())
+
+
 @pytest.mark.parametrize(
     "draw",
     [
@@ -158,3 +172,52 @@ def test_bad_input():
         plot_region_map(mne.create_info(["Oz", "O1"], 250.0, "eeg"))
     with pytest.raises(ValueError, match="no place for"):
         plot_importance([1, 2], mne.create_info(["Oz", "O1"], 250.0, "eeg"))
+
+
+def rises_to_the_right(ax):
+    """Whether the left of the image of a map is lower than its right."""
+    image = ax.images[0].get_array()
+    middle = image.shape[1] // 2
+    return image[:, : middle - 5].mean() < image[:, middle + 5 :].mean()
+
+
+@pytest.mark.parametrize("kind", ["mag", "grad"])
+def test_a_map_of_meg_keeps_signs(kind):
+    whole = mne.channels.read_meg_canonical_info("neuromag")
+    info = mne.pick_info(whole, mne.channel_indices_by_type(whole)[kind])
+    x = np.array([ch["loc"][0] for ch in info["chs"]])
+    ax = plot_importance(x, info)  # left negative, right positive
+    image = ax.images[0].get_array()
+    assert (image.min(), image.max()) == pytest.approx((x.min(), x.max()), rel=0.2)
+    assert rises_to_the_right(ax)
+    assert not rises_to_the_right(plot_importance(-x, info))
+
+
+def test_the_two_gradiometers_of_a_place_are_averaged():
+    whole = mne.channels.read_meg_canonical_info("neuromag")
+    info = mne.pick_info(whole, mne.channel_indices_by_type(whole)["grad"])
+    opposite = np.tile([1.0, -1.0], 102)
+    assert [ch["loc"][0] for ch in info["chs"]][::2] == [ch["loc"][0] for ch in info["chs"]][1::2]
+    assert np.abs(plot_importance(opposite, info).images[0].get_array()).max() < 1e-9
+    attention = np.full((204, 204), 0.1) + np.diag(np.ones(203), 1)
+    ax = plot_attention(attention, info, n_links=5)
+    assert ax.get_xlabel().startswith("5 strongest links")
+
+
+def test_channels_that_hold_no_data_are_passed_over():
+    info = head()
+    kinds = ["eog", "eeg", "eeg", "stim", *["eeg"] * 6]
+    names = ["EOG", "Fz", "C3", "STI", "Cz", "C4", "Pz", "O1", "Oz", "O2"]
+    more = mne.create_info(names, 250.0, kinds).set_montage("colin27_1020")
+    values = np.arange(8.0)
+    np.testing.assert_allclose(
+        plot_importance(values, info).images[0].get_array(),
+        plot_importance(values, more).images[0].get_array(),
+    )
+    assert legend_of(plot_region_map(more)) == legend_of(plot_region_map(info))
+
+
+@pytest.mark.parametrize("draw", [plot_region_map, lambda info: plot_importance(np.zeros(306), info)])
+def test_several_types_are_refused(draw):
+    with pytest.raises(ValueError, match="several types .grad, mag., which no map can show together"):
+        draw(mne.channels.read_meg_canonical_info("neuromag"))

@@ -6,6 +6,7 @@ from skeegclip.plotting import plot_guidance_curve, plot_reconstruction_grid, pl
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.random((3, 4, 6, 6, 3))
+del RNG
 COLUMNS = dict(zip(["shown", "low-level", "reconstructed"], PICTURES, strict=True))
 CURVE = pd.DataFrame(
     {"guidance_scale": [1, 5, 10], "similarity": [0.4, 0.6, 0.5], "diversity": [0.5, 0.3, 0.2]}
@@ -27,9 +28,9 @@ def test_every_picture_is_in_its_place():
     assert len(one.axes) == 4
 
 
-def test_histograms_have_the_same_bins_and_their_means():
+def test_histograms_have_the_same_bins_and_their_means(rng):
     table = pd.DataFrame(
-        {"picture": np.repeat(["random", "generated"], 50), "similarity": RNG.normal(size=100)}
+        {"picture": np.repeat(["random", "generated"], 50), "similarity": rng.normal(size=100)}
     )
     ax = plot_similarity_histograms(table, bins=7)
     assert len(ax.lines) == 2

@@ -32,8 +32,9 @@ def test_every_type_stays_what_it_is(X, info):
     assert isinstance(kept, mne.BaseEpochs)
     assert (kept.ch_names, kept.metadata["subject"].tolist()) == (["Oz", "Pz"], list("abcde"))
     assert epochs.ch_names == NAMES
-    listed = PickChannels(["Oz", "Pz"]).fit_transform([epochs[i] for i in range(5)])
-    np.testing.assert_allclose(listed, X[:, [3, 1]], rtol=1e-5)
+    listed = PickChannels(["Oz", "Pz"]).fit_transform([epochs[i] for i in range(5)])  # what scikit-learn cuts
+    assert [part.metadata["subject"].iloc[0] for part in listed] == list("abcde")
+    np.testing.assert_allclose(mne.concatenate_epochs(listed).get_data(units="uV"), X[:, [3, 1]], rtol=1e-5)
 
     np.testing.assert_array_equal(PickChannels([3, 1]).fit_transform(X), X[:, [3, 1]])
 
@@ -55,6 +56,7 @@ def test_new_data_must_have_the_channels_of_fit(X, info):
     ("channels", "error", "message"),
     [
         ([], ValueError, "channels must name at least one channel"),
+        (3, TypeError, "channels must be a name, or a list"),
         ([4], ValueError, "position 4 does not lie in 0 .. 3"),
         ([-1], ValueError, "position -1 does not lie in 0 .. 3"),
         (["Cz"], KeyError, "'Cz' is not among"),

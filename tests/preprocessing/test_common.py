@@ -24,6 +24,7 @@ Y = np.tile(np.repeat([f"image_{i}" for i in range(6)], 4), 2)
 X = (RNG.standard_normal((48, 4, 30)) * [[1], [10], [5], [50]]).astype(np.float32)
 SUBJECT = np.repeat(["ana", "ben"], 24)
 TABLE = EmbeddingTable(np.unique(Y), RNG.standard_normal((6, 5)))
+del RNG
 INFO = mne.create_info(["Oz", "Pz", "Cz", "Fz"], 100.0, "eeg")
 TRANSFORMERS = [
     MVNN(),

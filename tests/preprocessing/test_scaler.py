@@ -12,6 +12,7 @@ RNG = np.random.default_rng(0)
 X = (RNG.standard_t(3, size=(50, 4, 30)) * [[1], [10], [0.1], [50]] + [[0], [1000], [-5], [3]]).astype(
     np.float32
 )
+del RNG
 SUBJECT = np.repeat(["ana", "ben"], 25)
 
 

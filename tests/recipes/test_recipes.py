@@ -49,6 +49,8 @@ def test_the_papers_settings(table):
     assert (encoder.optimizer, encoder.lr, encoder.batch_size, encoder.max_epochs) == ("adam", 3e-4, 16, 40)
     assert (encoder.validation, encoder.text_weight, encoder.text_targets) == ("last-batch", 0.01, words)
     assert (encoder.loss_weight, encoder.temperature, encoder.temperature_mode) == (1.0, 0.07, "raw")
+    # The published code scales the pictures' vectors to unit length, and takes every repetition for another picture.
+    assert (encoder.normalize, encoder.same_stimulus) == ("image", "negative")
     nice = recipes.nice(table)["retriever"].encoder
     assert (nice.net, nice.batch_size, nice.text_weight) == ("nice", 1024, 0.0)
     other = {

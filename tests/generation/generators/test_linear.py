@@ -15,18 +15,19 @@ FACTORS = RNG.normal(size=(60, 4))
 BASIS = RNG.normal(size=(4, 8, 8, 3))
 PICTURES = np.clip(128 + 20 * np.tensordot(FACTORS, BASIS, axes=1), 0, 255).astype(np.uint8)
 Z = FACTORS @ RNG.normal(size=(4, 12))
+del RNG
 IDS = [f"s{i:02d}" for i in range(60)]
 IMAGES = ImageTable(IDS, PICTURES)
 
 
-def test_it_paints_what_the_embedding_tells():
+def test_it_paints_what_the_embedding_tells(rng):
     generator = LinearGenerator(IMAGES, size=8).fit(Z[:50], IDS[:50])
     painted = generator.generate(Z[50:])
     assert painted.shape == (10, 8, 8, 3)
     assert painted.dtype == np.uint8
     assert np.abs(painted.astype(int) - PICTURES[50:]).mean() < 5
-    noise = LinearGenerator(IMAGES, size=8).fit(RNG.normal(size=(50, 12)), IDS[:50])
-    flat = noise.generate(RNG.normal(size=(10, 12)))  # nothing to learn: the mean picture
+    noise = LinearGenerator(IMAGES, size=8).fit(rng.normal(size=(50, 12)), IDS[:50])
+    flat = noise.generate(rng.normal(size=(10, 12)))  # nothing to learn: the mean picture
     spread = np.abs(PICTURES[:50] / 255 - noise.mean_picture_).mean()
     assert np.abs(flat / 255 - noise.mean_picture_).mean() < 0.5 * spread
     np.testing.assert_allclose(noise.mean_picture_, PICTURES[:50].mean(axis=0) / 255, atol=1e-6)
@@ -47,8 +48,8 @@ def test_files_of_any_size_are_read(tmp_path):
     assert LinearGenerator(paths, size=8).fit(Z, IDS).generate(Z[:3]).shape == (3, 8, 8, 3)
 
 
-def test_ridge_is_that_of_scikit_learn():
-    X, Y = RNG.normal(size=(30, 6)), RNG.normal(size=(30, 3))
+def test_ridge_is_that_of_scikit_learn(rng):
+    X, Y = rng.normal(size=(30, 6)), rng.normal(size=(30, 3))
     ridge = _Ridge(X, Y)
     alphas = np.array([0.1, 3.0, 50.0])
     scale = np.square(X - X.mean(axis=0)).sum() / 6
@@ -56,10 +57,10 @@ def test_ridge_is_that_of_scikit_learn():
     np.testing.assert_allclose(ridge.coef(alphas), direct.coef_.T, rtol=1e-9)
 
 
-def test_penalties_are_chosen_on_other_pictures():
+def test_penalties_are_chosen_on_other_pictures(rng):
     code = np.repeat(np.arange(20), 3)
-    X, Y = RNG.normal(size=(60, 6)), RNG.normal(size=(20, 2))[code]
-    X[:, 0] = Y[:, 0] + 0.5 * RNG.normal(size=60)
+    X, Y = rng.normal(size=(60, 6)), rng.normal(size=(20, 2))[code]
+    X[:, 0] = Y[:, 0] + 0.5 * rng.normal(size=60)
     alphas = [1e-3, 1e-1, 1e1, 1e3]
     error = np.zeros((4, 2))
     for train, test in GroupKFold(5).split(X, groups=code):
@@ -73,9 +74,9 @@ def test_penalties_are_chosen_on_other_pictures():
     assert chosen[0] < chosen[1]  # one column can be told from X, the other cannot
 
 
-def test_repetitions_do_not_choose_the_penalty():
+def test_repetitions_do_not_choose_the_penalty(rng):
     code = np.repeat(np.arange(20), 3)
-    X, Y = RNG.normal(size=(20, 12))[code], RNG.normal(size=(20, 2))[code]  # nothing to learn, but by heart
+    X, Y = rng.normal(size=(20, 12))[code], rng.normal(size=(20, 2))[code]  # nothing to learn, but by heart
     assert (_choose_alphas(X, Y, code, [1e-3, 1e3]) == 1e3).all()
     assert (_choose_alphas(X, Y, np.arange(60), [1e-3, 1e3]) == 1e-3).all()
 

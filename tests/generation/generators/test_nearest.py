@@ -9,12 +9,13 @@ from skeegclip.generation import NearestImageGenerator
 RNG = np.random.default_rng(0)
 IDS = ["d", "a", "c", "b"]
 PICTURES = RNG.integers(0, 256, (4, 6, 6, 3), dtype=np.uint8)
+del RNG
 IMAGES = ImageTable(IDS, PICTURES)
 TARGETS = EmbeddingTable(IDS, np.diag([1, 1, 1, 3]))
 
 
-def test_the_nearest_by_cosine_is_shown():
-    generator = NearestImageGenerator(IMAGES, targets=TARGETS).fit(RNG.normal(size=(8, 4)), IDS + IDS)
+def test_the_nearest_by_cosine_is_shown(rng):
+    generator = NearestImageGenerator(IMAGES, targets=TARGETS).fit(rng.normal(size=(8, 4)), IDS + IDS)
     Z = [[9, 1, 0, 8.9], [0, 0, 0.1, 0], [-1, -2, -3, -4]]
     np.testing.assert_array_equal(generator.generate(Z), PICTURES[[0, 2, 0]])
     assert generator.ids_[generator.nearest(Z)].tolist() == ["d", "c", "d"]
@@ -27,9 +28,9 @@ def test_without_targets_the_mean_of_a_stimulus_stands_for_it():
     np.testing.assert_array_equal(generator.generate([[0.1, 1], [-1, 0.1]]), PICTURES[[1, 2]])
 
 
-def test_only_training_pictures_are_shown():
+def test_only_training_pictures_are_shown(rng):
     generator = NearestImageGenerator(IMAGES, targets=TARGETS).fit(np.eye(4)[:2], ["a", "c"])
-    assert {picture.tobytes() for picture in generator.generate(RNG.normal(size=(50, 4)))} <= {
+    assert {picture.tobytes() for picture in generator.generate(rng.normal(size=(50, 4)))} <= {
         PICTURES[1].tobytes(),
         PICTURES[2].tobytes(),
     }
@@ -57,3 +58,12 @@ def test_bad_input_is_refused():
         NearestImageGenerator({"x": PICTURES[0]}, targets=TARGETS).fit(np.eye(4)[:1], ["x"])
     with pytest.raises(ValueError, match="size must lie in"):
         NearestImageGenerator(IMAGES, size=0).fit(np.eye(4), IDS)
+
+
+def test_it_keeps_the_pictures_it_was_given():
+    rng = np.random.default_rng(0)
+    vectors, pictures = rng.normal(size=(5, 4)), rng.integers(1, 256, (5, 6, 6, 3), dtype=np.uint8)
+    generator = NearestImageGenerator().fit(vectors, pictures)
+    before = generator.generate(vectors)
+    pictures[:] = 0
+    np.testing.assert_array_equal(generator.generate(vectors), before)

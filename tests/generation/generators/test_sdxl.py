@@ -13,6 +13,7 @@ from skeegclip.generation.generators import _pipeline
 RNG = np.random.default_rng(0)
 Z = 3 * RNG.standard_normal((3, 1024))
 LOW = RNG.integers(0, 256, (3, 20, 30, 3), dtype=np.uint8)
+del RNG
 CAPTIONS = ["a dog", "a boat on the sea", "two cups"]
 
 
@@ -64,7 +65,7 @@ def test_each_embedding_guides_its_own_picture_only(generator, painted):
     assert max(changed[0], changed[2]) <= 1
     unguided = clone(generator).set_params(ip_adapter_scale=0.0)
     same = unguided.generate(np.stack([Z, -Z]).reshape(6, -1), random_state=[1, 2, 3] * 2)
-    np.testing.assert_array_equal(same[:3], same[3:])
+    assert distance(same[:3], same[3:]).max() <= 1  # of 255: they stand in different batches
 
 
 def test_captions_guide(generator, painted):

@@ -27,6 +27,7 @@ X = (
     .reshape(N, 4, 20)
     .astype("float32")
 )
+del RNG
 
 
 @pytest.fixture(scope="module")
