@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import sys
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn import config_context
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils import assert_all_finite, check_consistent_length, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from ._foreign import as_input, ask_for_weights, explain_matrix_step, target_slots
 from ._gallery import Kept
-from ._utils.inputs import read_epochs
+from ._utils.cloning import clone_to_fit
 from ._utils.seen import Seen
-from ._utils.validation import unchanged_on_error
+from ._utils.subjects import refuse_missing
+from ._utils.validation import check_told, stands_at_door, unchanged_on_error
 from .embeddings import EmbeddingTable, class_codes
 from .embeddings._ids import as_ids
 from .embeddings.table import check_table
@@ -47,14 +48,14 @@ class EmbeddingComposite(BaseEstimator):
 
     # -- fitting ------------------------------------------------------------------------------------
 
-    def _fit_encoder(self, X: Any, y: Any, subject: Any) -> None:
+    def _fit_encoder(self, X: Any, y: Any, subject: Any, sample_weight: Any = None) -> None:
         """Set `encoder_`, `targets_` and `seen_`, the labels of `y` that default candidates come from."""
         with unchanged_on_error(self):
-            self._fit_parts(X, y, subject)
+            self._fit_parts(X, y, subject, sample_weight)
 
-    def _fit_parts(self, X: Any, y: Any, subject: Any) -> None:
+    def _fit_parts(self, X: Any, y: Any, subject: Any, sample_weight: Any = None) -> None:
         self._check_encoder()
-        self._kept = Kept()
+        self._kept, self._stated = Kept(), None
         table = self._given_table()
         if isinstance(self.encoder, FrozenEstimator) and table is None and not self._has_candidates():
             raise ValueError(
@@ -62,13 +63,21 @@ class EmbeddingComposite(BaseEstimator):
                 " Pass targets=EmbeddingTable(...), the table it was trained on."
             )
         labels = self._labels(y, table)
-        self.seen_ = None if labels is None else np.unique(labels)
+        weight = self._weigh(labels, sample_weight, are_stimuli=table is not None)
+        self.seen_ = None if labels is None else np.unique(labels if weight is None else labels[weight > 0])
+        learns = table is None if self._is_passthrough() else not isinstance(self.encoder, FrozenEstimator)
+        if weight is not None and not learns:
+            warnings.warn(
+                "sample_weight and class_weight cannot act: the encoder is not fitted.",
+                UserWarning,
+                stacklevel=5,
+            )
         if self._is_passthrough():
             self.encoder_: Any = "passthrough"
             X = self._check_embeddings(X, reset=True)
             if labels is not None:
                 check_consistent_length(X, labels)
-            self.targets_ = _class_means(X, labels) if table is None and labels is not None else table
+            self.targets_ = _class_means(X, labels, weight) if table is None and labels is not None else table
         elif isinstance(self.encoder, FrozenEstimator):
             self.encoder_, self.targets_ = self.encoder, table
         elif labels is None:
@@ -76,24 +85,34 @@ class EmbeddingComposite(BaseEstimator):
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
             )
         else:
-            targets = class_codes(self.seen_) if table is None else table
+            targets = class_codes(np.unique(labels)) if table is None else table
             self.targets_ = targets
-            self.encoder_ = self._fit_clone(X, labels.astype(str), targets, subject)
+            self.encoder_ = self._fit_clone(X, labels.astype(str), targets, subject, weight)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.encoder_, name):
                 setattr(self, name, getattr(self.encoder_, name))
 
-    def _fit_clone(self, X: Any, ids: np.ndarray, targets: EmbeddingTable, subject: Any) -> Any:
+    def _fit_clone(
+        self, X: Any, ids: np.ndarray, targets: EmbeddingTable, subject: Any, weight: Any = None
+    ) -> Any:
         """A clone of the encoder, fitted on the targets: on ids where it looks them up itself, else on vectors."""
-        encoder = clone(self.encoder)
-        slots = [name for name in encoder.get_params() if name == "targets" or name.endswith("__targets")]
+        encoder = clone_to_fit(self.encoder)
+        slots = target_slots(encoder)
         # By value: an ensemble makes its joined table anew each time.
-        if find_table(encoder) != targets:
+        if slots and find_table(encoder) != targets:
             encoder.set_params(**dict.fromkeys(slots, targets))
         goal = ids if slots else targets.lookup(ids)
-        self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject)
+        if weight is not None:
+            ask_for_weights(encoder)
+        if not stands_at_door(encoder):
+            check_told(self, X, reset=True)
+        self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject, sample_weight=weight)
         self.trained_on_ = getattr(encoder, "trained_on_", None) or {"fit": _seen(X, ids, targets)}
         return encoder
+
+    def _weigh(self, labels: Any, sample_weight: Any, *, are_stimuli: bool) -> np.ndarray | None:
+        """Weight of each row, or None where all weigh the same."""
+        return None
 
     def _check_encoder(self) -> None:
         if isinstance(self.encoder, str) and not self._is_passthrough():
@@ -114,6 +133,7 @@ class EmbeddingComposite(BaseEstimator):
         """y as ids of the table, or as class labels where there is none."""
         if y is None:
             return None
+        refuse_missing(y, name="y")
         labels = column_or_1d(y, warn=True)
         assert_all_finite(labels, input_name="y")
         if table is not None:
@@ -147,6 +167,8 @@ class EmbeddingComposite(BaseEstimator):
         check_is_fitted(self, "encoder_")
         if self._is_passthrough():
             return self._check_embeddings(X, reset=False)
+        if getattr(self, "_stated", None) is not None:
+            check_told(self, X, reset=False)
         z = np.asarray(self._call(self.encoder_, "predict", self._embeds_for, self._read(X), subject=subject))
         if z.ndim != 2:
             z = z.reshape(len(z), -1)
@@ -169,27 +191,36 @@ class EmbeddingComposite(BaseEstimator):
         return np.asarray(vectors) if self._is_passthrough() else project(self.encoder_, np.asarray(vectors))
 
     def _call(
-        self, part: Any, method: str, caller: str, *args: Any, subject: Any, name: str = "encoder"
+        self,
+        part: Any,
+        method: str,
+        caller: str,
+        *args: Any,
+        subject: Any,
+        name: str = "encoder",
+        sample_weight: Any = None,
     ) -> Any:
-        """Call the encoder, or another part by its name, handing it the subject if it asks for it."""
-        if subject is None:
-            return getattr(part, method)(*args)
-        with config_context(enable_metadata_routing=True):
-            routed = process_routing(self, caller, subject=subject)
-            return getattr(part, method)(*args, **routed[name][method])
+        """Call the encoder, or another part by its name, handing it the subject if it asks for it, and weights."""
+        call = getattr(part, method)
+        try:
+            if subject is None and sample_weight is None:
+                return call(*args)
+            with config_context(enable_metadata_routing=True):
+                given = (
+                    {} if subject is None else process_routing(self, caller, subject=subject)[name][method]
+                )
+                weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+                return call(*args, **given, **weights)
+        except ValueError as error:
+            explain_matrix_step(error, part, args[0])
+            raise
 
     def _is_passthrough(self) -> bool:
         return isinstance(self.encoder, str) and self.encoder == "passthrough"
 
     def _read(self, X: Any) -> Any:
-        """X for the encoder: as it is, so that it keeps subject and channels; flat for one that takes matrices."""
-        if _takes_epochs(self.encoder):
-            return X
-        shape = getattr(X, "shape", None)
-        if shape is not None and len(shape) == 2:
-            return X
-        read = np.asarray(read_epochs(X).X)
-        return read.reshape(len(read), -1) if read.ndim == 3 else X
+        """X for the encoder."""
+        return as_input(self.encoder, X)
 
     def _check_embeddings(self, X: Any, *, reset: bool) -> np.ndarray:
         if getattr(X, "ndim", 2) == 3:
@@ -230,25 +261,9 @@ class EmbeddingComposite(BaseEstimator):
         tags.target_tags.required = True
         if not isinstance(self.encoder, str):
             tags.input_tags.three_d_array = True
-            tags.input_tags.sparse = get_tags(self.encoder).input_tags.sparse
+            if hasattr(self.encoder, "__sklearn_tags__"):
+                tags.input_tags.sparse = get_tags(self.encoder).input_tags.sparse
         return tags
-
-
-def _takes_epochs(encoder: Any) -> bool:
-    """Whether an encoder reads three-dimensional X: it says so in its tags, or is a skorch net."""
-    while True:
-        if isinstance(encoder, FrozenEstimator):
-            encoder = encoder.estimator
-        elif isinstance(encoder, Pipeline):
-            encoder = next(step for _, step in encoder.steps if step is not None and step != "passthrough")
-        elif hasattr(encoder, "estimator") and not hasattr(encoder, "net"):
-            encoder = encoder.estimator  # a search, or another wrapper of one estimator
-        else:
-            break
-    skorch = sys.modules.get("skorch")
-    if skorch is not None and isinstance(encoder, skorch.NeuralNet):
-        return True
-    return bool(get_tags(encoder).input_tags.three_d_array)
 
 
 def _seen(X: Any, ids: np.ndarray, targets: Any) -> Seen:
@@ -259,9 +274,10 @@ def _seen(X: Any, ids: np.ndarray, targets: Any) -> Seen:
     return Seen.of(X, shown, targets.lookup(shown))
 
 
-def _class_means(Z: np.ndarray, y: np.ndarray) -> EmbeddingTable:
-    classes = np.unique(y)
-    means = [Z[y == label].mean(axis=0) for label in classes]
+def _class_means(Z: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> EmbeddingTable:
+    weight = np.ones(len(y)) if weight is None else weight
+    classes = np.unique(y[weight > 0])
+    means = [np.average(Z[y == label], axis=0, weights=weight[y == label]) for label in classes]
     return EmbeddingTable([str(label) for label in classes.tolist()], means, meta={"class_codes": True})
 
 

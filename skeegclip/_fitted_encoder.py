@@ -13,6 +13,7 @@ from ._sharing import SharedEncoder
 from ._utils.inputs import as_subject, carried_subject
 from ._utils.leaks import LeakWarning
 from ._utils.params import check_number
+from ._utils.subjects import warn_alike
 from ._utils.validation import check_epochs, unchanged_on_error
 
 
@@ -167,4 +168,7 @@ class FittedEncoder(SharedEncoder):
         if subject is None or len(self.subjects_) == 0 or self.subject_layer == "none":
             return np.full(n_rows, -1, dtype=np.int64)
         code = np.searchsorted(self.subjects_, subject).clip(max=len(self.subjects_) - 1)
-        return np.where(self.subjects_[code] == subject, code, -1).astype(np.int64)
+        codes = np.where(self.subjects_[code] == subject, code, -1).astype(np.int64)
+        if (codes < 0).any():
+            warn_alike(np.unique(subject[codes < 0]), self.subjects_, stacklevel=3)
+        return codes

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from typing import Any, Self
 
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ._utils.cloning import copy_callbacks
+from ._utils.params import DictParams
 
-class SharedEncoder(BaseEstimator):
+
+class SharedEncoder(DictParams):
     """Base of EEGEncoder: saving, loading and pickling."""
 
     net: Any
     net_: Any
     device: Any
     precision: Any
+    callbacks: Any
     _spec: tuple
 
     def save(self, folder: str | os.PathLike) -> None:
@@ -106,10 +109,22 @@ class SharedEncoder(BaseEstimator):
         check_is_fitted(self, "net_")
         export_encoder(self, path)
 
+    def __sklearn_clone__(self) -> Self:
+        if not self.callbacks:
+            return super().__sklearn_clone__()
+        bare = object.__new__(type(self))
+        bare.__dict__.update(vars(self), callbacks=None)
+        copied = super(SharedEncoder, bare).__sklearn_clone__()
+        return copied.set_params(callbacks=copy_callbacks(self.callbacks))
+
     def __getstate__(self) -> dict:
         # Weights travel as arrays and the network is rebuilt: parametrised modules cannot be pickled, and a
         # model trained on a GPU must open where there is none.
         state = dict(super().__getstate__())
+        if state.get("callbacks"):
+            from ._training.given import check_portable
+
+            check_portable(state["callbacks"])
         net = state.pop("net_", None)
         if net is not None:
             from ._training.sharing import weights_of

@@ -30,15 +30,16 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     ----------
     net : str | type
         Name of a network (see :func:`skeegclip.nets.list_nets`), name or class of a braindecode model, or an
-        ``nn.Module`` class with braindecode's signature.
+        ``nn.Module`` class with braindecode's signature. It is fed epochs of unit spread, whatever their unit: X
+        divided by the typical standard deviation of the training epochs.
     net_params : dict | None
         Further arguments of the network.
     targets : EmbeddingTable | None
         Vectors of the stimuli, where ``y`` holds stimulus ids.
     loss_weight : float
         Lambda in [0, 1]: 1 trains on the CLIP loss alone, 0 on the mean squared error alone. The error is
-        divided by the variance of the training targets (1 = predicting their mean), so that lambda means
-        the same for unit and raw vectors.
+        divided by the variance of the training targets (1 = predicting their mean), and below 1 what the network
+        gives is multiplied by their standard deviation, so that lambda means the same for unit and raw vectors.
     normalize : {"none", "eeg", "image", "both"}
         Which side the CLIP loss scales to unit length.
     temperature : float
@@ -74,8 +75,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     max_epochs : int
         Passes over the training data.
     augment : None | Transform | list of Transform
-        Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other. They
-        are copied, and the copies draw their numbers from `random_state`.
+        Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other, in the
+        unit of X. They are copied, and the copies draw their numbers from `random_state`.
     validation : float | "last-batch"
         Fraction in [0, 1) of the *stimuli* held out to choose the best pass. Nothing is held out if that makes
         fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes. "last-batch" holds out the
@@ -90,8 +91,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     device : str
         Torch device; "auto" is the GPU where there is one.
     callbacks : list | None
-        Callbacks of skorch, or pairs of name and callback. They are copied, so that fit changes no parameter;
-        the copies are in ``net_.callbacks``.
+        Callbacks of skorch, or pairs of name and callback. They act as given, so that a logger logs and a list fills.
+        Folds and searches work on clones, which get copies of a callback's own lists, numbers and arrays, but share
+        what it reports to (a writer, a run, a trial).
     checkpoint_dir : path-like | None
         Folder where a run's state is kept after each pass; a run that was killed goes on from there and ends
         with the same weights. Needs a fixed `random_state`.
@@ -109,7 +111,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     history_ : list of dict
         Per pass: epoch, train_loss, valid_loss, valid_top1, dur (seconds), and whether its weights were chosen.
     selection_ : dict
-        How the weights were chosen: ``rule`` ("validation", "last-batch", or "last" where nothing was held out),
+        How the weights were chosen: ``rule`` ("validation", "last-batch", "last" where nothing was held out, or
+        "callback" where one with ``load_best`` put its choice back),
         ``epoch``, ``n_stimuli_held_out`` (those that were not trained on).
     trained_on_ : dict of str to object
         Fingerprints of what "fit" and each calibration (by its subject) has seen: some of the epochs, and the stimuli.
@@ -152,12 +155,15 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     1.0
     """
 
-    __metadata_request__fit = _REQUESTS
+    __metadata_request__fit = {**_REQUESTS, "sample_weight": True}
     __metadata_request__transform = _REQUESTS
     __metadata_request__predict = _REQUESTS
     __metadata_request__score = _REQUESTS
 
     net_: EncoderNet
+    _usual_patience: int | None = (
+        None  # a default of which there is nothing to say; LowLevelDecoder has another
+    )
     _error = "l2"  # what the second term of the loss is; LowLevelDecoder may take the absolute error
 
     def __init__(
@@ -227,7 +233,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
     # -- fitting ------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any, subject: Any = None) -> EEGEncoder:
+    def fit(self, X: Any, y: Any, subject: Any = None, sample_weight: Any = None) -> EEGEncoder:
         """Train the network.
 
         In a process group of torch (:doc:`/scaling`) all its processes must call it with the same data: they train one
@@ -242,6 +248,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
             stimulus.
         subject : array-like of str, shape (n_epochs,) | None
             Subject of each epoch, where X does not carry it.
+        sample_weight : array-like, shape (n_epochs,) | None
+            Weight of each epoch in the loss, not negative. One of weight 2 counts as two equal epochs of its batch,
+            also among those that the others are compared with; one of weight 0 is left out.
 
         Returns
         -------
@@ -261,7 +270,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
         with unchanged_on_error(self):
             self._check_params()
-            fit_encoder(self, check_epochs(self, X, subject=subject, reset=True), y)
+            fit_encoder(self, check_epochs(self, X, subject=subject, reset=True), y, sample_weight)
         return self
 
     def _check_params(self) -> None:

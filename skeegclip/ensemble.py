@@ -13,7 +13,8 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
-from ._utils.params import check_number
+from ._utils.cloning import clone_to_fit
+from ._utils.params import check_number, warn_idle
 from ._utils.seeding import draw_seed, set_seeds
 from ._utils.validation import unchanged_on_error
 from .embeddings import EmbeddingTable, join_tables
@@ -150,6 +151,13 @@ class EnsembleEncoder(_BaseComposition):
         for copy in self._copies():
             members.append(ImageRetriever(copy, targets=self.targets))
             self._place.append(tables.index(find_table(copy)) if len(tables) > 1 else 0)
+        if self.n_seeds > 1 and len(members) == len(self.encoders):
+            warn_idle(
+                "n_seeds",
+                self.n_seeds,
+                "no member has a random_state, and each is trained once",
+                stacklevel=4,
+            )
         self.members_ = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit)(member, X, y, subject) for member in members
         )
@@ -163,7 +171,8 @@ class EnsembleEncoder(_BaseComposition):
         rng = np.random.default_rng(draw_seed(self.random_state))
         for _, encoder in self.encoders:
             for _ in range(self.n_seeds):
-                copy = clone(encoder)
+                # Callbacks are the user's own in the one fit there is, and copies in several.
+                copy = clone_to_fit(encoder) if self.n_seeds == 1 else clone(encoder)
                 own = self.random_state is None and self.n_seeds == 1
                 seeded = own or set_seeds(copy, rng)
                 yield copy

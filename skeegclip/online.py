@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.inputs import as_subject, carried_subject
-from ._utils.params import check_number
+from ._utils.params import check_number, warn_idle
 from .embeddings.table import check_table
 from .epochs._groups import group_rows
 from .metrics._fitted import inner_most, last_step
@@ -24,6 +25,12 @@ from .zero_shot import ZeroShotClassifier
 if TYPE_CHECKING:
     import pandas as pd
 
+# For those who look for an estimator's methods.
+_INSTEAD = {
+    "fit": ": it decides with an estimator that is fitted. Fit that one, then call calibrate(X, y) with stimuli held out.",
+    "predict": ": it decides trial by trial. Call update(epochs) as repetitions come, or replay(X, y) for recorded ones.",
+    "score": ": call replay(X, y), and look at hit in the rows with stop.",
+}
 _LOG_TEMPERATURE = (np.log(1e-4), np.log(1e2))
 
 
@@ -67,6 +74,9 @@ class OnlineResult:
 
 class OnlineDecoder(BaseEstimator):
     """Decode one trial as its repetitions come, and say when it is sure.
+
+    It stands behind a decoder that is fitted: it has parameters as scikit-learn's estimators have, but no ``fit``,
+    ``predict`` or ``score``. :meth:`calibrate` learns how far to trust a repetition, :meth:`update` decides.
 
     Parameters
     ----------
@@ -146,6 +156,10 @@ class OnlineDecoder(BaseEstimator):
         self.temperature = temperature
         self.correlation = correlation
         self.n_candidates = n_candidates
+
+    def __getattr__(self, name: str) -> Any:
+        hint = _INSTEAD.get(name, "")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     def reset(self) -> OnlineDecoder:
         """Forget the evidence: the next repetition begins a new trial.
@@ -230,6 +244,14 @@ class OnlineDecoder(BaseEstimator):
             If X or a parameter is not usable, or no stimulus was repeated.
         """
         self._check(calibrated=False)
+        if self.temperature is not None:
+            warnings.warn(
+                f"calibrate cannot act: temperature={self.temperature:g} is used. Pass temperature=None.",
+                UserWarning,
+                stacklevel=2,
+            )
+        elif self.correlation != 0:
+            warn_idle("correlation", self.correlation, "calibrate finds one", stacklevel=3)
         similarity, ids = _similarity(self.estimator, X, subject, candidates)
         trials, truth = _trials(self.estimator, X, y, subject, ids)
         if max(map(len, trials)) < 2:

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._approximate import import_faiss
 from ._composite import EmbeddingComposite, check_width
 from ._gallery import Gallery, nearest
-from ._utils.params import check_number, check_option
+from ._utils.params import check_number, check_option, warn_idle
 from ._utils.validation import unchanged_on_error
 from ._utils.whitening import moments, power
 from .embeddings import EmbeddingTable
@@ -21,6 +21,7 @@ from .metrics import csls, inverted_softmax
 from .metrics._counts import count_better_equal, hit_probability
 
 _HUBNESS = {"csls": csls, "inverted_softmax": inverted_softmax}
+_N_PROBES = 256
 
 
 class ImageRetriever(EmbeddingComposite):
@@ -30,7 +31,8 @@ class ImageRetriever(EmbeddingComposite):
     ----------
     encoder : EEGEncoder | regressor | FrozenEstimator | "passthrough"
         What embeds the epochs: cloned and fitted, unless it is frozen. Any regressor that predicts embeddings
-        serves (one that takes matrices gets the epochs flattened); "passthrough" where X holds embeddings.
+        serves: a bare one gets the epochs flattened, a Pipeline gets them as they are; "passthrough" where X holds
+        embeddings.
     targets : EmbeddingTable | None
         Vectors of the training stimuli; None takes the encoder's own, else codes of the labels in ``y``.
     gallery : EmbeddingTable | None
@@ -98,7 +100,7 @@ class ImageRetriever(EmbeddingComposite):
         gallery=None,
         n_retrieved=5,
         index="auto",
-        n_probes=256,
+        n_probes=_N_PROBES,
         whiten=0.0,
         hubness=None,
     ):
@@ -245,6 +247,10 @@ class ImageRetriever(EmbeddingComposite):
     def _check_index(self) -> None:
         check_option("index", self.index, ["auto", "exact", "faiss"])
         check_number("n_probes", self.n_probes, low=1, integer=True)
+        if self.index != "faiss" and self.n_probes != _N_PROBES and not hasattr(self, "encoder_"):
+            warn_idle(
+                "n_probes", self.n_probes, f"index is {self.index!r}, which looks everywhere", stacklevel=4
+            )
         if self.index == "faiss":
             import_faiss()
             if self.hubness is not None:

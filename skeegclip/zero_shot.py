@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ._composite import EmbeddingComposite, check_width
 from ._gallery import Gallery
@@ -30,7 +32,8 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
     ----------
     encoder : EEGEncoder | regressor | FrozenEstimator | "passthrough"
         What embeds the epochs: cloned and fitted, unless it is frozen. Any regressor that predicts embeddings
-        serves (one that takes matrices gets the epochs flattened); "passthrough" where X holds embeddings.
+        serves: a bare one gets the epochs flattened, a Pipeline gets them as they are; "passthrough" where X holds
+        embeddings.
     targets : EmbeddingTable | None
         Vectors of the training stimuli; None takes the encoder's own, else class codes.
     candidates : EmbeddingTable | None
@@ -39,6 +42,9 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
         From stimulus id to class, where ``y`` holds stimuli but classes are concepts.
     temperature : float | None
         Temperature of `predict_proba`; None takes the encoder's, or 0.07 where it has none.
+    class_weight : None | "balanced" | dict
+        Weights of the classes (or of the stimuli, where there are no `concepts`) in the encoder's fit, which must
+        take `sample_weight`. "balanced" gives every class the same weight, however many epochs it has.
 
     Attributes
     ----------
@@ -80,14 +86,19 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
     ['jellyfish', 'teapot']
     """
 
-    def __init__(self, encoder, *, targets=None, candidates=None, concepts=None, temperature=None):
+    def __init__(
+        self, encoder, *, targets=None, candidates=None, concepts=None, temperature=None, class_weight=None
+    ):
         self.encoder = encoder
         self.targets = targets
         self.candidates = candidates
         self.concepts = concepts
         self.temperature = temperature
+        self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any = None, subject: Any = None) -> ZeroShotClassifier:
+    def fit(
+        self, X: Any, y: Any = None, subject: Any = None, sample_weight: Any = None
+    ) -> ZeroShotClassifier:
         """Fit the encoder, unless it is frozen or "passthrough".
 
         Parameters
@@ -99,6 +110,8 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
             nothing is to be learned from it.
         subject : array-like of str, shape (n_epochs,) | None
             Subject of each epoch, where X does not carry it.
+        sample_weight : array-like, shape (n_epochs,) | None
+            Weight of each epoch, handed to the fit of the encoder; class weights multiply it.
 
         Returns
         -------
@@ -115,7 +128,7 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
         check_number("temperature", self.temperature, low=0, open_low=True, none=True)
         if self.candidates is not None:
             check_table("candidates", self.candidates)
-        self._fit_encoder(X, y, subject)
+        self._fit_encoder(X, y, subject, sample_weight)
         return self
 
     def decision_function(self, X: Any, subject: Any = None) -> np.ndarray:
@@ -283,6 +296,27 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
             if self.concepts is None
             else mapping_to_array(self.concepts, labels.tolist(), name="concepts")
         )
+
+    def _weigh(self, labels: Any, sample_weight: Any, *, are_stimuli: bool) -> np.ndarray | None:
+        if sample_weight is None and self.class_weight is None:
+            return None
+        if labels is None:
+            raise ValueError(
+                "sample_weight and class_weight need y, the labels of the epochs that they weigh."
+            )
+        weight = _check_sample_weight(sample_weight, labels, dtype=np.float64, ensure_non_negative=True)
+        if self.class_weight is not None and self._is_passthrough() and not are_stimuli:
+            warnings.warn(
+                f'class_weight={self.class_weight!r} cannot act: with "passthrough" a class is the mean of its own rows.',
+                UserWarning,
+                stacklevel=6,
+            )
+        if self.class_weight is not None:
+            classes = self._relabel(labels) if are_stimuli else labels
+            weight = weight * compute_sample_weight(self.class_weight, classes)
+        if not weight.any():
+            raise ValueError("sample_weight: all epochs weigh zero. Give some a positive weight.")
+        return weight
 
     def _has_candidates(self) -> bool:
         return self.candidates is not None

@@ -6,7 +6,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.preprocessing import normalize
 
@@ -175,3 +175,9 @@ def test_bad_input(data):
         join_tables([])
     with pytest.raises(TypeError, match="tables must be an EmbeddingTable"):
         join_tables([np.eye(3)])
+
+
+def test_seeds_for_members_without_any_say_so(data):
+    X, y, table = data[:3]
+    with pytest.warns(UserWarning, match="n_seeds=3 cannot act: no member has a random_state"):
+        EnsembleEncoder([("one", LinearRegression())], targets=table, n_seeds=3).fit(X, y)

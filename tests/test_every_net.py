@@ -5,27 +5,31 @@ from __future__ import annotations
 import copy
 import pickle
 
+import mne
 import numpy as np
 import pytest
 from sklearn.model_selection import GroupKFold, cross_validate
 
-from skeegclip import EEGEncoder, EmbeddingTable
+from skeegclip import EEGEncoder, EmbeddingTable, EpochsView
 from skeegclip.nets import list_nets
 
 # Each in a size that takes seconds.
 SMALL = {
     "atm-s": {"d_ff": 16, "n_filters": 4},
-    "atm-e": {"d_ff": 16},
+    "atm-e": {"d_ff": 16, "n_features": 32},
+    "atm-eegnet": {"d_ff": 16},
     "nice": {"n_filters": 4},
     "mlp": {"n_hidden_times": 16, "n_hidden_chans": 4, "n_hidden_blocks": 0},
     "eegnet": {"D": 2, "F2": 16},
     "eegconformer": {"n_filters_time": 8},
-    "brain-module": {"hidden_dim": 8, "depth": 2},
+    "brain-module": {"d_ff": 16},
+    "simpleconv": {"hidden_dim": 8, "depth": 2},
     "TSception": {"sfreq": 100.0},
 }
 NETS = [
     "atm-s",
     "atm-e",
+    "atm-eegnet",
     "nice",
     "eegnet",
     "eegconformer",
@@ -34,6 +38,7 @@ NETS = [
     "atcnet",
     "mlp",
     "brain-module",
+    "simpleconv",
     "eegproject",
 ]
 BRAINDECODE = ["Deep4Net", "EEGNeX", "TIDNet", "CTNet", "TSception"]
@@ -109,3 +114,33 @@ def test_folds_in_workers(net, data):
         here = make(net, table).fit(X[train], y[train], subject=subject[train])
         # Workers have one thread each, and their sums another order.
         np.testing.assert_allclose(encoder.transform(X), here.transform(X), rtol=0.05, atol=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This model has only been tested on no more than 64 channels")
+@pytest.mark.parametrize(
+    ("n_chans", "n_times", "sfreq"), [(63, 250, 250.0), (17, 100, 100.0), (271, 201, 200.0)]
+)
+@pytest.mark.parametrize("net", NETS)
+def test_sizes_of_public_recordings(net, n_chans, n_times, sfreq):
+    rng = np.random.default_rng(0)
+    info = mne.create_info(n_chans, sfreq, "eeg")
+    view = EpochsView.from_arrays(10 * rng.standard_normal((6, n_chans, n_times)), info=info)
+    z = EEGEncoder(net, max_epochs=1, random_state=0, device="cpu").fit_transform(view, np.eye(6))
+    assert z.shape == (6, 6)
+    assert np.isfinite(z).all()
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_a_real_headband_of_four_channels(net, real_data):
+    path = real_data / "n170_subject1.npz"
+    if not path.exists():
+        pytest.skip("real data has no file n170_subject1.npz")
+    file = np.load(path)
+    info = mne.create_info([str(name) for name in file["ch_names"]], float(file["sfreq"]), "eeg")
+    view = EpochsView.from_arrays(file["X"][:40].astype("float32"), info=info)
+    codes = np.eye(2)[file["y"][:40] - 1]
+    encoder = EEGEncoder(net, net_params=SMALL.get(net), max_epochs=2, batch_size=20, lr=1e-3, random_state=0)
+    z = encoder.set_params(device="cpu").fit_transform(view, codes)
+    assert np.isfinite(z).all()
+    assert np.ptp(z, axis=0).max() > 0

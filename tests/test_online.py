@@ -1,6 +1,7 @@
 import mne
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
@@ -186,3 +187,27 @@ def test_parameters_are_checked(held_out, name, value, error):
     table, Z, _ = held_out
     with pytest.raises(error, match=name):
         online_for(table, Z, **{"temperature": 1.0, name: value}).update(Z[:1])
+
+
+def test_there_is_no_fit_and_it_says_what_to_call():
+    online = OnlineDecoder(ImageRetriever("passthrough"))
+    for name, hint in (("fit", "call calibrate"), ("predict", r"Call update\(epochs\)"), ("score", "replay")):
+        assert not hasattr(online, name)
+        with pytest.raises(
+            AttributeError, match=f"'OnlineDecoder' object has no attribute '{name}': .*{hint}"
+        ):
+            getattr(online, name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'$"):
+        _ = online.nothing
+    assert repr(clone(online)) == repr(online)
+
+
+def test_a_temperature_that_is_given_is_not_calibrated():
+    table = EmbeddingTable([f"i{i}" for i in range(10)], np.random.default_rng(0).normal(size=(10, 4)))
+    y = np.repeat(table.ids, 4)
+    Z = table.lookup(y) + np.random.default_rng(1).normal(size=(40, 4))
+    retriever = ImageRetriever("passthrough", gallery=table).fit(Z)
+    with pytest.warns(UserWarning, match="calibrate cannot act: temperature=0.1 is used"):
+        OnlineDecoder(retriever, temperature=0.1).calibrate(Z, y)
+    with pytest.warns(UserWarning, match="correlation=0.3 cannot act: calibrate finds one"):
+        OnlineDecoder(retriever, correlation=0.3).calibrate(Z, y)

@@ -264,3 +264,12 @@ def test_bad_whitening_and_hubness(crowded):
         ValueError, match="hubness must be one of None, 'csls', 'inverted_softmax', got 'clss'"
     ):
         ImageRetriever("passthrough", gallery=table, hubness="clss").fit(Z)
+
+
+def test_probes_without_an_approximate_index_say_so():
+    gallery = EmbeddingTable(["a", "b"], np.eye(2))
+    with pytest.warns(
+        UserWarning, match="n_probes=5 cannot act: index is 'auto', which looks everywhere"
+    ) as said:
+        ImageRetriever("passthrough", gallery=gallery, n_probes=5).fit(np.eye(2))
+    assert said[0].filename == __file__

@@ -39,7 +39,7 @@ TABLE_3 = {
     "MLP, attention": ({"conv_position": "none"}, "23.73 / 52.71"),
     FULL: ({}, "28.64 / 58.47"),
     "MLP, EEGNet": ({"attention": False, "conv": "eegnet"}, "17.95 / 43.10"),
-    "ATM-E": ({"conv": "eegnet"}, "24.92 / 54.78"),
+    "ATM-EEGNet": ({"conv": "eegnet"}, "24.92 / 54.78"),  # ATM-E as the paper describes it
 }
 TABLE_4 = {
     "attention gives: mean token": ({"aggregation": "mean", "conv_position": "none"}, "7.29 / 23.11"),

@@ -28,8 +28,7 @@ from skeegclip.generation._cross_fit import out_of_fold_embeddings
 from skeegclip.metrics import cosine_similarity, top_k_accuracy
 from skeegclip.preprocessing import average_repetitions
 
-GUIDANCE = (1, 2, 3, 5, 7.5, 10)
-STEPS = (5, 10, 20, 50, 100)
+GUIDANCE = (1, 3, 5)
 
 
 class Table:
@@ -48,23 +47,18 @@ class Table:
 
 
 def settings(full):
-    """Names and parameters of sampling: guidance at 50 steps, steps at a guidance of 3, means of 8 samples."""
-    guidance = {f"g {g:g}": {"guidance_scale": g} for g in GUIDANCE}
-    if not full:
-        return {name: params for name, params in guidance.items() if name in ("g 1", "g 3", "g 5")}
-    steps = {
-        f"g 3, {name} {n} steps": {"guidance_scale": 3, "scheduler": name, "n_steps": n}
-        for name in ("ddpm", "ddim", "dpmsolver++")
-        for n in STEPS
-        if (name, n) != ("ddpm", 50)
-    }
-    means = {f"g {g}, mean of 8": {"guidance_scale": g, "n_samples": 8} for g in (1, 3, 5)}
-    return {**guidance, **means, **steps}
+    """Names and parameters of sampling: expectations, and single draws and means of 8 at several guidances."""
+    expected = {f"expectation, g {g:g}": {"guidance_scale": g, "n_samples": None} for g in GUIDANCE}
+    draws = {f"one draw, g {g:g}": {"guidance_scale": g} for g in GUIDANCE}
+    means = {f"mean of 8, g {g:g}": {"guidance_scale": g, "n_samples": 8} for g in GUIDANCE}
+    if full:
+        return {**expected, **draws, **means}
+    return {name: params for name, params in {**expected, **draws}.items() if name.endswith("g 1")}
 
 
 def sampled(prior, Z, full):
     """What a fitted prior makes of Z, by setting."""
-    plain = {"guidance_scale": 3, "scheduler": "ddpm", "n_steps": 50, "n_samples": 1}
+    plain = {"guidance_scale": 1, "n_samples": 1}
     return {
         name: prior.set_params(**{**plain, **params}).transform(Z) for name, params in settings(full).items()
     }
@@ -161,7 +155,7 @@ def simulated(quick, overfit):
             fitted = ridge().fit(Z_train, targets.lookup(ids))
             table.row(f"ridge regression, learned from {what}", fitted.predict(Z))
             prior = chosen["unet"][0].set_params(targets=targets).fit(Z_train, ids)
-            table.row(f"unet, g 3, learned from {what}", sampled(prior, Z, False)["g 3"])
+            table.row(f"unet, learned from {what}", sampled(prior, Z, False)["expectation, g 1"])
     if overfit:
         return
     for name, (prior, full) in chosen.items():

@@ -159,16 +159,17 @@ def _time_attention(state: Mapping) -> Keys:
     # nn.TransformerEncoder copies the layer that it is given; the original stays behind, untrained.
     prototype = "attention_model.encoder_layer"
     keys = _layer("attention_model.pos_encoder.pe", None, _BARE)
-    for part, entries in {
-        "self_attn": ("in_proj_weight", "in_proj_bias"),
-        "self_attn.out_proj": _LINEAR,
-        "linear1": _LINEAR,
-        "linear2": _LINEAR,
-        "norm1": _LINEAR,
-        "norm2": _LINEAR,
+    for part, place in {
+        "self_attn.out_proj": "attention.out",
+        "linear1": "feed_forward.0",
+        "linear2": "feed_forward.3",
+        "norm1": "attention_norm",
+        "norm2": "feed_forward_norm",
     }.items():
-        keys |= _layer(f"{prototype}.{part}", None, entries)
-        keys |= _layer(f"{theirs}.{part}", f"{ours}.{part}", entries)
+        keys |= _layer(f"{prototype}.{part}", None) | _layer(f"{theirs}.{part}", f"{ours}.{place}")
+    for entry in _LINEAR:
+        keys[f"{prototype}.self_attn.in_proj_{entry}"] = None
+        keys[f"{theirs}.self_attn.in_proj_{entry}"] = f"{ours}.attention.qkv.{entry}"
     return keys | _unused_subject_layers(state, _layer("subject_wise_linear.0", "mix_times"))
 
 
@@ -190,12 +191,13 @@ def _time_attention_sizes(state: Mapping) -> dict[str, int]:
     return {
         "n_chans": state["attention_model.pos_encoder.pe"].shape[1],
         "n_times": len(state["subject_wise_linear.0.weight"]),
+        "d_ff": len(state["attention_model.transformer_encoder.layers.0.linear1.weight"]),
     }
 
 
 def _atme_net(state: Mapping) -> tuple[str, dict[str, Any]]:
     n_features, n_outputs = state["proj_eeg.0.weight"].shape[::-1]
-    return "reference/ATM_E", {
+    return "atm-e", {
         **_time_attention_sizes(state),
         "n_outputs": n_outputs,
         "n_features": n_features,
@@ -219,7 +221,7 @@ def _meta_keys(state: Mapping) -> Keys:
 
 
 def _meta_net(state: Mapping) -> tuple[str, dict[str, Any]]:
-    return "reference/MetaEEG", {
+    return "brain-module", {
         **_time_attention_sizes(state),
         "n_outputs": len(state["clip_head.layer1.2.weight"]),
     }

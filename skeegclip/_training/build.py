@@ -20,6 +20,9 @@ from .loader import BatchLoader, EpochsDataset
 from .net import EncoderNet
 from .ranks import ALONE, Ranks
 
+# Whose networks' outputs are about as large as published targets, and are to be scaled to others; a class of the user's
+# says by itself how large its are.
+_OF_UNIT_SIZE = ("skeegclip", "braindecode")
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
@@ -32,6 +35,8 @@ def net_spec(
     n_subjects: int,
     subject_layer: str,
     unknown_subject: str,
+    input_spread: float,
+    output_spread: float,
 ) -> tuple[type, dict]:
     """The network class and all its arguments for these epochs, as `skeegclip.nets.build.build_net` takes them."""
     _, n_chans, n_times = read.X.shape
@@ -58,7 +63,10 @@ def net_spec(
         raise ValueError(
             f"net_params: {cls.__name__} has no parameter {unknown[0]!r}; it takes {', '.join(own)}."
         )
-    return cls, {**params, **defaults, **given}
+    spreads = {"input_spread": input_spread}
+    if cls.__module__.split(".")[0] in _OF_UNIT_SIZE:
+        spreads["output_spread"] = output_spread
+    return cls, {**params, **defaults, **given, **spreads}
 
 
 def make_net(
@@ -74,6 +82,8 @@ def make_net(
     max_epochs: int = 40,
     valid: EpochsDataset | None = None,
     callbacks: list | None = None,
+    watched: bool = False,
+    verbose: int = 0,
     augment: Augment | None = None,
     seed: int = 0,
     ranks: Ranks = ALONE,
@@ -103,7 +113,8 @@ def make_net(
         callbacks=callbacks or [],
         device=device,
         precision=precision,
-        verbose=0,
+        watched=watched,
+        verbose=verbose,
         **{f"module__{name}": value for name, value in params.items()},
         **{f"criterion__{name}": value for name, value in criterion_params.items()},
         **{f"optimizer__{name}": value for name, value in optimizer_params.items()},
@@ -124,20 +135,20 @@ def make_callbacks(
     lr_scheduler: Any,
     max_epochs: int,
     ema: float | None,
-    user: Any,
+    user: list[tuple[str, Callback]],
 ) -> list[tuple[str, Callback]]:
     """Callbacks in the order in which they must run; the caller adds progress and checkpoint."""
     callbacks: list[tuple[str, Callback]] = []
     if lr_scheduler is not None:
-        callbacks.append(("lr_scheduler", _scheduler(lr_scheduler, max_epochs)))
+        callbacks.append(("encoder_lr_scheduler", _scheduler(lr_scheduler, max_epochs)))
     if ema is not None:
-        callbacks.append(("averaged_weights", AveragedWeights(ema)))
+        callbacks.append(("encoder_averaged_weights", AveragedWeights(ema)))
     if validated:
-        callbacks.append(("best_weights", BestWeights()))
-    callbacks.extend(_user_callbacks(user))
+        callbacks.append(("encoder_best_weights", BestWeights()))
+    callbacks.extend(user)
     if validated and patience is not None:
         callbacks.append(
-            ("early_stopping", EarlyStopping(monitor="valid_loss", patience=patience, threshold=0))
+            ("encoder_patience", EarlyStopping(monitor="valid_loss", patience=patience, threshold=0))
         )
     return callbacks
 
@@ -156,16 +167,3 @@ def _scheduler(lr_scheduler: Any, max_epochs: int) -> LRScheduler:
             f" arguments), stepped once a pass; got {lr_scheduler!r}."
         )
     return LRScheduler(lr_scheduler, **params)
-
-
-def _user_callbacks(user: Any) -> list[tuple[str, Callback]]:
-    named = []
-    for number, entry in enumerate(user or []):
-        name, callback = entry if isinstance(entry, tuple) else (f"user_{number}", entry)
-        callback = callback() if isinstance(callback, type) else callback
-        if not isinstance(callback, Callback):
-            raise TypeError(
-                f"callbacks must hold skorch callbacks, or (name, callback) pairs; got {entry!r}."
-            )
-        named.append((name, callback))
-    return named

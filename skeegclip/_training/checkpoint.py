@@ -49,8 +49,14 @@ class RunCheckpoint(Callback):
             _restore(callback, state["callbacks"].get(name, {}))
         for row in state["history"]:
             net.history.new_epoch()
+            net.history.new_batch()
+            for key, value in row.pop("batch").items():
+                net.history.record_batch(key, value)
             for key, value in row.items():
                 net.history.record(key, value)
+        net.passes_done_ = len(state["history"])
+        for name, parameter in net.get_all_learnable_params():
+            parameter.requires_grad_(name not in state["frozen"])
         _set_rng(state["rng"][self.ranks.rank], net.device)
 
     def _read(self) -> bytes | None:
@@ -62,10 +68,11 @@ class RunCheckpoint(Callback):
             return
         state: dict[str, Any] = {part: getattr(net, part).state_dict() for part in _PARTS}
         state["callbacks"] = {name: _state_of(callback) for name, callback in net.callbacks_}
+        # Of a pass's batches the last: what skorch's Checkpoint looks at.
         state["history"] = [
-            {key: _plain_number(value) for key, value in row.items() if key != "batches"}
-            for row in net.history
+            {**_plain_row(row), "batch": _plain_row(row["batches"][-1])} for row in net.history
         ]
+        state["frozen"] = [name for name, p in net.get_all_learnable_params() if not p.requires_grad]
         state["rng"] = rng
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -102,6 +109,10 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_is_plain(item) for item in value)
     return value is None or type(value) in (bool, int, float, str) or isinstance(value, torch.Tensor)
+
+
+def _plain_row(row: dict) -> dict:
+    return {key: _plain_number(value) for key, value in row.items() if key != "batches"}
 
 
 def _plain_number(value: Any) -> Any:

@@ -76,7 +76,8 @@ def _import_onnx() -> tuple[Any, Any]:
 
 def _example(encoder: Any, net: EncoderNet, n_rows: int, n_subjects: int) -> tuple[Tensor, ...]:
     rng = np.random.default_rng(0)
-    x = 10 * rng.standard_normal((n_rows, encoder.n_chans_, encoder.n_times_in_)).astype(np.float32)
+    spread = encoder._spec[0][1].get("input_spread", 1.0)
+    x = spread * rng.standard_normal((n_rows, encoder.n_chans_, encoder.n_times_in_)).astype(np.float32)
     epochs = torch.from_numpy(x)
     # Known subjects and an unknown one.
     return (epochs, torch.arange(n_rows) % (n_subjects + 1) - 1) if n_subjects else (epochs,)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import copy
+import math
+from dataclasses import replace
 from typing import Any
 
 import joblib
 import numpy as np
+from sklearn.utils.validation import _check_sample_weight
+from skorch.callbacks import PrintLog
 
 from .._utils.device import resolve_device, resolve_precision
 from .._utils.inputs import Epoched
 from .._utils.seeding import draw_seed, seed_torch, seeded_torch
+from .._utils.spread import typical_spread
+from .._utils.validation import check_same_length
 from .augment import Augment
 from .build import make_callbacks, make_net, net_spec
-from .callbacks import Progress
+from .callbacks import BestWeights, Progress
 from .checkpoint import RunCheckpoint, run_path
+from .given import forget_optimizer, loaded_pass, name_callbacks
+from .idle import warn_of_idle
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
 from .ranks import ALONE, Ranks
@@ -23,10 +30,14 @@ from .targets import Targets, hold_out, read_targets, seen_by
 # Parameters that do not change the weights a run ends with.
 _OUTCOME_NEUTRAL = {"verbose", "checkpoint_dir", "callbacks", "targets", "text_targets", "random_state"}
 _OUTCOME_NEUTRAL |= {"augment"}  # of which the settings count, not the object
+# What skorch's callbacks read in a net's history, of no interest afterwards.
+_FOR_CALLBACKS = ("batches", "_batch_count", "_best")
 
 
-def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
+def fit_encoder(encoder: Any, read: Epoched, y: Any, sample_weight: Any = None) -> None:
     """Train `encoder` on epochs that are validated already; sets its fitted attributes."""
+    if sample_weight is not None:
+        read, y, sample_weight = _without_weightless(read, y, sample_weight)
     n_epochs = len(read.X)
     if n_epochs < 2:
         raise ValueError(
@@ -35,11 +46,14 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     targets = read_targets(
         y, n_epochs, table=encoder.targets, text_table=encoder.text_targets, owner=type(encoder).__name__
     )
+    targets = replace(targets, weight=sample_weight)
     ranks = Ranks.current()
     seed = ranks.agree(draw_seed(encoder.random_state))
     device = resolve_device(encoder.device)
     encoder.subjects_ = np.unique(read.subject) if read.subject is not None else np.array([], dtype=str)
     encoder.n_outputs_ = targets.vectors.shape[1] if encoder.projector is None else encoder.projector
+    train_rows, valid_rows = hold_out(targets, encoder.validation, encoder.batch_size, seed)
+    spreads = _spreads(encoder, read.X, targets, train_rows, ranks)
     encoder._spec = (
         net_spec(
             encoder.net,
@@ -49,11 +63,11 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
             n_subjects=len(encoder.subjects_),
             subject_layer=encoder.subject_layer,
             unknown_subject=encoder.unknown_subject,
+            **spreads,
         ),
         _criterion_params(encoder, targets),
     )
     codes = encoder._subject_codes(read.subject, n_epochs)
-    train_rows, valid_rows = hold_out(targets, encoder.validation, encoder.batch_size, seed)
     if ranks.size > 1:
         ends = np.asarray(read.X[:1]), np.asarray(read.X[-1:])
         given = {"X": (read.X.shape, ends), "y": targets, "subject": read.subject}
@@ -62,25 +76,26 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
     X = on_device(read.X, device)
     train = EpochsDataset(X, codes, targets, train_rows, device)
     valid = None if valid_rows is None else EpochsDataset(X, codes, targets, valid_rows, device)
+    user = name_callbacks(encoder.callbacks, validated=valid is not None)
     callbacks = make_callbacks(
         validated=valid is not None,
         patience=encoder.patience,
         lr_scheduler=encoder.lr_scheduler,
         max_epochs=encoder.max_epochs,
         ema=encoder.ema,
-        user=copy.deepcopy(encoder.callbacks),
+        user=user,
     )
     augment = None if encoder.augment is None else Augment(encoder.augment, seed + ranks.rank)
     verbose = encoder.verbose and ranks.rank == 0
     with Progress(verbose, encoder.max_epochs) as progress, seeded_torch(seed, device):
-        callbacks.append(("progress", progress))
+        callbacks.append(("encoder_progress", progress))
         if encoder.checkpoint_dir is not None:
             params = {k: v for k, v in encoder.get_params(deep=False).items() if k not in _OUTCOME_NEUTRAL}
             params["augment"] = None if augment is None else augment.settings()
             params["n_processes"] = ranks.size
-            arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes]
+            arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes, targets.weight]
             path = run_path(encoder.checkpoint_dir, params=params, arrays=arrays, seed=seed)
-            callbacks.append(("checkpoint", RunCheckpoint(path, ranks)))
+            callbacks.append(("encoder_checkpoint", RunCheckpoint(path, ranks)))
         net = make_net(
             *encoder._spec,
             device=device,
@@ -92,10 +107,13 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
             max_epochs=encoder.max_epochs,
             valid=valid,
             callbacks=callbacks,
+            watched=bool(user),
+            verbose=int(bool(verbose) or any(isinstance(callback, PrintLog) for _, callback in user)),
             augment=augment,
             seed=seed,
             ranks=ranks,
         )
+        warn_of_idle(encoder, validated=valid is not None, takes_subject=net.takes_subject_)
         if encoder.warm_start and hasattr(encoder, "net_"):
             _take_over(encoder.net_, net)
         ranks.share_state(net.module_, net.criterion_)
@@ -104,8 +122,38 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any) -> None:
         net.fit_passes(train)
     encoder.net_ = net
     encoder.trained_on_ = {"fit": seen_by(read.X, y, targets)}
-    encoder.history_, encoder.selection_ = _report(net, targets, train, valid, encoder.validation)
+    loaded = loaded_pass(user, net.history)
+    encoder.history_, encoder.selection_ = _report(net, targets, train, valid, encoder.validation, loaded)
     _let_go(net)
+    forget_optimizer(user)
+
+
+def _without_weightless(read: Epoched, y: Any, sample_weight: Any) -> tuple[Epoched, Any, np.ndarray]:
+    """The rows that weigh something, and their weights: the others must not even be compared with."""
+    y = None if y is None else np.asarray(y)
+    if y is not None:
+        check_same_length(len(read.X), len(y))
+    weight = _check_sample_weight(sample_weight, read.X, dtype=np.float32, ensure_non_negative=True)
+    rows = np.flatnonzero(weight)
+    if y is None or len(rows) == len(weight):
+        return read, y, weight
+    subject = None if read.subject is None else read.subject[rows]
+    return replace(read, X=read.X[rows], subject=subject), y[rows], weight[rows]
+
+
+def _spreads(
+    encoder: Any, X: Any, targets: Targets, train_rows: np.ndarray, ranks: Ranks
+) -> dict[str, float]:
+    """How large epochs and targets are: a network need not know the unit of either, and is fed and asks for one."""
+    if encoder.warm_start and hasattr(encoder, "net_"):  # the weights that go on learned with the old ones
+        params = encoder._spec[0][1]
+        return {name: params.get(name, 1.0) for name in ("input_spread", "output_spread")}
+    spread = ranks.agree(typical_spread(X, train_rows)) or 1.0
+    # The CLIP loss alone asks for directions, not for lengths.
+    return {
+        "input_spread": spread,
+        "output_spread": 1.0 if encoder.loss_weight == 1 else math.sqrt(targets.variance),
+    }
 
 
 def _criterion_params(encoder: Any, targets: Targets) -> dict:
@@ -137,22 +185,34 @@ def _let_go(net: EncoderNet) -> None:
     """Drop what a fitted encoder does not need: training data, gradients and moments, the progress bar."""
     net.train_split = None
     net.ranks = ALONE  # from here on every process is on its own
-    net.callbacks = net.callbacks_ = [(name, cb) for name, cb in net.callbacks_ if name != "progress"]
+    net.callbacks = net.callbacks_ = [
+        (name, callback) for name, callback in net.callbacks_ if not isinstance(callback, Progress)
+    ]
     net.optimizer_.zero_grad(set_to_none=True)
     net.optimizer_.state.clear()
     net.module_.eval()
 
 
 def _report(
-    net: EncoderNet, targets: Targets, train: EpochsDataset, valid: EpochsDataset | None, validation: Any
+    net: EncoderNet,
+    targets: Targets,
+    train: EpochsDataset,
+    valid: EpochsDataset | None,
+    validation: Any,
+    loaded: int | None,
 ) -> tuple[list[dict], dict]:
-    history = [{key: value for key, value in row.items() if key != "batches"} for row in net.history]
-    best = dict(net.callbacks_).get("best_weights")
+    history = [
+        {key: value for key, value in row.items() if not key.endswith(_FOR_CALLBACKS)} for row in net.history
+    ]
+    best = next((callback for _, callback in net.callbacks_ if isinstance(callback, BestWeights)), None)
     chosen = best.pass_ if best is not None else len(history)
+    chosen = chosen if loaded is None else loaded
     for row in history:
         row["chosen"] = row["epoch"] == chosen
     rule, held = "last", 0
     if valid is not None:
         rule = validation if isinstance(validation, str) else "validation"
         held = len(np.setdiff1d(targets.stimulus[valid.rows], targets.stimulus[train.rows]))
+    if loaded is not None:
+        rule = "callback"
     return history, {"rule": rule, "epoch": chosen, "n_stimuli_held_out": held}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from .._utils.persistence import write_whole
 from .._utils.seen import Seen
+from .._utils.stated import Stated
 from .._version import __version__
 from ..embeddings import EmbeddingTable
 from ..nets._reference import find_net, name_of
@@ -57,6 +59,9 @@ def save_encoder(encoder: Any, folder: str | os.PathLike) -> None:
         "trained_on": {name: seen.to_plain() for name, seen in getattr(encoder, "trained_on_", {}).items()},
         "subjects": encoder.subjects_.tolist(),
         "ch_names": encoder.ch_names_,
+        "input": _plain(
+            "input", asdict(getattr(encoder, "_stated", None) or Stated(ch_names=encoder.ch_names_))
+        ),
         "net": name_of(cls, encoder.net),
         "net_class": cls.__qualname__,
         "net_params": _plain("net_params", net_params),
@@ -156,6 +161,7 @@ def _assemble(
     encoder.trained_on_ = {name: Seen.from_plain(p) for name, p in facts.get("trained_on", {}).items()}
     encoder.subjects_ = np.array(facts["subjects"], dtype=str)
     encoder.ch_names_ = None if facts["ch_names"] is None else tuple(facts["ch_names"])
+    encoder._stated = Stated(**from_plain(facts.get("input", {"ch_names": encoder.ch_names_})))
     net_params = from_plain(facts["net_params"])
     if facts["chs_info"] is not None:
         net_params["chs_info"] = channels_from_plain(facts["chs_info"])

@@ -43,6 +43,8 @@ class EpochsDataset(Dataset):
         self.stimulus = torch.from_numpy(targets.stimulus).to(device)
         self.vectors = torch.from_numpy(writeable(targets.vectors)).to(device)
         self.text = None if targets.text is None else torch.from_numpy(writeable(targets.text)).to(device)
+        weight = targets.weight
+        self.weight = None if weight is None else torch.from_numpy(weight).to(device)
         self.first_pass = 0  # a resumed run goes on with the order of its next pass
 
     def __len__(self) -> int:
@@ -63,6 +65,8 @@ class EpochsDataset(Dataset):
         target = {"target": self.vectors[stimulus], "stimulus": stimulus}
         if self.text is not None:
             target["text"] = self.text[stimulus]
+        if self.weight is not None:
+            target["weight"] = self.weight[index]
         return {"x": x.to(self.device), "subject": self.subject[index]}, target
 
     def __getitem__(self, item: int) -> tuple[dict, dict]:

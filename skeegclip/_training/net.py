@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EpochTimer
+from skorch.callbacks import EarlyStopping, EpochTimer
 
 from .._utils.inputs import is_view
 from ..nets.build import build_net
 from ..nets.over_ranks import batch_norm_over_ranks
+from .given import explain_missing
 from .loader import EpochsDataset, read_ahead, read_view, writeable
 from .ranks import ALONE, Ranks
 
@@ -25,6 +26,8 @@ class EncoderNet(NeuralNet):
 
     Other than its parent it reads the loss from the device once per pass, not once per batch, stops at a loss
     that is not finite, hands the subject to networks that take one, and reports validation top-1.
+    Callbacks see what skorch's own nets show them: batches of inputs and target vectors, and a history with
+    ``train_loss_best``, ``valid_loss_best`` and the counts of batches.
 
     Parameters
     ----------
@@ -34,6 +37,8 @@ class EncoderNet(NeuralNet):
         Type of the matrix products; losses are float32 always.
     ranks : Ranks
         The processes that train it together.
+    watched : bool
+        Whether somebody else's callbacks are there: only for them is the loss of each batch read from the device.
     """
 
     def __init__(
@@ -42,10 +47,11 @@ class EncoderNet(NeuralNet):
         *args: Any,
         precision: str = "float32",
         ranks: Ranks = ALONE,
+        watched: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, *args, **kwargs)
-        self.precision, self.ranks = precision, ranks
+        self.precision, self.ranks, self.watched = precision, ranks, watched
 
     @property
     def _default_callbacks(self) -> list:
@@ -82,26 +88,44 @@ class EncoderNet(NeuralNet):
     def _gathered(self, z: torch.Tensor, target: dict) -> torch.Tensor:
         return self.ranks.gather(z, len(target["stimulus"]))
 
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        getattr(self, method_name)(self, **kwargs)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **kwargs)
+            except KeyError as error:
+                explain_missing(error, callback, validated=self.train_split is not None)
+                raise
+
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params) -> None:
         if iterator is None:
             return
-        total, rows, embeddings = 0.0, 0, []
+        total, weight, embeddings = 0.0, 0.0, []
         for batch in iterator:
-            self.notify("on_batch_begin", batch=batch, training=training)
+            inputs, target = batch
+            size = len(target["stimulus"])
+            shown = inputs, target["target"][self.ranks.share(size)]  # the vectors of the rows in `inputs`
+            self.notify("on_batch_begin", batch=shown, training=training)
             step = step_fn(batch, **fit_params)
-            size = len(batch[1]["stimulus"])
-            total = total + step["loss"].detach() * size
-            rows += size
+            heft = float(target["weight"].sum()) if "weight" in target else size
+            total = total + step["loss"].detach() * heft
+            weight += heft
             if not training:
-                embeddings.append(self._gathered(step["y_pred"], batch[1]))
-            self.notify("on_batch_end", batch=batch, training=training, **step)
-        loss = self.ranks.agree(float(total / rows))  # which pass is the best, all must see alike
+                embeddings.append(self._gathered(step["y_pred"], target))
+            if self.watched:
+                self.history.record_batch(f"{prefix}_loss", step["loss"].item())
+            self.history.record_batch(f"{prefix}_batch_size", size)
+            self.notify("on_batch_end", batch=shown, training=training, **step)
+        self.history.record(f"{prefix}_batch_count", len(iterator))
+        loss = self.ranks.agree(float(total / weight))  # which pass is the best, all must see alike
         if not math.isfinite(loss):
             raise ValueError(
                 f"The {prefix} loss became {loss} in pass {len(self.history)}. Lower lr (now {self.lr:g}), or look for"
                 " epochs with extreme values (preprocessing scales and whitens them)."
             )
+        best = min((row[f"{prefix}_loss"] for row in self.history[:-1]), default=math.inf)
         self.history.record(f"{prefix}_loss", loss)
+        self.history.record(f"{prefix}_loss_best", loss < best)
         if not training:
             self.history.record(
                 "valid_top1", top1(torch.cat(embeddings), iterator.dataset, self.criterion_.project)
@@ -109,12 +133,15 @@ class EncoderNet(NeuralNet):
 
     def fit_passes(self, dataset: EpochsDataset) -> None:
         """Train for what is left of `max_epochs`; early stopping ends it, Ctrl-C goes through."""
+        self.passes_done_ = (
+            0  # RunCheckpoint knows better; skorch's LoadInitState starts from another run's weights
+        )
         self.notify("on_train_begin", X=dataset, y=None)
         dataset.first_pass = len(self.history)
         together = batch_norm_over_ranks(self.module_) if self.ranks.size > 1 else contextlib.nullcontext()
         try:
             with together:
-                self.fit_loop(dataset, None, epochs=self.max_epochs - len(self.history))
+                self.fit_loop(dataset, None, epochs=self.max_epochs - self.passes_done_)
         except KeyboardInterrupt:
             # skorch's EarlyStopping stops by raising what Ctrl-C raises.
             if not any(_ran_out_of_patience(callback) for _, callback in self.callbacks_):
@@ -123,8 +150,7 @@ class EncoderNet(NeuralNet):
 
 
 def _ran_out_of_patience(callback: Any) -> bool:
-    patience = getattr(callback, "patience", None)
-    return patience is not None and getattr(callback, "misses_", None) == patience
+    return isinstance(callback, EarlyStopping) and callback.misses_ == callback.patience
 
 
 def top1(z: torch.Tensor, dataset: EpochsDataset, project: Callable) -> float:

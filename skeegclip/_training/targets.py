@@ -30,17 +30,21 @@ class Targets:
         Text vectors of the same stimuli.
     are_codes : bool
         Whether the vectors stand for classes, so that a stimulus held out would never be learned.
+    weight : ndarray of float32, shape (n_epochs,) | None
+        Weight of each epoch; None where all weigh the same.
     """
 
     vectors: np.ndarray
     stimulus: np.ndarray
     text: np.ndarray | None = None
     are_codes: bool = False
+    weight: np.ndarray | None = None
 
     @property
     def variance(self) -> float:
         """Variance of the rows' targets, averaged over dimensions; 1 where all rows are equal."""
-        weights = np.bincount(self.stimulus, minlength=len(self.vectors)) / len(self.stimulus)
+        weights = np.bincount(self.stimulus, self.weight, minlength=len(self.vectors))
+        weights = weights / weights.sum()
         vectors = self.vectors.astype(np.float64)
         centred = vectors - weights @ vectors
         return float(np.mean(weights @ centred**2)) or 1.0

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from .channels import data_picks, describe, display_factors, left_out
+from .foreign import read_named, refuse_foreign
 from .loaded import loaded
+from .stated import Stated, check_alike
 from .subjects import as_subject as as_subject
-from .windows import read_windows
-
-# MNE's display units: microvolts for EEG, fT for magnetometers, fT/cm for gradiometers, millivolts for sEEG, ...
-DISPLAY_UNITS = {"eeg": "uV", "mag": "fT", "grad": "fT/cm", "seeg": "mV", "dbs": "uV", "ecog": "uV"}
+from .windows import read_windows, unwrapped
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,32 @@ class Epoched:
         Shape (n_epochs, n_chans, n_times); arrays as given (not yet checked or cast).
     subject : ndarray of str, shape (n_epochs,) | None
         Subject of each row.
-    ch_names : tuple of str | None
-        Channel names.
+    stated : Stated
+        Channels, rate, start and reference, as far as they are known.
     chs_info : list of dict | None
         Channel descriptions, as in ``mne.Info["chs"]``.
-    sfreq : float | None
-        Sampling rate in Hz.
+    left_out : tuple of str
+        Channels that hold no data and were not read.
+    is_converted : bool
+        Whether the numbers were brought from MNE's SI units to display units.
     """
 
     X: Any
     subject: np.ndarray | None = None
-    ch_names: tuple[str, ...] | None = None
+    stated: Stated = field(default_factory=Stated)
     chs_info: list | None = None
-    sfreq: float | None = None
+    left_out: tuple[str, ...] = ()
+    is_converted: bool = False
+
+    @property
+    def ch_names(self) -> tuple[str, ...] | None:
+        """Channel names."""
+        return self.stated.ch_names
+
+    @property
+    def sfreq(self) -> float | None:
+        """Sampling rate in Hz."""
+        return self.stated.sfreq
 
 
 def is_view(X: Any) -> bool:
@@ -48,13 +61,17 @@ def is_view(X: Any) -> bool:
 def read_epochs(X: Any, subject: Any = None) -> Epoched:
     """Read X in any accepted form; merge the subject it carries with the one given."""
     if is_view(X):
-        read = Epoched(X, X.subject, X.ch_names, X.chs_info, X.sfreq)
+        read = Epoched(X, X.subject, X._told, X.chs_info)
     elif (epochs := as_mne_list(X)) is not None:
         read = _read_mne(epochs)
     elif (windows := read_windows(X)) is not None:
-        read = Epoched(*windows)
+        read = Epoched(
+            windows.X, windows.subject, windows.stated, windows.chs_info, windows.left_out, is_converted=True
+        )
     else:
-        read = Epoched(_read_array(X))
+        refuse_foreign(X)
+        array, names = read_named(X) or (_read_array(X), None)
+        read = Epoched(array, stated=Stated(ch_names=names))
     if subject is None:
         return read
     given = as_subject(subject, _length(read.X))
@@ -78,8 +95,7 @@ def carried_subject(X: Any) -> np.ndarray | None:
             return None
         values = np.concatenate([table["subject"].to_numpy() for table in tables])
         return as_subject(values, len(values))
-    windows = read_windows(X)
-    return None if windows is None else windows[1]
+    return None if unwrapped(X)[0] is None else read_windows(X).subject
 
 
 def _length(X: Any) -> int:
@@ -94,6 +110,24 @@ def _read_array(X: Any) -> Any:
         return (X.float() if X.is_floating_point() and X.element_size() < 4 else X).numpy()
     if isinstance(X, (list, tuple)) and X and tensor is not None and isinstance(X[0], tensor):
         return np.stack([_read_array(x) for x in X])
+    if isinstance(X, np.ma.MaskedArray):
+        if n_masked := int(np.ma.count_masked(X)):
+            raise ValueError(
+                f"Input X contains NaN: {n_masked} values of this masked array are masked, and no estimator here looks at a"
+                " mask. Drop or repair these epochs first, or fill them: X.filled(0)."
+            )
+        return X.data
+    # pandas' NA is not a number that is missing, as NaN is, and ends every conversion.
+    if getattr(getattr(X, "dtype", None), "kind", None) == "O" or hasattr(X, "iloc"):
+        values = np.asarray(X)
+        if values.dtype == object:
+            places = np.argwhere([type(value).__name__ == "NAType" for value in values.ravel()]).ravel()
+            if len(places):
+                first = ", ".join(map(str, np.unravel_index(places[0], values.shape)))
+                raise ValueError(
+                    f"Input X contains NaN: {len(places)} values are pandas.NA, the first at ({first}). Drop or repair"
+                    " these epochs first."
+                )
     return X
 
 
@@ -109,29 +143,11 @@ def as_mne_list(X: Any) -> list | None:
     return None
 
 
-def data_picks(info: Any) -> np.ndarray:
-    """Positions of the channels that are read; refuse an info without any."""
-    import mne
-
-    picks = mne.pick_types(
-        info, meg=True, eeg=True, seeg=True, ecog=True, dbs=True, fnirs=True, ref_meg=False, exclude=()
-    )
-    if len(picks) == 0:
-        raise ValueError(
-            "X: these Epochs have no data channel (EEG, MEG, sEEG, ECoG, DBS, fNIRS),"
-            f" only {sorted(set(info.get_channel_types()))}. Set the types with epochs.set_channel_types()."
-        )
-    return picks
-
-
 def _read_mne(parts: list) -> Epoched:
-    import mne
-
     first = parts[0]
     picks = data_picks(first.info)
-    info = mne.pick_info(first.info, picks)
-    kinds = set(info.get_channel_types())
-    units = {kind: unit for kind, unit in DISPLAY_UNITS.items() if kind in kinds}
+    stated = describe(first.info, picks, tmin=float(first.tmin), is_recorded=True)
+    factors = display_factors(stated.ch_types)
     data, subjects = [], []
     for part in parts:
         if not part.preload and not part._bad_dropped:
@@ -139,26 +155,26 @@ def _read_mne(parts: list) -> Epoched:
                 "X: bad epochs have not been dropped from these Epochs, so their number is not known."
                 " Call epochs.drop_bad() or epochs.load_data() first."
             )
-        if part is not first and part.ch_names != first.ch_names:
+        own = picks
+        if part is not first:
+            own = data_picks(part.info)
+            of_part = describe(part.info, own, tmin=float(part.tmin), is_recorded=True)
+            check_alike(of_part, stated, "the first Epochs of the list have")
+            stated = replace(stated, bads=tuple(dict.fromkeys((*stated.bads, *of_part.bads))))
+        if len(part.times) != len(first.times):
             raise ValueError(
-                "X: the Epochs of the list differ in channels"
-                f" ({_first_difference(first.ch_names, part.ch_names)}). Equalise them with mne.channels.equalize_channels()."
+                f"X has Epochs of {len(part.times)} times, but the first Epochs of the list have {len(first.times)}."
+                " Crop both to the same times."
             )
-        data.append(part.get_data(picks=picks, units=units or None, verbose=False))
+        block = part.get_data(picks=own, verbose=False)
+        data.append(block if (factors == 1).all() else block * factors)
         metadata = part.metadata
         if metadata is not None and "subject" in metadata:
-            subjects.append(metadata["subject"].to_numpy())
-    if len({d.shape[2] for d in data}) > 1:
-        raise ValueError("X: the Epochs of the list differ in length. Crop them to the same times.")
+            subjects.append(metadata["subject"].to_numpy(dtype=object))
     X = data[0] if len(data) == 1 else np.concatenate(data)
     if subjects and len(subjects) != len(parts):
         raise ValueError("X: only some of the Epochs of the list have a 'subject' column in their metadata.")
     subject = as_subject(np.concatenate(subjects), len(X)) if subjects else None
-    return Epoched(X, subject, tuple(info["ch_names"]), list(info["chs"]), float(info["sfreq"]))
-
-
-def _first_difference(a: list, b: list) -> str:
-    for x, y in zip(a, b, strict=False):
-        if x != y:
-            return f"{x!r} against {y!r}"
-    return f"{len(a)} against {len(b)} channels"
+    # Copies: what its owner does with the info later is not ours.
+    chs = [{**first.info["chs"][pick], "loc": first.info["chs"][pick]["loc"].copy()} for pick in picks]
+    return Epoched(X, subject, stated, chs, left_out(first.info, picks), is_converted=True)

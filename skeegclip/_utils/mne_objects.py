@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .inputs import DISPLAY_UNITS, read_epochs
+from .channels import display_factors
+from .inputs import read_epochs
 
 if TYPE_CHECKING:
     import mne
@@ -103,8 +104,4 @@ def build_epochs(
 
 def to_si(data: np.ndarray, kinds: list[str]) -> np.ndarray:
     """Bring numbers from the units in which epochs are read (microvolts, fT) to MNE's, as float64."""
-    from mne.defaults import DEFAULTS
-
-    # MNE's scalings lead from SI to its display units.
-    factors = [DEFAULTS["scalings"][kind] if kind in DISPLAY_UNITS else 1.0 for kind in kinds]
-    return data / np.array(factors)[:, None]
+    return data / display_factors(kinds)

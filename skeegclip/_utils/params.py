@@ -5,8 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar, Self
+
+from sklearn.base import BaseEstimator
 
 
 def check_option(name: str, value: Any, options: Iterable[Any]) -> Any:
@@ -40,3 +43,37 @@ def check_number(
     if not (low < number if open_low else low <= number) or not number <= high:
         raise ValueError(f"{name} must lie in {'(' if open_low else '['}{low:g}, {high:g}], got {value!r}.")
     return value
+
+
+def warn_idle(name: str, value: Any, why: str, *, stacklevel: int) -> None:
+    """Say that a parameter which was given changes nothing, and why."""
+    shown = repr(value) if isinstance(value, (bool, int, float, str, dict)) else type(value).__name__
+    warnings.warn(f"{name}={shown} cannot act: {why}.", UserWarning, stacklevel=stacklevel)
+
+
+class DictParams(BaseEstimator):
+    """Base of estimators with parameters that are dicts, so that a grid can name one entry: ``net_params__dropout``."""
+
+    _dict_params: ClassVar[tuple[str, ...]] = ("net_params", "optimizer_params")
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, also single entries of those that are dicts.
+
+        Parameters
+        ----------
+        **params : object
+            Names as in `get_params`; ``net_params__dropout`` sets the entry "dropout" of `net_params` and keeps the
+            others.
+
+        Returns
+        -------
+        estimator
+            This estimator.
+        """
+        for name in self._dict_params:
+            entries = {key: params.pop(key) for key in list(params) if key.startswith(f"{name}__")}
+            if entries:
+                # A new dict: the old one is the user's.
+                known = params.get(name, getattr(self, name, None)) or {}
+                params[name] = {**known, **{key.partition("__")[2]: value for key, value in entries.items()}}
+        return super().set_params(**params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -145,3 +146,15 @@ def square(picture: np.ndarray, size: int) -> np.ndarray:
 def to_uint8(pictures: np.ndarray) -> np.ndarray:
     """Round pictures in 0..1 to uint8; what lies outside is clipped."""
     return np.round(np.clip(pictures, 0, 1) * 255).astype(np.uint8)
+
+
+def owned(pictures: np.ndarray) -> np.ndarray:
+    """Pictures that nobody else can change: a copy, unless nobody can."""
+    held: Any = pictures
+    while isinstance(held, np.ndarray) and not held.flags.writeable:
+        held = held.base
+    if held is None or isinstance(held, (bytes, mmap.mmap)):
+        return pictures
+    pictures = pictures.copy()
+    pictures.flags.writeable = False
+    return pictures

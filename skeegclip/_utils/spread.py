@@ -11,7 +11,7 @@ from .inputs import is_view
 _EPOCHS = 256
 
 
-def typical_spread(X: Any) -> float:
+def typical_spread(X: Any, rows: np.ndarray | None = None) -> float:
     """Typical standard deviation of epochs about the mean of their channels.
 
     The median over epochs, so that a few artefacts do not count, of at most 256 epochs from all over X.
@@ -20,13 +20,19 @@ def typical_spread(X: Any) -> float:
     ----------
     X : ndarray | EpochsView, shape (n_epochs, n_chans, n_times)
         Epochs, validated.
+    rows : ndarray of int | None
+        The epochs that count; None is all of them.
 
     Returns
     -------
     float
         In the unit of X; 0 where X is constant.
     """
-    rows = np.unique(np.linspace(0, len(X) - 1, min(len(X), _EPOCHS)).astype(int))
-    block = np.asarray(X.read(rows) if is_view(X) else X[rows], dtype=np.float64)
-    block = block - block.mean(axis=(0, 2), keepdims=True)
-    return float(np.median(np.sqrt(np.mean(np.square(block), axis=(1, 2)))))
+    n_rows = len(X) if rows is None else len(rows)
+    chosen = np.unique(np.linspace(0, n_rows - 1, min(n_rows, _EPOCHS)).astype(int))
+    if rows is not None:
+        chosen = np.sort(rows[chosen])
+    block = np.asarray(X.read(chosen) if is_view(X) else X[chosen], dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # of a view that nobody has read yet: who reads it names the row
+        block = block - block.mean(axis=(0, 2), keepdims=True)
+        return float(np.median(np.sqrt(np.mean(np.square(block), axis=(1, 2)))))

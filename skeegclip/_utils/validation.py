@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from .channels import log_left_out
 from .inputs import Epoched, is_view, read_epochs
+from .size import check_size, size_of, warn_size
+from .stated import Stated, check_alike
+from .subjects import warn_alike_within
 
-# Scalp EEG in microvolts has a spread of 1 to 100, in volts of 1e-6 to 1e-4; MEG in tesla lies lower still.
-_VOLTS_BELOW = 1e-3
 
-
-def check_epochs(estimator: Any, X: Any, *, subject: Any = None, reset: bool) -> Epoched:
+def check_epochs(
+    estimator: Any, X: Any, *, subject: Any = None, reset: bool, is_lazy: bool = False
+) -> Epoched:
     """Read and validate X for `estimator`, as scikit-learn's ``validate_data`` does for matrices.
 
     Parameters
@@ -30,6 +33,8 @@ def check_epochs(estimator: Any, X: Any, *, subject: Any = None, reset: bool) ->
         Subject of each row.
     reset : bool
         True in ``fit``.
+    is_lazy : bool
+        Whether a view is passed on unread: then its numbers are not looked at here, but where they are read.
 
     Returns
     -------
@@ -68,10 +73,76 @@ def check_epochs(estimator: Any, X: Any, *, subject: Any = None, reset: bool) ->
         raise ValueError(f"X must have at least one channel and one time, got shape {tuple(array.shape)}.")
     if reset:
         estimator.n_chans_, estimator.n_times_in_, estimator.ch_names_ = n_chans, n_times, read.ch_names
-        warn_volts(array[: min(len(array), 64)], type(estimator).__name__, stacklevel=4)
+    elif n_times != estimator.n_times_in_:
+        raise ValueError(
+            f"X has {n_times} times, but {type(estimator).__name__} was fitted on {estimator.n_times_in_}."
+            " Crop or resample the epochs as in fit."
+        )
+    read = replace(read, X=array)
+    check_stated(estimator, read, reset=reset, is_measured=not (is_lazy and is_view(array)), stacklevel=5)
+    return read
+
+
+def check_stated(
+    estimator: Any, read: Epoched, *, reset: bool, is_measured: bool = True, stacklevel: int = 3
+) -> None:
+    """Remember in ``fit`` what X says of itself and how large its numbers are; afterwards refuse what contradicts it.
+
+    Parameters
+    ----------
+    estimator : object
+        Gets ``_stated`` where `reset`; else X is compared with it.
+    read : Epoched
+        X, as an array or a view of three dimensions.
+    reset : bool
+        True in ``fit``.
+    is_measured : bool
+        Whether to look at the numbers.
+    stacklevel : int
+        Whose the warnings are.
+    """
+    name = type(estimator).__name__
+    stated = replace(read.stated, size=size_of(read.X)) if is_measured else read.stated
+    known: Stated = getattr(estimator, "_stated", None) or Stated(
+        ch_names=getattr(estimator, "ch_names_", None)
+    )
+    if reset:
+        estimator._stated, known = stated, Stated()
+        if read.subject is not None:
+            warn_alike_within(read.subject.tolist(), stacklevel=stacklevel)
+        log_left_out(read.left_out)
+        warn_size(read, stated, name, stacklevel=stacklevel)
     else:
-        _compare(estimator, n_times, read.ch_names)
-    return replace(read, X=array)
+        check_alike(stated, known, f"{name} was fitted with")
+        check_size(stated.size, known.size, f"{name} was fitted with")
+    if bads := [channel for channel in stated.bads if channel not in known.bads]:
+        warnings.warn(
+            f"X: {len(bads)} channels are marked as bad ({', '.join(bads[:5])}) and are read like all others, so that"
+            " recordings keep the same channels. Repair them with epochs.interpolate_bads(), or drop them"
+            " everywhere.",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def check_told(estimator: Any, X: Any, *, reset: bool) -> None:
+    """Do as :func:`check_stated` for an X that goes to a part of `estimator` that does not stand at the door itself."""
+    read = read_epochs(X)
+    array = read.X if is_view(read.X) or isinstance(read.X, np.ndarray) else np.asarray(read.X)
+    if getattr(array, "ndim", 0) == 2 and array.dtype.kind in "fiu":
+        array = array[:, :, None]
+    elif getattr(array, "ndim", 0) == 3 and len(array) == 0:
+        raise ValueError("Found array with 0 sample(s) in X while a minimum of 1 is required.")
+    if getattr(array, "ndim", 0) == 3 and array.dtype.kind in "fiu" and 0 not in array.shape:
+        check_stated(estimator, replace(read, X=array), reset=reset, stacklevel=6)
+
+
+def stands_at_door(part: Any) -> bool:
+    """Whether an estimator, or one inside it, is of this package: it reads its X here."""
+    if any(cls.__module__.startswith("skeegclip.") for cls in type(part).__mro__):
+        return True
+    inside = [step for _, step in getattr(part, "steps", [])] + [getattr(part, "estimator", None)]
+    return any(stands_at_door(one) for one in inside if hasattr(one, "get_params"))
 
 
 def check_same_length(n_rows: int, n_y: int, *, name: str = "X") -> None:
@@ -130,35 +201,10 @@ def _refuse_shape(X: Any) -> None:
             f" got {len(shape)} dimensions {tuple(shape)}. Merge repetitions and epochs into one axis first."
         )
     dtype = getattr(X, "dtype", None)
+    if getattr(dtype, "kind", "f") in "USMm":
+        raise TypeError(f"X must be numeric, got {dtype}. Convert it to numbers first: X.astype(float).")
     if dtype is not None and dtype == np.dtype(object) and shape is not None and len(shape) != 2:
         raise TypeError(
             f"X must be numeric, got an object array of shape {tuple(shape)}."
             " Stack the epochs into one float array with np.stack."
-        )
-
-
-def _compare(estimator: Any, n_times: int, ch_names: tuple | None) -> None:
-    if n_times != estimator.n_times_in_:
-        raise ValueError(
-            f"X has {n_times} times, but {type(estimator).__name__} was fitted on {estimator.n_times_in_}."
-            " Crop or resample the epochs as in fit."
-        )
-    fitted = estimator.ch_names_
-    if fitted is not None and ch_names is not None and fitted != ch_names:
-        row = next(i for i, (a, b) in enumerate(zip(fitted, ch_names, strict=True)) if a != b)
-        raise ValueError(
-            f"X has channel {ch_names[row]!r} in place {row}, but {type(estimator).__name__} was fitted with"
-            f" {fitted[row]!r} there. Reorder with epochs.reorder_channels() to the order of fit."
-        )
-
-
-def warn_volts(sample: Any, owner: str, stacklevel: int) -> None:
-    """Warn of epochs whose spread is far below that of microvolts."""
-    spread = float(np.std(np.asarray(sample), dtype=np.float64))
-    if 0 < spread < _VOLTS_BELOW:
-        warnings.warn(
-            f"X has a standard deviation of {spread:.1e}, which looks like volts (or tesla); {owner}"
-            " expects microvolts. Multiply by 1e6, or pass mne.Epochs, which are converted.",
-            UserWarning,
-            stacklevel=stacklevel,
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import data_picks
+from .._utils.channels import data_picks
 from ._meg_rows import CATCH, rows_of
 from ._stores import add_epochs
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._utils.inputs import data_picks
+from .._utils.channels import data_picks
 
 if TYPE_CHECKING:
     import mne

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.subjects import refuse_missing
+
 
 def as_ids(ids: Any, *, name: str) -> np.ndarray:
     """Return `ids` as a 1-D array of str, refusing everything that is not text."""
     array = np.asarray(ids if hasattr(ids, "__array__") else _as_sequence(ids, name))
     if array.ndim != 1:
         raise ValueError(f"{name} must be 1-D, got shape {array.shape}. Pass one string per row.")
+    refuse_missing(array, name=name)
     if array.size and array.dtype.kind not in "UT" and not all(isinstance(i, str) for i in array.tolist()):
         hint = (
             " scikit-learn's cross_val_predict(method='predict_proba') and VotingClassifier re-encode labels"

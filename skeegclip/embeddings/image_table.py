@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.pictures import open_picture
+from .._utils.pictures import open_picture, owned
 from ._ids import positions, unique_ids
 
 
@@ -23,7 +23,9 @@ class ImageTable(Mapping):
     ids : sequence of str, shape (n,)
         Unique ids.
     images : ndarray of uint8, shape (n, height, width, 3) | sequence
-        One picture per id: arrays ``(height, width, 3)`` of uint8, or paths to picture files.
+        One picture per id: arrays ``(height, width, 3)`` of uint8, or paths to picture files. Arrays are copied, unless
+        they are read-only already, all the way down to their memory: a read-only ``numpy.memmap`` of many pictures costs
+        nothing.
 
     Attributes
     ----------
@@ -58,8 +60,7 @@ class ImageTable(Mapping):
         keys, position = unique_ids(ids, name="ids")
         if isinstance(images, np.ndarray) and images.dtype != object:
             _check_pictures(images[:1], "images")
-            pictures: Any = images.view()
-            pictures.flags.writeable = False
+            pictures: Any = owned(images)
         else:
             pictures = tuple(
                 _check_entry(entry, key) for entry, key in zip(images, keys.tolist(), strict=False)
@@ -178,6 +179,4 @@ def _check_entry(entry: Any, key: str) -> Any:
             f"images[{key!r}] must be a uint8 array (height, width, 3) or a path, got {type(entry).__name__}."
         )
     _check_pictures(entry[None], f"images[{key!r}]")
-    entry = entry.view()
-    entry.flags.writeable = False
-    return entry
+    return owned(entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -76,7 +77,7 @@ class EmbeddingTable:
         if matrix.shape[1] == 0 or len(keys) == 0:
             raise ValueError(f"vectors must not be empty, got shape {matrix.shape}.")
         check_finite_rows(matrix, keys)
-        self._assign(keys, position, matrix, dict(meta or {}))
+        self._assign(keys, position, matrix, copy.deepcopy(dict(meta or {})))
 
     def _assign(
         self,
@@ -112,7 +113,7 @@ class EmbeddingTable:
 
     @property
     def meta(self) -> dict[str, Any]:  # numpydoc ignore=GL08
-        return dict(self._meta)
+        return copy.deepcopy(self._meta)
 
     @property
     def n_dims(self) -> int:  # numpydoc ignore=GL08
@@ -154,6 +155,13 @@ class EmbeddingTable:
         # Arrays only: joblib memory-maps the vectors for its workers instead of copying them, and a
         # memory map that arrives is used as it is.
         return _restore, (self._ids, self._vectors, self._meta)
+
+    # For writers that know no __reduce__ and no __slots__, such as skops, the default format of models in MLflow.
+    def __getstate__(self) -> dict[str, Any]:
+        return {"ids": self._ids, "vectors": np.asarray(self._vectors), "meta": self._meta}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._assign(state["ids"], None, state["vectors"], state["meta"])
 
     def lookup(self, ids: Any) -> np.ndarray:
         """Return the vectors of some ids, in their order.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import as_mne_list, data_picks, is_view, read_epochs
+from .._utils.channels import data_picks, describe, left_out, typed_picks
+from .._utils.foreign import refuse_foreign
+from .._utils.inputs import as_mne_list, is_view, read_epochs
 from .._utils.mne_objects import build_epochs, to_si
-from .._utils.windows import is_dataset
+from .._utils.stated import Stated, check_alike
+from .._utils.tables import epochs_table, windows_table
+from .._utils.windows import info_of, recordings_of, unwrapped
 
 if TYPE_CHECKING:
     import mne
@@ -32,15 +36,21 @@ class Blocks:
         Their table.
     info : mne.Info | None
         Their channels.
-    tmin : float | None
-        Time of the first sample in seconds.
+    stated : Stated
+        Channels, rate, start and reference, as far as they are known.
+    left_out : tuple of str
+        Channels that are not read.
+    is_converted : bool
+        Whether the numbers were brought from MNE's SI units to display units.
     """
 
     blocks: Iterable[np.ndarray]
     n_epochs: int | None = None
     rows: Any = None
     info: mne.Info | None = None
-    tmin: float | None = None
+    stated: Stated = field(default_factory=Stated)
+    left_out: tuple[str, ...] = ()
+    is_converted: bool = False
 
 
 def as_blocks(X: Any) -> Blocks:
@@ -48,12 +58,13 @@ def as_blocks(X: Any) -> Blocks:
     if is_view(X):
         parts = _parts(len(X), 4 * X.shape[1] * X.shape[2])
         return Blocks(
-            (X.read(range(*part.indices(len(X)))) for part in parts), len(X), X.rows, X.info, X.tmin
+            (X.read(range(*part.indices(len(X)))) for part in parts), len(X), X.rows, X.info, X._told
         )
     if (epochs := as_mne_list(X)) is not None:
         return _from_mne(epochs)
-    if is_dataset(X):
+    if unwrapped(X)[0] is not None:
         return _from_braindecode(X)
+    refuse_foreign(X)
     if hasattr(X, "__array__") or (isinstance(X, (list, tuple)) and len(X) and np.ndim(X[0]) < 3):
         array = np.asarray(read_epochs(X).X)
         if array.ndim != 3:
@@ -70,6 +81,27 @@ def as_blocks(X: Any) -> Blocks:
     )
 
 
+def carried_info(X: Any) -> mne.Info | None:
+    """Return a copy of the info of the channels that are read of X, which is no array; None where X has none."""
+    import mne
+
+    if is_view(X):
+        return X.info
+    if (epochs := as_mne_list(X)) is not None:
+        info = epochs[0].info
+        return mne.pick_info(info, data_picks(info), verbose=False)
+    info = info_of(recordings_of(unwrapped(X)[0])[0])
+    return None if info is None else mne.pick_info(info, typed_picks(info), verbose=False)
+
+
+def carried_rows(X: Any) -> Any:
+    """Return the table of the rows of X, which is no array; None where there is none."""
+    if is_view(X):
+        return X.rows
+    epochs = as_mne_list(X)
+    return windows_table(X) if epochs is None else epochs_table(epochs)
+
+
 def _parts(n_epochs: int, epoch_bytes: int) -> Iterator[slice]:
     step = max(1, _BLOCK_BYTES // max(1, epoch_bytes))
     for start in range(0, n_epochs, step):
@@ -77,47 +109,34 @@ def _parts(n_epochs: int, epoch_bytes: int) -> Iterator[slice]:
 
 
 def _from_mne(parts: list) -> Blocks:
-    import mne
-    import pandas as pd
-
     first = parts[0]
-    info = mne.pick_info(first.info, data_picks(first.info))
+    picks = data_picks(first.info)
+    stated = describe(first.info, picks, tmin=float(first.tmin), is_recorded=True)
+    for epochs in parts[1:]:
+        of_part = describe(epochs.info, data_picks(epochs.info), tmin=float(epochs.tmin), is_recorded=True)
+        check_alike(of_part, stated, "the first Epochs of the list have")
 
     def blocks() -> Iterator[np.ndarray]:
         for epochs in parts:
-            same_times = len(epochs.times) == len(first.times) and np.allclose(epochs.times, first.times)
-            if epochs.ch_names != first.ch_names or not same_times:
-                raise ValueError(
-                    "X: the Epochs of the list differ in channels or times. Equalise them with"
-                    " mne.channels.equalize_channels(), and crop them."
-                )
             for part in _parts(len(epochs), 8 * len(epochs.ch_names) * len(epochs.times)):
                 yield read_epochs(epochs[part]).X
 
-    rows = pd.concat([_mne_rows(epochs) for epochs in parts])
-    return Blocks(blocks(), len(rows), rows, info, float(first.tmin))
-
-
-def _mne_rows(epochs: Any) -> Any:
-    """The metadata; without any the names of the events are the stimuli."""
-    import pandas as pd
-
-    if epochs.metadata is not None:
-        return epochs.metadata
-    names = {code: name for name, code in epochs.event_id.items()}
-    return pd.DataFrame({"stimulus": [names[code] for code in epochs.events[:, 2]]})
+    rows = epochs_table(parts)
+    out = left_out(first.info, picks)
+    return Blocks(blocks(), len(rows), rows, carried_info(parts), stated, out, is_converted=True)
 
 
 def _from_braindecode(X: Any) -> Blocks:
-    part = X.datasets[0]
-    info = getattr(getattr(part, "windows", None) or getattr(part, "raw", None), "info", None)
-    # Without descriptions braindecode's get_metadata fails.
-    described = all(one.description is not None for one in X.datasets)
-    blocks = (
-        np.stack([np.asarray(X[i][0]) for i in range(*part.indices(len(X)))])
-        for part in _parts(len(X), np.asarray(X[0][0]).nbytes)
-    )
-    return Blocks(blocks, len(X), X.get_metadata() if described else None, info)
+    from torch.utils.data import Subset
+
+    first = read_epochs(Subset(X, [0])) if len(X) else read_epochs(X)
+    info = None if first.ch_names is None else carried_info(X)
+
+    def blocks() -> Iterator[np.ndarray]:
+        for part in _parts(len(X), first.X.nbytes):
+            yield read_epochs(Subset(X, range(*part.indices(len(X))))).X
+
+    return Blocks(blocks(), len(X), windows_table(X), info, first.stated, first.left_out, is_converted=True)
 
 
 def to_epochs(view: Any) -> mne.EpochsArray:

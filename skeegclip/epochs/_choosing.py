@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -34,7 +35,7 @@ class Choosing(ViewBase):
         Raises
         ------
         KeyError
-            If there is no such column.
+            If there is no such column, or no row has the values.
 
         Examples
         --------
@@ -49,7 +50,19 @@ class Choosing(ViewBase):
             if name not in self._frame:
                 raise KeyError(f"no column {name!r} in this view; it has {list(self._frame.columns)}.")
             keep &= matches(self._frame[name], wanted)
+        if columns and not keep.any():
+            wanted_all = ", ".join(f"{name}={wanted!r}" for name, wanted in columns.items())
+            raise KeyError(f"select: no row has {wanted_all}. There are {self._values_of(columns)}.")
         return self[keep]
+
+    def _values_of(self, names: Iterable[str]) -> str:
+        """Say what some columns hold."""
+        told = []
+        for name in names:
+            values = self._frame[name].drop_duplicates().tolist()
+            shown = ", ".join(repr(value) for value in values[:8]) + (", ..." if len(values) > 8 else "")
+            told.append(f"the {name} {shown}" if values else f"no {name}")
+        return " and ".join(told)
 
     def pick(self: Self, channels: str | Sequence[str] | Sequence[int]) -> Self:
         """Keep some channels.
@@ -105,10 +118,15 @@ class Choosing(ViewBase):
         Raises
         ------
         ValueError
-            If no time remains.
+            If no time remains, or the sampling rate is not known.
         """
         times = self.times
-        slack = 1e-9 if self.sfreq is None else 1e-3 / self.sfreq
+        if self.sfreq is None:
+            raise ValueError(
+                f"crop: the sampling rate of this view is not known, only that it has {len(times)} times. Make it with"
+                " EpochsView.from_arrays(X, info=...) to crop by seconds."
+            )
+        slack = 1e-3 / self.sfreq
         inside = np.ones(len(times), dtype=bool)
         if tmin is not None:
             inside &= times >= tmin - slack
@@ -119,5 +137,12 @@ class Choosing(ViewBase):
             raise ValueError(
                 f"crop: no time lies in [{tmin}, {tmax}]; this view spans {times[0]:g} to {times[-1]:g}."
             )
-        start = self._times.start + int(kept[0])
-        return self._replace(times=slice(start, start + len(kept)))
+        return self._window(int(kept[0]), int(kept[0]) + len(kept))
+
+    def _window(self: Self, first: int, stop: int) -> Self:
+        start = self._times.start
+        return self._replace(times=slice(start + first, start + stop))
+
+    def _any_time(self: Self, first: int, stop: int) -> Self:
+        """Some samples, that are to be compared with those of other times."""
+        return self._window(first, stop)._replace(known=replace(self._told_of_all, tmin=None))

@@ -5,17 +5,22 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.channels import describe, log_left_out
+from .._utils.inputs import Epoched
 from .._utils.params import check_number, check_option
-from .._utils.validation import warn_volts
+from .._utils.size import check_size, size_of, warn_size
+from .._utils.stated import check_alike
 from ._adapters import Blocks, as_blocks
-from ._info import check_same_channels, from_json, to_json
+from ._info import from_json, to_json
 from ._manifest import Manifest, current, foreign_files, read_manifest
 from ._rows import as_frame, conform, kinds
+from ._shards import Shards
 from ._writer import commit, only_writer
 
 if TYPE_CHECKING:
@@ -44,9 +49,14 @@ def create(
         raise ValueError(
             "info is None and X carries none. Pass info=mne.create_info(ch_names, sfreq, ch_types), say."
         )
-    tmin = float(check_number("tmin", (read.tmin or 0.0) if tmin is None else tmin, low=-1e6, high=1e6))
+    start = read.stated.tmin if tmin is None else check_number("tmin", tmin, low=-1e6, high=1e6)
+    known = describe(info, range(len(info["ch_names"])), tmin=start, is_recorded=False)
+    known = replace(known, referenced=known.referenced or read.stated.referenced)
+    tmin = float(start or 0.0)
     first, blocks = _first(read, info)
-    warn_volts(first[:64], "EpochsStore", stacklevel=4)
+    log_left_out(read.left_out)
+    sized = replace(known, size=size_of(first))
+    warn_size(Epoched(first, is_converted=read.is_converted), sized, "EpochsStore", stacklevel=4)
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"path: {str(folder)!r} is a file. Choose a folder.")
     is_new = not folder.exists()
@@ -61,7 +71,7 @@ def create(
                 columns=kinds(frame),
                 generation=_generation(folder, overwrite),
             )
-            commit(folder, start, blocks, frame, to_json(info, tmin))
+            commit(folder, start, blocks, frame, to_json(info, tmin, known))
         except BaseException:
             if is_new and current(folder) is None:
                 with contextlib.suppress(OSError):  # Windows keeps the lock file while it is held
@@ -76,8 +86,19 @@ def append(folder: Path, X: Any, rows: Any) -> None:
     frame = _frame(read, rows)
     with only_writer(folder):
         now = read_manifest(folder)
-        check_same_channels(read, *from_json(folder / now.info_name))
-        commit(folder, now, read.blocks, conform(frame, now.columns))
+        info, _, known = from_json(folder / now.info_name)
+        check_alike(read.stated, known, "the store has")
+        blocks = iter(read.blocks)
+        first = next(blocks, np.empty((0, now.n_chans, now.n_times)))
+        if now.n_epochs and first.ndim == 3 and first.shape[1:] == (now.n_chans, now.n_times) and len(first):
+            check_size(size_of(first), size_of(_last(folder, now)), "the store has")
+        commit(folder, now, itertools.chain([first], blocks), conform(frame, now.columns))
+
+
+def _last(folder: Path, now: Manifest) -> np.ndarray:
+    """Return the last few epochs of a store."""
+    rows = np.arange(max(0, now.n_epochs - 16), now.n_epochs)
+    return Shards(folder, now).gather(rows, np.arange(now.n_chans), slice(0, now.n_times))
 
 
 def _generation(folder: Path, overwrite: bool) -> int:

@@ -30,7 +30,7 @@ class Deriving(Choosing):
         EpochsView
             The same rows, channels and times, from an array.
         """
-        return type(self)._of(np.asarray(self), self._frame, self._own_info, self.tmin)
+        return type(self)._of(np.asarray(self), self._frame, self._own_info, self.tmin, self._told)
 
     def map(self: Self, function: Callable) -> Self:
         """Pass each block of epochs through a function as it is read.
@@ -137,4 +137,4 @@ class Deriving(Choosing):
 
     def _over(self: Self, source: Any, frame: pd.DataFrame) -> Self:
         """The view of a source that reads this one."""
-        return self._of(source, frame, self._own_info, self.tmin)
+        return self._of(source, frame, self._own_info, self.tmin, self._told)

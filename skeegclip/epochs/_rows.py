@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import as_subject
+from .._utils.subjects import as_subject, id_text, text_or_empty
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,7 @@ def matches(column: pd.Series, wanted: Any) -> np.ndarray:
     single = isinstance(wanted, str) or not hasattr(wanted, "__iter__")
     values = [wanted] if single else list(wanted)
     if column.dtype.kind == "O":
-        values = [str(value) for value in values]
+        values = [id_text(value) for value in values]
     return column.isin(values).to_numpy()
 
 
@@ -127,15 +127,13 @@ def _column(name: str, values: Any) -> Any:
         whole = types.is_integer_dtype(series) and not missing.any()
         return series.to_numpy(dtype=np.int64 if whole else np.float64)
     if isinstance(series.dtype, pd.CategoricalDtype) or not types.is_datetime64_any_dtype(series):
-        odd = [v for v in series[~missing] if not isinstance(v, (str, int, float, np.generic))]
+        odd = [v for v in series[~missing] if not isinstance(v, (str, bytes, int, float, np.generic))]
         if odd:
             raise TypeError(
                 f"rows: column {name!r} must hold text or numbers, got {odd[0]!r} of type {type(odd[0]).__name__}."
                 " Convert it, or leave it out."
             )
-    return _categorical(
-        np.array(["" if m else str(v) for v, m in zip(series, missing, strict=True)], dtype=str)
-    )
+    return _categorical(text_or_empty(series))
 
 
 def _categorical(text: np.ndarray) -> pd.Categorical:

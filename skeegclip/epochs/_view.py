@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .._utils.channels import describe
+from .._utils.stated import Stated
 from ._rows import as_text, plain
 from ._sources import gather
 
@@ -35,13 +38,21 @@ class ViewBase:
     _frame: pd.DataFrame  # one line for each row of the view
     _info: mne.Info | None  # all channels of the source; shared by views, and never changed or given away
     _tmin: float  # time of the first sample of the source
+    _known: Stated | None = None  # what is known of all channels; None is what `_info` and `_tmin` tell
     _picked: list[mne.Info]  # the channels shown, once `_own_info` of any view of the same ones was asked for
 
     @classmethod
-    def _of(cls: type[Self], data: Any, frame: pd.DataFrame, info: mne.Info | None, tmin: float) -> Self:
+    def _of(
+        cls: type[Self],
+        data: Any,
+        frame: pd.DataFrame,
+        info: mne.Info | None,
+        tmin: float,
+        known: Stated | None = None,
+    ) -> Self:
         """Return the view of a whole source."""
         view = object.__new__(cls)
-        view._data, view._frame, view._info, view._tmin = data, frame, info, tmin
+        view._data, view._frame, view._info, view._tmin, view._known = data, frame, info, tmin, known
         view._index, view._chans = np.arange(data.shape[0]), np.arange(data.shape[1])
         view._times = slice(0, data.shape[2])
         view._picked = []
@@ -110,6 +121,27 @@ class ViewBase:
     @property
     def chs_info(self) -> list | None:  # numpydoc ignore=GL08
         return [self._info["chs"][c] for c in self._chans] if self._info is not None else None
+
+    @property
+    def _told(self) -> Stated:
+        """What is known of the channels shown, of rate, start and reference: what estimators compare."""
+        if self._info is None:
+            return Stated()
+        known, names = self._told_of_all, self.ch_names or ()
+        return replace(
+            known,
+            ch_names=names,
+            ch_types=tuple(known.ch_types[c] for c in self._chans) if known.ch_types else None,
+            tmin=None if known.tmin is None else self.tmin,
+            bads=tuple(name for name in known.bads if name in names),
+        )
+
+    @property
+    def _told_of_all(self) -> Stated:
+        if self._known is None and self._info is not None:
+            every = range(len(self._info["ch_names"]))
+            self._known = describe(self._info, every, tmin=self._tmin, is_recorded=False)
+        return self._known or Stated()
 
     @property
     def times(self) -> np.ndarray:  # numpydoc ignore=GL08

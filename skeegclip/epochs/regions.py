@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._utils.inputs import data_picks
+from .._utils.channels import data_picks
 from .._utils.params import check_option
 from ._positions import called_by_letter, placed_on_scalp, regions_by_position
 from ._sites import (

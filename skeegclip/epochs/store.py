@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.channels import typed_picks
 from ._create import append, create
 from ._info import from_json
 from ._manifest import read_manifest
@@ -103,12 +104,14 @@ class EpochsStore:
         rows : DataFrame | mapping of columns, length n_epochs | None
             What is known of each epoch: stimulus, concept, subject, session, run, onset, repetition, split, or any other
             column of text or numbers. The ids among these are kept as text, whatever they look like; missing text
-            becomes "". None takes the table that X carries: of a view its rows, of Epochs their metadata (or the names
-            of their events as stimulus), of a braindecode dataset its metadata.
+            becomes "". None takes the table that X carries: of a view its rows, of Epochs their metadata (the
+            names of their events serve as stimulus where it tells none), of a braindecode dataset its metadata.
         info : mne.Info | None
-            Channels and sampling rate; None takes those that X carries.
+            Channels and sampling rate; None takes those that X carries. An array may hold channels that are no data (EOG,
+            stimulus, ...): they are kept on disk, and views leave them out.
         tmin : float | None
-            Time of the first sample in seconds from stimulus onset; None takes that of X, else 0.
+            Time of the first sample in seconds from stimulus onset; None takes that of X, else 0, which is then compared
+            with nothing.
         dtype : {"float32", "float16"}
             Type on disk. float16 takes half the space and keeps three digits, of values up to 65504.
         overwrite : bool
@@ -163,7 +166,7 @@ class EpochsStore:
         Parameters
         ----------
         X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | list of Epochs | EpochsView | BaseConcatDataset | iterable of array-like
-            Epochs in any form that :meth:`create` takes, with the channels and times of the store.
+            Epochs in any form that :meth:`create` takes, with the channels, rate, times, reference and unit of the store.
         rows : DataFrame | mapping of columns, length n_epochs | None
             Their table, with the columns of the store; None takes that of X.
 
@@ -198,8 +201,9 @@ class EpochsStore:
         now = read_manifest(self.path)
         shards = Shards(self.path, now)
         frame = from_csv(shards.rows_text(), now.columns)
-        info, tmin = from_json(self.path / now.info_name)
-        return EpochsView._of(shards, frame, info, tmin)
+        info, tmin, known = from_json(self.path / now.info_name)
+        view = EpochsView._of(shards, frame, info, tmin, known)
+        return view._replace(chans=typed_picks(info))
 
     @property
     def shape(self) -> tuple[int, int, int]:  # numpydoc ignore=GL08

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import as_subject
+from .._utils.channels import describe, left_out, log_left_out, typed_picks
+from .._utils.foreign import read_named, refuse_foreign
+from .._utils.inputs import as_mne_list, is_view, read_epochs
+from .._utils.stated import Stated, check_alike
+from .._utils.subjects import as_subject
 from .._utils.validation import check_finite
+from .._utils.windows import unwrapped
+from ._adapters import carried_info, carried_rows
 from ._deriving import Deriving
 from ._rows import as_frame
 
@@ -77,7 +84,7 @@ class EpochsView(Deriving):
         subject: Any = None,
         stimulus: Any = None,
         info: mne.Info | None = None,
-        tmin: float = 0.0,
+        tmin: float | None = None,
         rows: pd.DataFrame | None = None,
     ) -> EpochsView:
         """Give arrays in memory the manners of a view.
@@ -85,13 +92,14 @@ class EpochsView(Deriving):
         Parameters
         ----------
         X : array-like, shape (n_epochs, n_chans, n_times)
-            Epochs in microvolts (MEG: fT). A float32 array is not copied.
+            Epochs in microvolts (MEG: fT). A float32 array is not copied. What carries channels and times itself
+            (Epochs, windows of braindecode) is read as by :meth:`from_epochs`.
         subject, stimulus : array-like of str, shape (n_epochs,) | str | None
-            Who saw what.
+            Who saw what. Whole numbers become text ("1", also of 1.0).
         info : mne.Info | None
-            Channels and sampling rate.
-        tmin : float
-            Time of the first sample in seconds from stimulus onset.
+            Channels and sampling rate. Channels that are no data (EOG, stimulus, misc, ...) are left out of the view.
+        tmin : float | None
+            Time of the first sample in seconds from stimulus onset. None is 0, and is compared with nothing.
         rows : DataFrame, length n_epochs | None
             Further columns (concept, session, repetition, split, ...). Ids are kept as text; so is all that is no
             number.
@@ -108,21 +116,103 @@ class EpochsView(Deriving):
         TypeError
             If a column holds neither text nor numbers.
         """
-        data = np.asarray(X)
-        if data.ndim != 3 or data.dtype.kind not in "fiu":
-            raise ValueError(
-                f"X must be a numeric array of shape (n_epochs, n_chans, n_times), got {data.dtype} {data.shape}."
-            )
-        if data.dtype not in (np.float32, np.float16):
-            data = data.astype(np.float32)
+        if is_view(X) or as_mne_list(X) is not None or unwrapped(X)[0] is not None:
+            if info is not None or tmin is not None:
+                raise ValueError(
+                    f"info and tmin are for arrays: {type(X).__name__} carries its own. Leave them out."
+                )
+            return cls.from_epochs(X, subject=subject, stimulus=stimulus, rows=rows)
+        refuse_foreign(X)
+        named, names = read_named(X) or (X, None)
+        data = _as_data(named)
         check_finite(data, ch_names=info["ch_names"] if info is not None else None)
         if info is not None and len(info["ch_names"]) != data.shape[1]:
             raise ValueError(
                 f"info describes {len(info['ch_names'])} channels, but X has {data.shape[1]}."
                 " Pick the same channels in both."
             )
-        given = {"subject": subject, "stimulus": stimulus}
-        ids = {k: as_subject(v, len(data), name=k) for k, v in given.items() if v is not None}
-        frame = as_frame({} if rows is None else rows, len(data)).assign(**as_frame(ids, len(data)))
-        own = None if info is None else info.copy()  # what its owner does with it later is not ours
-        return cls._of(data, frame, own, tmin if info is not None else 0.0)
+        frame = _table({} if rows is None else rows, subject, stimulus, len(data))
+        if info is None:
+            return cls._of(data, frame, None, 0.0)
+        own = info.copy()  # what its owner does with it later is not ours
+        picks = typed_picks(own)
+        known = describe(own, range(data.shape[1]), tmin=tmin, is_recorded=False)
+        check_alike(Stated(ch_names=names), known, "info")
+        log_left_out(left_out(own, picks))
+        return cls._of(data, frame, own, tmin or 0.0, known)._replace(chans=picks)
+
+    @classmethod
+    def from_epochs(
+        cls, epochs: Any, *, subject: Any = None, stimulus: Any = None, rows: pd.DataFrame | None = None
+    ) -> EpochsView:
+        """Read Epochs of MNE into a view: their data channels, in microvolts, with names, times, rate and metadata.
+
+        Parameters
+        ----------
+        epochs : Epochs | list of Epochs | BaseConcatDataset
+            Epochs, or windows of braindecode.
+        subject, stimulus : array-like of str, shape (n_epochs,) | str | None
+            Who saw what. None takes the columns of the metadata; without a column `stimulus`, or where it is missing,
+            the names of the events are the stimuli.
+        rows : DataFrame, length n_epochs | None
+            Further columns, which take the place of those of the metadata.
+
+        Returns
+        -------
+        EpochsView
+            The view, in memory.
+
+        Raises
+        ------
+        TypeError
+            If `epochs` are none, or a column holds neither text nor numbers.
+        ValueError
+            If the Epochs of a list differ in channels, rate, times or reference, or hold NaN or inf.
+
+        Examples
+        --------
+        >>> import mne, numpy as np
+        >>> from skeegclip import EpochsView
+        >>> info = mne.create_info(["Pz", "EOG"], 100.0, ["eeg", "eog"])
+        >>> volts = 1e-5 * np.ones((2, 2, 10))
+        >>> view = EpochsView.from_epochs(mne.EpochsArray(volts, info, tmin=-0.05, verbose=False), subject="sub-01")
+        >>> view.ch_names, view.tmin, float(np.asarray(view).max())
+        (('Pz',), -0.05, 10.0)
+        """
+        if not (is_view(epochs) or as_mne_list(epochs) is not None or unwrapped(epochs)[0] is not None):
+            refuse_foreign(epochs)
+            raise TypeError(
+                f"epochs must be mne.Epochs or a list of them, got {type(epochs).__name__}. For arrays there is"
+                " EpochsView.from_arrays."
+            )
+        read = read_epochs(epochs)
+        data = _as_data(read.X)
+        check_finite(data, ch_names=read.ch_names)
+        table = carried_rows(epochs)
+        known = _table({} if table is None else table, subject, stimulus, len(data), carried=read.subject)
+        if rows is not None:
+            given = _table(rows, None, None, len(data))
+            known = known.assign(**{name: given[name] for name in given})
+        info = None if read.ch_names is None else carried_info(epochs)
+        log_left_out(read.left_out)
+        return cls._of(data, known, info, read.stated.tmin or 0.0, None if info is None else read.stated)
+
+
+def _as_data(X: Any) -> np.ndarray:
+    data = np.asarray(X)
+    if data.ndim != 3 or data.dtype.kind not in "fiu":
+        raise ValueError(
+            f"X must be a numeric array of shape (n_epochs, n_chans, n_times), got {data.dtype} {data.shape}."
+        )
+    return data if data.dtype in (np.float32, np.float16) else data.astype(np.float32)
+
+
+def _table(rows: Any, subject: Any, stimulus: Any, n_rows: int, *, carried: Any = None) -> pd.DataFrame:
+    """Columns of a table, with ids in place of those it has."""
+    given = {"subject": carried if subject is None else subject, "stimulus": stimulus}
+    ids = {k: as_subject(v, n_rows, name=k) for k, v in given.items() if v is not None}
+    if hasattr(rows, "drop"):
+        rows = rows.drop(columns=[name for name in ids if name in rows])
+    elif isinstance(rows, Mapping):
+        rows = {name: column for name, column in rows.items() if name not in ids}
+    return as_frame(rows, n_rows).assign(**as_frame(ids, n_rows))

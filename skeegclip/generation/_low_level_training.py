@@ -29,9 +29,19 @@ _LINEAR_ARRAYS = ("mean_", "scale_", "coefficients_", "components_", "offset_")
 
 
 class LatentEncoder(EEGEncoder):
-    """An encoder whose embeddings are latents, trained on the mean squared or the mean absolute error."""
+    """An encoder whose embeddings are latents, trained on the mean squared error."""
 
+    _usual_patience: int | None = 10
     _error: str = "l2"
+
+
+class AbsoluteLatentEncoder(LatentEncoder):
+    """The same, trained on the mean absolute error. A class of its own, so that a clone keeps it."""
+
+    _error = "l1"
+
+
+_ENCODERS = {"l2": LatentEncoder, "l1": AbsoluteLatentEncoder}
 
 
 def fit_low_level(decoder: Any, X: Any, y: Any, subject: Any) -> None:
@@ -51,7 +61,7 @@ def fit_low_level(decoder: Any, X: Any, y: Any, subject: Any) -> None:
         decoder.encoder_ = linear.fit(X, flat, group, subject=subject, seed=seed)
         return
     table = EmbeddingTable([str(i) for i in range(len(flat))], flat)
-    encoder = LatentEncoder(
+    encoder = _ENCODERS[decoder.loss](
         network(decoder.net),
         net_params={**(decoder.net_params or {}), "latent_shape": decoder.latent_shape_},
         targets=table,
@@ -68,7 +78,6 @@ def fit_low_level(decoder: Any, X: Any, y: Any, subject: Any) -> None:
         verbose=decoder.verbose,
         random_state=seed,
     )
-    encoder._error = decoder.loss
     encoder.fit(X, table.ids[group], subject=subject)
     decoder.encoder_ = encoder.set_params(targets=None)
 
@@ -205,5 +214,6 @@ def load_low_level(cls: type, folder: str | os.PathLike, *, vae: Any, net: type 
             setattr(decoder.encoder_, name, arrays[name])
     else:
         inner = Path(folder) / "encoder"
-        decoder.encoder_ = LatentEncoder.load(inner, net=network(params["net"]), device=device)
+        encoder_class = _ENCODERS[params["loss"]]
+        decoder.encoder_ = encoder_class.load(inner, net=network(params["net"]), device=device)
     return decoder

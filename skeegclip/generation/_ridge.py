@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
-_PENALTIES = tuple(float(p) for p in np.logspace(1, 6, 11))
+_PENALTIES = (1e-2, 1e-1, 1.0, *(float(p) for p in np.logspace(1, 6, 11)))
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class RidgeFit:
         Of each row, from the fit on the other folds.
     penalty : float
         The one chosen.
-    goal : float
-        Multiple of the identity to which the coefficients shrink.
+    goal : int
+        Which of the diagonals the coefficients shrink to.
     """
 
     coefficients: np.ndarray
     residuals: np.ndarray
     penalty: float
-    goal: float
+    goal: int
 
 
 def ridge_cv(
@@ -39,7 +39,7 @@ def ridge_cv(
     stimulus: np.ndarray,
     seed: int,
     *,
-    goals: Sequence[float] = (0.0,),
+    goals: Sequence[np.ndarray | float] = (0.0,),
     n_folds: int = 5,
 ) -> RidgeFit:
     """Regress X on C.
@@ -54,8 +54,8 @@ def ridge_cv(
         Stimulus of each row: none is in two folds. At least two.
     seed : int
         Seed of the folds.
-    goals : sequence of float
-        Multiples of the identity to shrink to, of which the best is chosen too.
+    goals : sequence of ndarray, shape (n_outputs,), or float
+        Diagonals of the matrices to shrink to, of which the best is chosen too.
     n_folds : int
         Number of folds, fewer where there are fewer stimuli.
 
@@ -67,30 +67,67 @@ def ridge_cv(
     C, X = C.astype(np.float64), X.astype(np.float64)
     splitter = GroupKFold(min(n_folds, len(np.unique(stimulus))), shuffle=True, random_state=seed)
     held = [rows for _, rows in splitter.split(C, groups=stimulus)]
-    # Products of the folds' rows are all that the regressions and their errors need: trying a penalty is cheap.
+    # Products of the folds' rows are all that the regressions and their errors need.
     products = [(C[rows].T @ C[rows], C[rows].T @ X[rows]) for rows in held]
     gram, cross = (np.sum(part, axis=0) for part in zip(*products, strict=True))
-    spectra = [np.linalg.eigh(gram - fold_gram) for fold_gram, _ in products]
-    error = {(penalty, goal): 0.0 for goal in goals for penalty in _PENALTIES}
-    for spectrum, (fold_gram, fold_cross) in zip(spectra, products, strict=True):
-        for goal in goals:
-            for penalty, B in zip(
-                _PENALTIES, _solve(spectrum, cross - fold_cross, _PENALTIES, goal), strict=True
-            ):
-                error[penalty, goal] += float(np.sum(B * (fold_gram @ B - 2 * fold_cross)))
-    penalty, goal = min(error, key=lambda choice: error[choice])
+    spectra = [_spectrum(gram - fold_gram) for fold_gram, _ in products]
+    error = np.sum(
+        [
+            _errors(spectrum, cross - fold[1], *fold, goals)
+            for spectrum, fold in zip(spectra, products, strict=True)
+        ],
+        axis=0,
+    )
+    goal, best = np.unravel_index(int(np.argmin(error)), error.shape)
+    penalty, chosen = _PENALTIES[best], goals[int(goal)]
     residuals = np.empty_like(X)
     for rows, spectrum, (_, fold_cross) in zip(held, spectra, products, strict=True):
-        residuals[rows] = X[rows] - C[rows] @ _solve(spectrum, cross - fold_cross, [penalty], goal)[0]
-    coefficients = _solve(np.linalg.eigh(gram), cross, [penalty], goal)[0]
-    return RidgeFit(coefficients, residuals, penalty, goal)
+        residuals[rows] = X[rows] - C[rows] @ _solve(spectrum, cross - fold_cross, penalty, chosen)
+    return RidgeFit(_solve(_spectrum(gram), cross, penalty, chosen), residuals, penalty, int(goal))
 
 
-def _solve(
-    spectrum: tuple[np.ndarray, np.ndarray], cross: np.ndarray, penalties: Sequence[float], goal: float
-) -> list[np.ndarray]:
-    """Coefficients that shrink to `goal` times the identity, for each penalty, from the spectrum of the inputs' products."""
-    values, axes = spectrum[0].clip(min=0), spectrum[1]
-    rotated = axes.T @ cross - goal * values[:, None] * axes.T[:, : cross.shape[1]]
-    centre = goal * np.eye(*cross.shape)
-    return [centre + axes @ (rotated / (values[:, None] + penalty)) for penalty in penalties]
+def _spectrum(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values, axes = np.linalg.eigh(gram)
+    return values.clip(min=0), axes
+
+
+def _solve(spectrum: tuple, cross: np.ndarray, penalty: float, goal: np.ndarray | float) -> np.ndarray:
+    """Coefficients that shrink to the diagonal `goal`, from the spectrum of the inputs' products."""
+    values, axes = spectrum
+    return axes @ ((axes.T @ cross + penalty * _diagonal(axes, cross, goal)) / (values[:, None] + penalty))
+
+
+def _diagonal(axes: np.ndarray, cross: np.ndarray, goal: np.ndarray | float) -> np.ndarray:
+    """The matrix with `goal` on its diagonal, along the axes."""
+    if not np.any(goal):
+        return np.zeros_like(cross)
+    inside = min(cross.shape)
+    matrix = np.zeros_like(cross)
+    matrix[:, :inside] = axes.T[:, :inside] * np.broadcast_to(goal, cross.shape[1])[:inside]
+    return matrix
+
+
+def _errors(
+    spectrum: tuple, cross: np.ndarray, held_gram: np.ndarray, held_cross: np.ndarray, goals: Sequence
+) -> np.ndarray:
+    """Squared error on held-out rows (less a constant) by goal and penalty.
+
+    Along the axes of the inputs the coefficients are ``(cross + penalty * goal) / (values + penalty)``, so that the error
+    is a quadratic form in those factors, whose matrices serve every penalty: to try one costs no product of matrices.
+    """
+    values, axes = spectrum
+    gram, target, cross = axes.T @ held_gram @ axes, axes.T @ held_cross, axes.T @ cross
+    factors = 1 / (values + np.array(_PENALTIES)[:, None])  # (n_penalties, n_inputs)
+    own, own_hit = gram * (cross @ cross.T), np.sum(cross * target, axis=1)
+    plain = np.sum(factors @ own * factors, axis=1) - 2 * factors @ own_hit
+    rows = []
+    for goal in goals:
+        row = plain
+        if np.any(goal):
+            A = _diagonal(axes, cross, goal)
+            pulled = factors * np.array(_PENALTIES)[:, None]
+            row = row + 2 * np.sum(factors @ (gram * (cross @ A.T)) * pulled, axis=1)
+            row = row + np.sum(pulled @ (gram * (A @ A.T)) * pulled, axis=1)
+            row = row - 2 * pulled @ np.sum(A * target, axis=1)
+        rows.append(row)
+    return np.stack(rows)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from .._utils.device import resolve_device
+from .._utils.params import DictParams
 from .._utils.persistence import write_whole
 from .._version import __version__
 
@@ -45,7 +45,7 @@ def restore(build: Any, weights: dict[str, np.ndarray], device: Any) -> torch.nn
     return net.to(device).eval().requires_grad_(False)
 
 
-class NetCarrier(BaseEstimator):
+class NetCarrier(DictParams):
     """Base of estimators with a fitted ``net_`` that ``_build_net()`` makes: pickled as weights."""
 
     net_: Any

@@ -6,16 +6,16 @@ import os
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from .._utils.params import check_number, check_option
+from .._utils.params import DictParams, check_number, check_option
 from .._utils.validation import unchanged_on_error
 
 _REQUESTS = {"subject": True}
 
 
-class LowLevelDecoder(TransformerMixin, BaseEstimator):
+class LowLevelDecoder(TransformerMixin, DictParams):
     """Decode the layout of a picture: light, colour and coarse shape.
 
     A network maps an epoch to the latent of an autoencoder, which paints it (section 2.3 of [1]_). The blurry picture

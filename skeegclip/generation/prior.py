@@ -29,30 +29,36 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
     targets : EmbeddingTable | None
         Image embeddings of the stimuli, where ``y`` holds stimulus ids.
     net : {"unet", "mlp", "gaussian"}
-        The paper's U-Net of linear layers, a residual MLP, or a joint Gaussian, solved in closed form: ridge regression
-        and the covariance of what it leaves. The Gaussian needs no training, and is the one that works with a few
-        hundred stimuli; it is the baseline to beat with many.
+        "gaussian" is a joint Gaussian, solved in closed form: ridge regression and the covariance of what it leaves. The
+        paper's U-Net of linear layers and a residual MLP learn what departs from that Gaussian. With a few hundred
+        stimuli they find nothing, and the Gaussian alone is as good.
     net_params : dict | None
         Further arguments of the network: ``widths`` (unet), ``width`` and ``n_blocks`` (mlp), ``n_time_features``,
         ``dropout``.
-    prediction : {"sample", "epsilon"}
-        What the network predicts: the clean embedding, or the noise as in [1]_. With few thousand stimuli a network
-        that predicts noise fails: at the noisiest steps its error is magnified more than a hundredfold.
+    prediction : {"velocity", "sample", "epsilon"}
+        What the network predicts: the clean embedding ("sample"), the noise as in [1]_ ("epsilon"), or a mixture of both
+        whose error counts least at every step ("velocity"). An error in the noise is magnified more than a hundredfold
+        at the noisiest steps; one in the clean embedding remains whole at the last ones, where it blurs what is drawn.
     n_train_steps : int
         Steps of the noise schedule, at least 25.
     n_steps : int
         Steps when sampling.
     guidance_scale : float
-        Factor g in ``unconditional + g * (conditional - unconditional)``: 1 samples the conditional distribution, more pulls
-        towards what sets this EEG embedding apart. The paper's text writes ``(1 + w) * conditional - w *
-        unconditional``, which is g = 1 + w; its code uses g = 5.
+        Factor g in ``unconditional + g * (conditional - unconditional)``: 1 samples the conditional distribution. More pulls
+        towards what sets this EEG embedding apart, and draws from no posterior: samples lie beyond its mean, and of its
+        spread remain about a half at 2 and a tenth at 5 (of directions of which the condition leaves a third open). The paper's text writes ``(1 + w) *
+        conditional - w * unconditional``, which is g = 1 + w; its code uses g = 5.
     condition_dropout : float
         Share of rows in [0, 1) whose condition is left out in training, anew in each pass: what guidance needs.
-    scheduler : {"ddpm", "ddim", "dpmsolver++"}
-        How to sample; the last two need fewer steps.
-    n_samples : int
-        Samples that :meth:`transform` averages. Many approach the conditional mean: nearer to the truth by cosine,
-        but less like an image's embedding.
+    scheduler : {"auto", "dpmsolver++", "ddpm", "ddim"}
+        How to sample. "dpmsolver++", of second order, has the full spread from 20 steps on; the other two, of first
+        order, draw about a twentieth too little at 50 steps and a sixth at 20. "auto" is the first, and "ddpm", which
+        the published code has, with `reference_quirks`.
+    n_samples : int | None
+        Samples that :meth:`transform` averages. None gives what the mean of ever more of them approaches, in one step:
+        the network's expectation (where it predicts noise it has none, and one sample is drawn). It is nearest to the
+        truth by cosine, but shorter than an image's embedding. Guidance moves it g times as far from the mean embedding,
+        further than it moves samples.
     lr : float
         Learning rate of AdamW after `n_warmup` steps; it decays as a cosine.
     n_warmup : int
@@ -71,9 +77,9 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
     ema_decay : float
         Decay in [0, 1) of the moving average of the weights, which is what is used; 0 uses the weights themselves.
     reference_quirks : bool
-        As the published code of [1]_ does: embeddings not standardised, the predicted embedding clipped to [-1, 1] at
-        every sampling step, conditions dropped for whole batches, noise predicted, no moving average. For comparison,
-        and for its checkpoints (:meth:`from_reference`).
+        As the published code of [1]_ does: a network without a Gaussian beneath, embeddings not standardised, the
+        predicted embedding clipped to [-1, 1] at every sampling step, conditions dropped for whole batches, noise
+        predicted, no moving average. For comparison, and for its checkpoints (:meth:`from_reference`).
     precision : {"auto", "float32", "bfloat16"}
         Precision of the matrix products; "auto" is bfloat16 on a GPU that has it.
     device : str
@@ -93,8 +99,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
     target_mean_, target_scale_ : ndarray of float32, shape (n_dims,)
         How image embeddings are standardised, dimension by dimension, so that nothing needs to be clipped.
     history_ : list of dict
-        Per pass: epoch, train_loss, valid_loss, dur (seconds), chosen. With ``prediction="sample"`` a loss of 1 is that
-        of predicting the mean.
+        Per pass: epoch, train_loss, valid_loss, dur (seconds), chosen. A loss of 1 is that of knowing nothing.
     selection_ : dict
         How the weights were chosen: ``rule`` ("validation", "last", or the Gaussian's "cross-validation"), ``epoch``,
         ``n_stimuli_held_out``; of the Gaussian also ``penalty`` and ``identity``, the multiple of the identity to
@@ -142,20 +147,20 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         targets=None,
         net="unet",
         net_params=None,
-        prediction="sample",
+        prediction="velocity",
         n_train_steps=1000,
         n_steps=50,
-        guidance_scale=3.0,
+        guidance_scale=1.0,
         condition_dropout=0.1,
-        scheduler="ddpm",
-        n_samples=1,
+        scheduler="auto",
+        n_samples=None,
         lr=1e-3,
         n_warmup=100,
         weight_decay=0.01,
         batch_size=256,
         max_epochs=100,
         validation=0.1,
-        patience=20,
+        patience=40,
         ema_decay=0.999,
         reference_quirks=False,
         precision="auto",
@@ -220,7 +225,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         return self
 
     def transform(self, Z: Any) -> np.ndarray:
-        """Draw one image embedding for each EEG embedding, or the mean of `n_samples`.
+        """Give the image embedding that is expected for each EEG embedding, or the mean of `n_samples` draws.
 
         Parameters
         ----------
@@ -239,7 +244,13 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         ValueError
             If Z does not fit the prior.
         """
-        return self.sample(Z, self.n_samples).mean(axis=1)
+        check_is_fitted(self, "net_")
+        self._check_sampling()
+        if self.n_samples is not None or self.prediction_ == "epsilon":
+            return self.sample(Z, self.n_samples or 1).mean(axis=1)
+        from ._prior_sampling import expect
+
+        return self._made(expect, Z, prediction=self.prediction_)
 
     def sample(self, Z: Any, n_samples: int) -> np.ndarray:
         """Draw several image embeddings for each EEG embedding.
@@ -263,25 +274,28 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         ValueError, TypeError
             If Z does not fit the prior, or a parameter is not usable.
         """
-        from .._utils.device import resolve_precision
         from ._prior_sampling import draw
 
         check_is_fitted(self, "net_")
         self._check_sampling()
         check_number("n_samples", n_samples, low=1, integer=True)
+        return self._made(
+            draw, Z, n_samples=n_samples, n_steps=self.n_steps, seed=self.seed_, verbose=self.verbose
+        )
+
+    def _made(self, make: Any, Z: Any, **options: Any) -> np.ndarray:
+        """What a function of `_prior_sampling` makes of standardised rows, on the scale of the targets."""
+        from .._utils.device import resolve_precision
+
         Z = validate_data(self, Z, dtype=np.float32, reset=False)
-        device = str(device_of(self.net_))
-        x = draw(
+        x = make(
             self.net_,
             self._scheduler(self.scheduler),
             (Z - self.condition_mean_) / self.condition_scale_,
             n_dims=self.n_dims_,
-            n_samples=n_samples,
-            n_steps=self.n_steps,
             guidance_scale=self.guidance_scale,
-            seed=self.seed_,
-            precision=resolve_precision(self.precision, device),
-            verbose=self.verbose,
+            precision=resolve_precision(self.precision, str(device_of(self.net_))),
+            **options,
         )
         return x * self.target_scale_ + self.target_mean_
 
@@ -301,7 +315,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         return self.transform(Z)
 
     def score(self, Z: Any, y: Any, sample_weight: Any = None) -> float:
-        """Mean cosine of the drawn and the true image embeddings.
+        """Mean cosine of what :meth:`transform` gives and the true image embeddings.
 
         Parameters
         ----------
@@ -406,12 +420,22 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
 
     @property
     def prediction_(self) -> str:  # numpydoc ignore=GL08
-        return "epsilon" if self.reference_quirks else self.prediction
+        if self.reference_quirks:
+            return "epsilon"
+        return "sample" if self.net == "gaussian" and self.prediction == "velocity" else self.prediction
 
     def _build_net(self) -> torch.nn.Module:
         from ._prior_training import build_net
 
-        return build_net(self.net, self.n_dims_, self.n_features_in_, self.net_params, self.n_train_steps)
+        return build_net(
+            self.net,
+            self.n_dims_,
+            self.n_features_in_,
+            self.net_params,
+            self.n_train_steps,
+            self.prediction_,
+            self.reference_quirks,
+        )
 
     def _scheduler(self, name: str) -> Any:
         from ._prior_sampling import make_scheduler
@@ -427,7 +451,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         from ._prior_training import NETS
 
         check_option("net", self.net, NETS)
-        check_option("prediction", self.prediction, ["sample", "epsilon"])
+        check_option("prediction", self.prediction, ["sample", "epsilon", "velocity"])
         check_number("n_train_steps", self.n_train_steps, low=25, integer=True)
         check_number("condition_dropout", self.condition_dropout, low=0, high=np.nextafter(1, 0))
         check_number("lr", self.lr, low=0, open_low=True)
@@ -448,9 +472,13 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         from ._prior_sampling import SCHEDULERS
 
         check_option("scheduler", self.scheduler, SCHEDULERS)
+        if self.reference_quirks and self.scheduler == "dpmsolver++":
+            raise ValueError(
+                'reference_quirks clips in every step, which scheduler="dpmsolver++" cannot. Pass "ddpm" or "ddim".'
+            )
         check_number("n_steps", self.n_steps, low=1, high=self.n_train_steps, integer=True)
         check_number("guidance_scale", self.guidance_scale, low=0, high=1e3)
-        check_number("n_samples", self.n_samples, low=1, integer=True)
+        check_number("n_samples", self.n_samples, low=1, integer=True, none=True)
 
     # -- scikit-learn -------------------------------------------------------------------------------
 

@@ -408,7 +408,7 @@ class EEGImageReconstructor(EmbeddingComposite):
         NotFittedError
             If the reconstructor is not fitted.
         TypeError
-            If a parameter of a part has no place in a JSON file.
+            If a parameter of a part has no place in a JSON file, or another part cannot be pickled.
         """
         from ._saving import save_reconstructor
 
@@ -417,7 +417,13 @@ class EEGImageReconstructor(EmbeddingComposite):
 
     @classmethod
     def load(
-        cls, folder: str | os.PathLike, *, images: Any = None, trusted: bool = False, device: str = "auto"
+        cls,
+        folder: str | os.PathLike,
+        *,
+        images: Any = None,
+        trusted: bool = False,
+        device: str = "auto",
+        **parts: Any,
     ) -> Self:
         """Read a reconstructor that :meth:`save` wrote.
 
@@ -431,6 +437,10 @@ class EEGImageReconstructor(EmbeddingComposite):
             Open pickles. They may run any code: do it only with folders whose maker you trust.
         device : str
             Torch device to put the parts on.
+        **parts : object
+            What the loads of the parts need, each as ``part__parameter``: ``encoder__net=MyNet``, ``low_level__net``,
+            ``low_level__vae`` and ``captioner__model``. Networks that were given as classes, and autoencoders that
+            were given as modules, must be passed again: a file must not name code to import.
 
         Returns
         -------
@@ -442,11 +452,14 @@ class EEGImageReconstructor(EmbeddingComposite):
         FileNotFoundError
             If the folder is not whole.
         ValueError
-            If it holds pickles and is not trusted, needs `images`, or is not what :meth:`save` writes.
+            If it holds pickles and is not trusted, needs `images` or one of `parts`, or is not what :meth:`save`
+            writes.
+        TypeError
+            If no part takes one of `parts`.
         """
         from ._saving import load_reconstructor
 
-        return load_reconstructor(cls, folder, images=images, trusted=trusted, device=device)
+        return load_reconstructor(cls, folder, images=images, trusted=trusted, device=device, given=parts)
 
     # -- scikit-learn -------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ import numpy as np
 from .._utils.inputs import as_mne_list, is_view, read_epochs
 from .._utils.params import check_number
 from ..epochs import EpochsView
-from ..model_selection._columns import table_of
 
 if TYPE_CHECKING:
     import mne
@@ -24,7 +23,7 @@ def as_data(X: Any, info: mne.Info | None, sfreq: float | None, tmin: float) -> 
     if is_view(X) or parts is not None:
         if info is not None or sfreq is not None:
             raise ValueError("info and sfreq are for arrays: this X carries its own. Leave them out.")
-        view = X if parts is None else _view_of(X, parts)
+        view = X if parts is None else EpochsView.from_epochs(X)
         return view, view.times.round(9) if view.sfreq else None, view.info
     X = np.asarray(read_epochs(X).X)
     if X.ndim != 3 or X.dtype.kind not in "fiu":
@@ -44,17 +43,6 @@ def as_data(X: Any, info: mne.Info | None, sfreq: float | None, tmin: float) -> 
     return X, None if sfreq is None else (tmin + np.arange(X.shape[2]) / sfreq).round(9), info
 
 
-def _view_of(X: Any, parts: list) -> EpochsView:
-    import mne
-
-    read = read_epochs(X)
-    first = parts[0]
-    info = mne.pick_info(first.info, [first.ch_names.index(name) for name in read.ch_names or ()])
-    return EpochsView.from_arrays(
-        read.X, subject=read.subject, info=info, tmin=float(first.times[0]), rows=table_of(X)
-    )
-
-
 def windows(times: np.ndarray, mode: str, width: float, step: float | None) -> np.ndarray:
     """First sample and the one after the last of each window, shape (n_windows, 2)."""
     check_number("width", width, low=0, open_low=True)
@@ -71,8 +59,8 @@ def windows(times: np.ndarray, mode: str, width: float, step: float | None) -> n
 
 
 def crop(X: Any, first: int, stop: int) -> Any:
-    """Samples from `first` up to `stop`; a view stays lazy."""
-    return X.crop(X.times[first], X.times[stop - 1]) if is_view(X) else X[:, :, first:stop]
+    """Samples from `first` up to `stop`, whose time is forgotten; a view stays lazy."""
+    return X._any_time(first, stop) if is_view(X) else X[:, :, first:stop]
 
 
 def pick(X: Any, channels: list[int]) -> Any:

@@ -83,7 +83,9 @@ class ClipLoss(nn.Module):
             return self.log_scale
         return self.log_scale.clamp(max=math.log(100)).exp()
 
-    def forward(self, z: Tensor, target: Tensor, stimulus: Tensor | None = None) -> Tensor:
+    def forward(
+        self, z: Tensor, target: Tensor, stimulus: Tensor | None = None, weight: Tensor | None = None
+    ) -> Tensor:
         """Compute the loss of a batch.
 
         Parameters
@@ -94,6 +96,9 @@ class ClipLoss(nn.Module):
             Embedding of what was shown in each epoch.
         stimulus : Tensor of shape (batch,), optional
             Integers that are equal where the same stimulus was shown. None: all differ.
+        weight : Tensor of shape (batch,), optional
+            Weights of the epochs, not negative. An epoch of weight 2 counts as two equal ones, in its own right and
+            among those that the others are compared with; one of weight 0 as none. None: all weigh the same.
 
         Returns
         -------
@@ -108,6 +113,8 @@ class ClipLoss(nn.Module):
             if self.normalize in ("image", "both"):
                 target = F.normalize(target, dim=-1)
             similarity = self.scale * (z @ target.T)
+            if weight is not None:
+                return self._weighted(similarity, stimulus, weight)
             answer = torch.arange(len(z), device=z.device)
             if stimulus is not None and self.same_stimulus != "negative":
                 same = stimulus[:, None] == stimulus
@@ -116,6 +123,22 @@ class ClipLoss(nn.Module):
                 else:  # "same" is symmetric, so that one distribution serves both directions
                     answer = same.float() / same.sum(1, keepdim=True)
             return (F.cross_entropy(similarity, answer) + F.cross_entropy(similarity.T, answer)) / 2
+
+    def _weighted(self, similarity: Tensor, stimulus: Tensor | None, weight: Tensor) -> Tensor:
+        """The loss of a batch in which row i stands for weight[i] rows."""
+        itself = torch.eye(len(weight), dtype=torch.bool, device=weight.device)
+        count, answer = weight.log().expand_as(similarity), itself.float()
+        if stimulus is not None and self.same_stimulus != "negative":
+            same = stimulus[:, None] == stimulus
+            if self.same_stimulus == "mask":  # also the copies of a row, but for the one that it is
+                count = count.masked_fill(same, -math.inf).masked_fill(itself, 0)
+            else:
+                answer = same * weight
+                answer = answer / answer.sum(1, keepdim=True).clamp_min(torch.finfo(answer.dtype).tiny)
+        loss = sum(
+            weight @ ((s + count).logsumexp(1) - (answer * s).sum(1)) for s in (similarity, similarity.T)
+        )
+        return loss / weight.sum() / 2
 
 
 def check_shapes(z: Tensor, target: Tensor, stimulus: Tensor | None = None) -> None:

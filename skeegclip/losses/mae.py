@@ -44,7 +44,7 @@ class ScaledMAELoss(nn.Module):
             )
         self.scale = math.sqrt(variance)
 
-    def forward(self, z: Tensor, target: Tensor) -> Tensor:
+    def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Compute the loss of a batch.
 
         Parameters
@@ -53,6 +53,8 @@ class ScaledMAELoss(nn.Module):
             Predictions.
         target : Tensor of shape (batch, d)
             What they should be.
+        weight : Tensor of shape (batch,), optional
+            Weights of the epochs, not negative. None: all weigh the same.
 
         Returns
         -------
@@ -61,4 +63,7 @@ class ScaledMAELoss(nn.Module):
         """
         check_shapes(z, target)
         with torch.autocast(z.device.type, enabled=False):
-            return F.l1_loss(z.float(), target.float()) / self.scale
+            if weight is None:
+                return F.l1_loss(z.float(), target.float()) / self.scale
+            error = F.l1_loss(z.float(), target.float(), reduction="none").mean(1)
+            return weight @ error / weight.sum() / self.scale

@@ -102,7 +102,8 @@ class MixedLoss(nn.Module):
             Embeddings of the epochs.
         target : Tensor of shape (batch, d), or dict
             Embedding of what was shown, every row a stimulus of its own; or a dict of "target" (batch, d),
-            "stimulus" (batch,), optional, and "text" (batch, d), needed where `text_weight` is not zero.
+            "stimulus" (batch,) and "weight" (batch,), both optional, and "text" (batch, d), needed where
+            `text_weight` is not zero.
 
         Returns
         -------
@@ -117,21 +118,24 @@ class MixedLoss(nn.Module):
         parts = target if isinstance(target, Mapping) else {"target": target}
         if "target" not in parts:
             raise ValueError(f"A target given as a dict needs the key 'target'; got {sorted(parts)}.")
-        parts = {k: v if k == "stimulus" or v is None else self.project(v) for k, v in parts.items()}
+        parts = {
+            k: v if k in ("stimulus", "weight") or v is None else self.project(v) for k, v in parts.items()
+        }
         if self.loss_weight == 0:
-            return self.error(z, parts["target"])
+            return self.error(z, parts["target"], parts.get("weight"))
         loss = self._contrastive(z, parts)
         if self.loss_weight < 1:
-            loss = self.loss_weight * loss + (1 - self.loss_weight) * self.error(z, parts["target"])
+            error = self.error(z, parts["target"], parts.get("weight"))
+            loss = self.loss_weight * loss + (1 - self.loss_weight) * error
         return loss
 
     def _contrastive(self, z: Tensor, parts: Mapping[str, Tensor]) -> Tensor:
-        stimulus, weight = parts.get("stimulus"), self.text_weight
+        weight, rows = self.text_weight, (parts.get("stimulus"), parts.get("weight"))
         if weight and parts.get("text") is None:
             raise ValueError(
                 f"text_weight={weight:g} needs the texts' embeddings under the key 'text' of the target."
             )
         if weight == 1:
-            return self.clip(z, parts["text"], stimulus)
-        loss = self.clip(z, parts["target"], stimulus)
-        return (1 - weight) * loss + weight * self.clip(z, parts["text"], stimulus) if weight else loss
+            return self.clip(z, parts["text"], *rows)
+        loss = self.clip(z, parts["target"], *rows)
+        return (1 - weight) * loss + weight * self.clip(z, parts["text"], *rows) if weight else loss

@@ -46,7 +46,7 @@ class ScaledMSELoss(nn.Module):
             )
         self.variance = float(variance)
 
-    def forward(self, z: Tensor, target: Tensor) -> Tensor:
+    def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Compute the loss of a batch.
 
         Parameters
@@ -55,6 +55,8 @@ class ScaledMSELoss(nn.Module):
             Embeddings of the epochs.
         target : Tensor of shape (batch, d)
             Embedding of what was shown in each epoch.
+        weight : Tensor of shape (batch,), optional
+            Weights of the epochs, not negative. None: all weigh the same.
 
         Returns
         -------
@@ -63,4 +65,7 @@ class ScaledMSELoss(nn.Module):
         """
         check_shapes(z, target)
         with torch.autocast(z.device.type, enabled=False):
-            return F.mse_loss(z.float(), target.float()) / self.variance
+            if weight is None:
+                return F.mse_loss(z.float(), target.float()) / self.variance
+            error = F.mse_loss(z.float(), target.float(), reduction="none").mean(1)
+            return weight @ error / weight.sum() / self.variance

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.inputs import is_view
+from .._utils.subjects import text_or_empty
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,10 +78,7 @@ def per_row(
 
 def as_text(values: Any) -> np.ndarray:
     """Values as text, with "" for None and NaN."""
-    return np.array(
-        ["" if value is None or value != value else str(value) for value in np.asarray(values, object)],
-        dtype=str,
-    )
+    return text_or_empty(np.asarray(values, object).tolist())
 
 
 def stimuli_of(X: Any, y: Any, n_rows: int) -> np.ndarray | None:

@@ -11,7 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.model_selection import check_cv
 
-from .._utils.inputs import carried_subject, is_view, read_epochs
+from .._utils.inputs import as_mne_list, carried_subject, is_view, read_epochs
 from .._utils.params import check_number
 from .._utils.seeding import draw_seed
 from .._utils.shipping import Shipment, unpacked
@@ -188,7 +188,7 @@ def _task(X, y, subject, concept, targets, candidates, average_test, oracle, ran
     for name, table in (("targets", targets), ("candidates", candidates)):
         if table is not None:
             check_table(name, table)
-    if not (is_view(X) or isinstance(X, np.ndarray) or hasattr(X, "get_data")):
+    if not (is_view(X) or isinstance(X, np.ndarray) or (as_mne_list(X) or [None])[0] is X):
         read = read_epochs(X, subject)
         X, subject = np.asarray(read.X), read.subject
     n_rows = len(X)

@@ -100,15 +100,23 @@ def as_decoder(estimator: Any, targets: Any) -> Any:
     """A clone whose last step is a classifier, or searches images: encoders are put into an ImageRetriever."""
     decoder = clone(estimator)
     last, frozen = decoder, False
-    while isinstance(last, Pipeline) or hasattr(last, "estimator"):  # of a search, or a frozen one
+    while (inside := _inside(last)) is not None:
         frozen = frozen or isinstance(last, FrozenEstimator)
-        last = last.steps[-1][1] if isinstance(last, Pipeline) else last.estimator
+        last = inside
     if isinstance(last, ImageRetriever) or is_classifier(last):
         if isinstance(last, EmbeddingComposite) and find_table(last) is None and not frozen:
             last.set_params(targets=targets)
         return decoder
     # The table of an encoder is its own business; `targets` are for those without.
     return ImageRetriever(decoder, targets=None if find_table(decoder) is not None else targets)
+
+
+def _inside(estimator: Any) -> Any:
+    """The last step of a Pipeline, and what a search, a frozen or another estimator is around; None of all else."""
+    if isinstance(estimator, Pipeline):
+        return estimator.steps[-1][1]
+    inside = getattr(estimator, "estimator", None)  # in another library the name of a method, as text
+    return inside if hasattr(inside, "fit") and not isinstance(inside, type) else None
 
 
 def _fit(decoder: Any, task: Task, train: np.ndarray) -> None:

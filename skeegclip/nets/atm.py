@@ -27,7 +27,7 @@ _PART = 2**22
 
 
 class ATM(nn.Module):
-    """Adaptive Thinking Mapper, with a temporal-spatial convolution (ATM-S) or EEGNet's (ATM-E).
+    """Adaptive Thinking Mapper, with a temporal-spatial convolution (ATM-S) or EEGNet's ("atm-eegnet").
 
     Each channel's time course becomes one token, a subject token joins them, and a transformer lets them
     look at each other. A convolution over time and one over channels then turn the channels' tokens into
@@ -79,7 +79,7 @@ class ATM(nn.Module):
         What leaves attention: the tokens as channels of a signal, their mean, or all of them in a row. The last two
         go straight into the projection: no convolution can stand after them.
     conv : {"shallow", "eegnet"} or callable, default="shallow"
-        The convolution: the one of ATM-S and NICE, the one of ATM-E (braindecode's EEGNet), or a module class of
+        The convolution: the one of ATM-S and NICE, that of EEGNet (braindecode's), or a module class of
         your own, called with `n_chans` and `n_times`, that maps (batch, n_chans, n_times) to (batch, ...).
     conv_position : {"after", "before", "both", "none"}, default="after"
         Where it stands. Before attention, its filters' time courses become the tokens. Of two, the second has
@@ -188,7 +188,7 @@ class ATM(nn.Module):
                 self.positions = nn.Parameter(table)
             else:
                 self.register_buffer("positions", table, persistent=False)
-            self.subject = SubjectToken(n_subjects, d_model, subject_dropout, unknown_subject)
+            self.subject = SubjectToken(n_subjects, d_model, subject_dropout, unknown_subject, n_tokens)
             self.dropout = Dropout(dropout)
             self.layers = nn.ModuleList(
                 EncoderLayer(d_model, min(n_heads, d_model), d_ff, dropout, feed_forward, n_tokens + 1)

@@ -8,10 +8,11 @@ import logging
 import textwrap
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .per_subject import SubjectLinear, WithSubjectLinear
 
@@ -29,7 +30,9 @@ def build_net(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
     cls : class
         The network.
     params : dict
-        Its arguments. `subject_linear` holds those of a SubjectLinear layer to put before it.
+        Its arguments, and three that are no network's own: `subject_linear` holds those of a SubjectLinear layer to put
+        before it, `input_spread` is a number by which epochs are divided before anything else sees them, and
+        `output_spread` one by which embeddings are multiplied, unless they are of unit length as such.
 
     Returns
     -------
@@ -49,8 +52,41 @@ def build_net(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
     """
     params = dict(params)
     layer = params.pop("subject_linear", None)
+    divisor, factor = params.pop("input_spread", 1.0), params.pop("output_spread", 1.0)
+    net = _build(cls, params)
+    if factor != 1 and not getattr(net, "unit_norm", False):
+        net.register_forward_hook(_Multiplied(factor))
     if layer is not None:
-        return WithSubjectLinear(SubjectLinear(**layer), build_net(cls, params))
+        net = WithSubjectLinear(SubjectLinear(**layer), net)
+    if divisor != 1:
+        net.register_forward_pre_hook(_Divided(divisor))
+    return net
+
+
+# Hooks, not modules around it: the network keeps its class and the names of its weights.
+
+
+@dataclass(frozen=True)
+class _Divided:
+    """Divides what goes into a network."""
+
+    by: float
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return inputs[0] / self.by, *inputs[1:]
+
+
+@dataclass(frozen=True)
+class _Multiplied:
+    """Multiplies what comes out of a network."""
+
+    by: float
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        return output * self.by
+
+
+def _build(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
     if not is_braindecode(cls):
         return cls(**params)
     with _without_deprecations():

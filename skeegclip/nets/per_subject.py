@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -84,6 +86,9 @@ class SubjectToken(PerSubject):
         In training, the probability with which a row's own token gives way to the shared one.
     unknown : {"shared", "mean"}
         Token of an unknown subject: the shared one, or the mean of the known ones.
+    n_others : int, default=0
+        How many tokens it will stand among. The more there are, the larger its first values, lest it drown in their
+        mean.
 
     References
     ----------
@@ -99,9 +104,13 @@ class SubjectToken(PerSubject):
     True
     """
 
-    def __init__(self, n_subjects: int, d_model: int, dropout: float, unknown: str) -> None:
-        check_counts(0, n_subjects=n_subjects)
-        super().__init__(torch.randn(1, d_model), torch.randn(n_subjects, d_model), dropout, unknown)
+    def __init__(
+        self, n_subjects: int, d_model: int, dropout: float, unknown: str, n_others: int = 0
+    ) -> None:
+        check_counts(0, n_subjects=n_subjects, n_others=n_others)
+        size = max(1.0, math.sqrt(n_others / 16))
+        shared, known = size * torch.randn(1, d_model), size * torch.randn(n_subjects, d_model)
+        super().__init__(shared, known, dropout, unknown)
 
     def forward(self, subject: Tensor | None, batch_size: int) -> Tensor:
         """Return tokens (batch, d_model) for subjects (batch,), of which negative ones and None are unknown."""

@@ -39,7 +39,7 @@ def eegitnet(n_times: int) -> dict[str, Any]:
     """EEG-ITNet."""
     pool = min(4, max(1, n_times // 2))
     kernel = min(4, n_times // pool)
-    return {"drop_prob": 0.4, "pool_kernel": pool, "tcn_kernel_size": kernel, "tcn_padding": kernel - 1}
+    return {"drop_prob": 0.4, "pool_kernel": pool, "tcn_kernel_size": kernel}
 
 
 def shallow(n_times: int) -> dict[str, Any]:
@@ -68,6 +68,6 @@ def atcnet(n_times: int) -> dict[str, Any]:
     }
 
 
-def brain_module(n_times: int) -> dict[str, Any]:
-    """BrainModule with the two residual blocks that decode pictures (the speech decoder has five)."""
+def simpleconv(n_times: int) -> dict[str, Any]:
+    """braindecode's BrainModule with the two residual blocks that decode pictures (the speech decoder has five)."""
     return {"depth": 4}

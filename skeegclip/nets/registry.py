@@ -15,8 +15,11 @@ from torch import nn
 from .._utils.seeding import seeded_torch
 from . import published
 from .atm import ATM
+from .atm_e import ATME
 from .build import build_net, is_braindecode
 from .eeg_project import EEGProject
+from .eegitnet import EEGITNet
+from .meta_eeg import MetaEEG
 from .mlp import MLP
 from .nice import NICE
 from .sizes import check_counts, warn_shrunk
@@ -33,15 +36,17 @@ class _Entry(NamedTuple):
 
 _NETS = {
     "atm-s": _Entry(ATM, "arXiv:2403.07721"),
-    "atm-e": _Entry(ATM, "arXiv:2403.07721", lambda n_times: {"conv": "eegnet"}),
+    "atm-e": _Entry(ATME, "arXiv:2403.07721"),
+    "atm-eegnet": _Entry(ATM, "arXiv:2403.07721", lambda n_times: {"conv": "eegnet"}),
     "nice": _Entry(NICE, "arXiv:2308.13234"),
     "eegnet": _Entry("EEGNet", "arXiv:1611.08024", published.eegnet),
     "eegconformer": _Entry("EEGConformer", "doi:10.1109/TNSRE.2022.3230250", published.eegconformer),
-    "eegitnet": _Entry("EEGITNet", "arXiv:2204.06947", published.eegitnet),
+    "eegitnet": _Entry(EEGITNet, "arXiv:2204.06947", published.eegitnet),
     "shallow": _Entry("ShallowFBCSPNet", "arXiv:1703.05051", published.shallow),
     "atcnet": _Entry("ATCNet", "doi:10.1109/TII.2022.3197419", published.atcnet),
     "mlp": _Entry(MLP, "arXiv:2403.07721"),
-    "brain-module": _Entry("BrainModule", "arXiv:2310.19812", published.brain_module),
+    "brain-module": _Entry(MetaEEG, "arXiv:2403.07721"),
+    "simpleconv": _Entry("BrainModule", "arXiv:2310.19812", published.simpleconv),
     "eegproject": _Entry(EEGProject, "arXiv:2503.04207"),
 }
 
@@ -77,7 +82,7 @@ def get_net(net: str | type[nn.Module], n_times: int | None = None) -> tuple[typ
     --------
     >>> get_net("atm-s")[0].__name__
     'ATM'
-    >>> get_net("atm-e")[1]
+    >>> get_net("atm-eegnet")[1]
     {'conv': 'eegnet'}
     """
     if isinstance(net, type) and issubclass(net, nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -73,7 +75,7 @@ class AcrossTokens(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Post-norm transformer layer: attention, then a GELU network on each token.
+    """Post-norm transformer layer: attention, then a small network on each token.
 
     Parameters
     ----------
@@ -86,9 +88,11 @@ class EncoderLayer(nn.Module):
     dropout : float
         Dropout of the attention weights and of every branch.
     feed_forward : {"temporal", "spatial", "none"}, default="temporal"
-        What the GELU network mixes: each token's features, the tokens (feature by feature), or nothing.
+        What the small network mixes: each token's features, the tokens (feature by feature), or nothing.
     n_tokens : int, optional
         Number of tokens; "spatial" needs it.
+    activation : callable, default=nn.GELU
+        Makes the non-linearity of the feed-forward part.
 
     Examples
     --------
@@ -105,6 +109,7 @@ class EncoderLayer(nn.Module):
         dropout: float,
         feed_forward: str = "temporal",
         n_tokens: int | None = None,
+        activation: Callable[[], nn.Module] = nn.GELU,
     ) -> None:
         super().__init__()
         self.attention = SelfAttention(d_model, n_heads, dropout)
@@ -113,7 +118,7 @@ class EncoderLayer(nn.Module):
         if feed_forward != "none":
             width = d_model if feed_forward == "temporal" else n_tokens
             assert width is not None
-            net = nn.Sequential(Linear(width, d_ff), nn.GELU(), Dropout(dropout), Linear(d_ff, width))
+            net = nn.Sequential(Linear(width, d_ff), activation(), Dropout(dropout), Linear(d_ff, width))
             self.feed_forward = net if feed_forward == "temporal" else AcrossTokens(net)
             self.feed_forward_norm = layer_norm(d_model)
         self.dropout = Dropout(dropout)

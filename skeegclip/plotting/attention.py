@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import data_picks
+from .._utils.channels import data_picks
 from .._utils.params import check_number
 from ._style import COLOURS, WIDTH, axes_of, styled
 

@@ -159,7 +159,7 @@ class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, 
             If X does not fit, or holds a subject or session not seen in fit and ``unknown="error"``.
         """
         check_is_fitted(self, "_params")
-        read = check_epochs(self, X, subject=subject, reset=False)
+        read = check_epochs(self, X, subject=subject, reset=False, is_lazy=True)
         codes, new = self.groups_.codes(read.subject, read_session(X, session, len(read.X)), len(read.X))
         params = self._params
         if new.keys:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.inputs import as_mne_list, as_subject, is_view
+from .._utils.subjects import text_or_empty, warn_alike
 
 
 def read_column(X: Any, name: str) -> np.ndarray | None:
@@ -18,7 +19,7 @@ def read_column(X: Any, name: str) -> np.ndarray | None:
     if not frames or any(frame is None or name not in frame for frame in frames):
         return None
     values = [value for frame in frames for value in frame[name].tolist()]
-    return np.array(["" if value is None or value != value else str(value) for value in values], dtype=str)
+    return text_or_empty(values)
 
 
 def read_session(X: Any, session: Any, n_rows: int) -> np.ndarray | None:
@@ -57,6 +58,9 @@ class Groups:
         rows = _keys(
             [np.full(n_rows, "") if (ids := given[name]) is None else ids for name in self.names], n_rows
         )
+        if "subject" in self.names:
+            place = self.names.index("subject")
+            warn_alike({row[place] for row in rows}, {key[place] for key in self.keys}, stacklevel=3)
         code = {key: position for position, key in enumerate(self.keys)}
         codes = np.array([code.setdefault(row, len(code)) for row in rows], dtype=np.intp)
         return codes, Groups(self.names, tuple(code)[len(self.keys) :])

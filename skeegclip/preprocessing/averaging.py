@@ -9,6 +9,7 @@ import numpy as np
 from .._utils.inputs import as_mne_list, as_subject, is_view, read_epochs
 from .._utils.mne_objects import joined, with_data
 from .._utils.params import check_number
+from .._utils.subjects import refuse_missing
 from ..epochs._groups import draw_rows, group_rows
 
 
@@ -69,13 +70,14 @@ def average_repetitions(
     (array([2., 6.]), array(['cat', 'dog'], dtype='<U3'))
     """
     y = np.asarray(y)
+    refuse_missing(y, name="y")
     parts = as_mne_list(X)
     is_epochs = parts is not None
     if parts is not None:
         X = joined(parts)
-    if is_view(X) or is_epochs:
-        subject = read_epochs(X, subject).subject
-    values = X if is_view(X) else X.get_data(verbose=False) if is_epochs else _as_array(X)
+    read = read_epochs(X, subject)
+    subject = read.subject
+    values = X if is_view(X) else X.get_data(verbose=False) if is_epochs else _as_array(read.X)
     if y.shape != values.shape[:1]:
         raise ValueError(
             f"y must hold one stimulus per epoch, shape {values.shape[:1]}, got {y.shape}. Pass the ids of these epochs."

@@ -112,7 +112,7 @@ class PickChannels(TransformerMixin, BaseEstimator):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self, "picks_")
-        read = check_epochs(self, X, reset=False)
+        read = check_epochs(self, X, reset=False, is_lazy=True)
         if is_view(X):
             return X.pick(self.picks_.tolist())
         if (parts := as_mne_list(X)) is not None:

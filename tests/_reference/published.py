@@ -280,6 +280,50 @@ def mlp(net, x):
     return F.normalize(x.squeeze(1), dim=-1)
 
 
+def eegitnet_layers(n_outputs=1024, n_chans=63, n_times=250):
+    """EEGITNet of braindecode 0.8.1, in the order in which its layers are used."""
+
+    def depthwise(n_filters, kernel):
+        return nn.Conv2d(n_filters, n_filters, kernel, groups=n_filters, bias=False)
+
+    layers = {"logit_scale": torch.tensor(np.log(1 / 0.07))}
+    for branch, (n_filters, kernel) in enumerate([(2, 16), (4, 32), (8, 64)]):
+        layers |= {
+            f"inception.{branch}.0": nn.Conv2d(1, n_filters, (1, kernel), bias=False),
+            f"inception.{branch}.1": nn.BatchNorm2d(n_filters),
+            f"inception.{branch}.2": depthwise(n_filters, (n_chans, 1)),
+            f"inception.{branch}.3": nn.BatchNorm2d(n_filters),
+        }
+    for block in range(4):
+        for half in (0, 1):
+            layers[f"causal.{block}.{half}.0"] = depthwise(14, (1, 4))
+            layers[f"causal.{block}.{half}.1"] = nn.BatchNorm2d(14)
+    layers |= {"reduction.0": nn.Conv2d(14, 28, 1), "reduction.1": nn.BatchNorm2d(28)}
+    layers["final"] = nn.Linear(28 * (n_times // 4 // 4), n_outputs)
+    return tree(layers)
+
+
+def eegitnet(net, x):
+    """Raw outputs: the log-softmax that the paper's code puts behind them is left out."""
+    layer = net.get_submodule
+    branches = []
+    for branch, kernel in enumerate((16, 32, 64)):
+        base = f"inception.{branch}"
+        left = (kernel - 1) // 2  # padded to the same length
+        y = layer(f"{base}.1")(layer(f"{base}.0")(F.pad(x.unsqueeze(1), (left, kernel - 1 - left))))
+        branches.append(F.elu(layer(f"{base}.3")(layer(f"{base}.2")(y))))
+    x = F.avg_pool2d(torch.cat(branches, 1), (1, 4))
+    for block in range(4):
+        y = x
+        for half in (0, 1):
+            base, gap = f"causal.{block}.{half}", 2**block
+            y = F.conv2d(F.pad(y, (3 * gap, 0)), layer(f"{base}.0").weight, dilation=(1, gap), groups=14)
+            y = F.elu(layer(f"{base}.1")(y))
+        x = x + y
+    x = F.avg_pool2d(F.elu(layer("reduction.1")(layer("reduction.0")(x))), (1, 4))
+    return layer("final")(x.flatten(1))
+
+
 LAYERS = {
     "ATMS": atms_layers,
     "ATM_E": atme_layers,

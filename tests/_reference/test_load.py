@@ -120,6 +120,52 @@ def test_attention_uses_the_trained_layer_not_the_prototype_that_was_copied(plai
     np.testing.assert_array_equal(load(state).transform(hashed(3, 5, 90)), z)
 
 
+# -- the networks that are trained under the published names ---------------------------------------------
+
+
+def trained_here(name, state, hashed, **params):
+    """An EEGEncoder that was fitted, and then given other weights."""
+    encoder = EEGEncoder(name, max_epochs=1, random_state=0, device="cpu", validation=0, precision="float32")
+    encoder.set_params(**params).fit(100 * hashed(6, 5, 90), hashed(6, 16))
+    encoder.net_.module_.load_state_dict(state)
+    # What goes into the network is divided by this.
+    return encoder, encoder._spec[0][1]["input_spread"]
+
+
+@pytest.mark.parametrize("name", ["ATM_E", "NICE", "MLP", "MetaEEG", "EEGNetv4"])
+def test_what_is_trained_under_a_published_name_is_the_network_of_its_checkpoints(plain, hashed, name):
+    net = trained(plain.LAYERS[name](**({**SMALL, "n_features": 24} if name == "ATM_E" else SMALL)))
+    loaded = load(net.state_dict(), n_times=None if name in ("ATM_E", "MetaEEG", "MLP") else 90)
+    weights = loaded.net_.module_.state_dict()
+    given = {"net_params": {"n_features": 24}} if name == "ATM_E" else {}
+    encoder, spread = trained_here(loaded.net, weights, hashed, **given)
+    assert type(encoder.net_.module_) is type(loaded.net_.module_)
+    x = hashed(3, 5, 90)
+    np.testing.assert_allclose(encoder.transform(spread * x), loaded.transform(x), rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        expected = plain.FORWARD[name](net, torch.tensor(x)).numpy()
+    np.testing.assert_allclose(encoder.transform(spread * x), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [{}, SMALL], ids=["published", "small"])
+def test_eegitnet_is_the_one_that_the_paper_ran(plain, hashed, size):
+    from skeegclip.nets import get_net
+
+    sizes = {"n_outputs": 1024, "n_chans": 63, "n_times": 250, **size}
+    net = trained(plain.eegitnet_layers(**sizes))
+    cls, params = get_net("eegitnet", sizes["n_times"])
+    ours = cls(**sizes, **params).eval()
+    theirs = {key: value for key, value in net.state_dict().items() if key != "logit_scale"}
+    assert [v.shape for v in ours.state_dict().values()] == [v.shape for v in theirs.values()]
+    ours.load_state_dict(dict(zip(ours.state_dict(), theirs.values(), strict=True)))
+    x = torch.tensor(hashed(3, sizes["n_chans"], sizes["n_times"]))
+    with torch.no_grad():
+        z, expected = ours(x), plain.eegitnet(net, x)
+    assert expected.std(0).mean() > 1e-3
+    torch.testing.assert_close(z, expected, rtol=1e-4, atol=1e-4)
+    assert size or sum(p.numel() for p in net.parameters()) == 433_863
+
+
 # -- subjects --------------------------------------------------------------------------------------------
 
 
@@ -208,7 +254,7 @@ def test_attention_of_the_published_network(plain, hashed):
     assert attention.shape == (3, 4, 5, 5)
     np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-5)
     over_time = load(trained(plain.atme_layers(**SMALL)).state_dict())
-    with pytest.raises(TypeError, match="ReferenceATME has no attention between channels"):
+    with pytest.raises(TypeError, match="ATME has no attention between channels"):
         over_time.attention(hashed(3, 5, 90))
 
 

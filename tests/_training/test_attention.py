@@ -7,6 +7,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from skeegclip import EEGEncoder, EpochsView
+from skeegclip._utils.spread import typical_spread
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +50,10 @@ def test_it_is_the_softmax_among_channels(data, encoder, layer):
     a = encoder.attention(X, subject=subject, layer=layer)
     assert (a.shape, a.dtype) == ((150, 4, 5, 5), np.float32)
     np.testing.assert_allclose(a.sum(-1), 1, rtol=1e-5)
+    spread = np.float32(typical_spread(X))  # what the network is fed has a spread of one
     for row, code in ((0, 0), (1, 1), (149, 0)):  # across batches of 128
         np.testing.assert_allclose(
-            a[row], by_hand(encoder.net_, X[row], code, layer % 2), rtol=1e-4, atol=1e-6
+            a[row], by_hand(encoder.net_, X[row] / spread, code, layer % 2), rtol=1e-4, atol=1e-6
         )
 
 

@@ -17,12 +17,14 @@ from skeegclip.nets import list_nets
 
 SMALL = {
     "atm-s": {"d_ff": 16, "n_filters": 4},
-    "atm-e": {"d_ff": 16},
+    "atm-e": {"d_ff": 16, "n_features": 32},
+    "atm-eegnet": {"d_ff": 16},
     "nice": {"n_filters": 4},
     "mlp": {"n_hidden_times": 16, "n_hidden_chans": 4, "n_hidden_blocks": 0},
     "eegnet": {"D": 2, "F2": 16},
     "eegconformer": {"n_filters_time": 8},
-    "brain-module": {"hidden_dim": 8, "depth": 2},
+    "brain-module": {"d_ff": 16},
+    "simpleconv": {"hidden_dim": 8, "depth": 2},
 }
 SUBJECTS = ["sub-01", "sub-10"]
 
@@ -154,3 +156,14 @@ def test_it_asks_for_a_fitted_encoder_and_the_extra(data, tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"pip install 'skeegclip\[onnx\]'"):
         encoder.export(tmp_path / "encoder.onnx")
+
+
+def test_the_sizes_of_epochs_and_targets_are_in_the_file(data, tmp_path):
+    X, y, subject, table = data
+    table = EmbeddingTable(table.ids, 50 * table.vectors)
+    encoder = fitted("nice", (300 * X, y, subject, table), loss_weight=0.5)
+    encoder.export(tmp_path / "net.onnx")
+    z = encoder.transform(300 * X)
+    assert z.std() > 10
+    found, _ = run(tmp_path / "net.onnx", 300 * X, np.full(len(X), -1))
+    np.testing.assert_allclose(found, z, rtol=1e-3, atol=1e-2)

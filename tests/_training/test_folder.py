@@ -42,7 +42,7 @@ def fitted(data, net, **params):
 BRAINDECODE = ["EEGNet", "SignalJEPA_PreLocal", "InterpolatedBIOT", "EEGMiner", "SCCNet", "EEGSym"]
 
 
-SLOW = {"atm-e", "brain-module", "mlp", "EEGSym", "InterpolatedBIOT"}
+SLOW = {"atm-e", "atm-eegnet", "brain-module", "simpleconv", "mlp", "EEGSym", "InterpolatedBIOT"}
 
 
 @pytest.mark.parametrize(

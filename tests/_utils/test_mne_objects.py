@@ -58,7 +58,8 @@ def not_loaded(raw, **kwargs):
 
 def magnetometers(raw):
     """Real places of sensors, and projectors that MNE computes."""
-    info = mne.pick_info(mne.channels.read_meg_canonical_info("neuromag"), range(0, 306, 15))
+    info = mne.pick_info(mne.channels.read_meg_canonical_info("neuromag"), range(0, 306, 14))
+    assert set(info.get_channel_types()) == {"mag", "grad"}
     rng = np.random.default_rng(1)
     events = np.column_stack([np.arange(6), np.zeros(6, int), [1, 1, 2, 2, 1, 2]])
     data = (rng.normal(size=(6, len(info["chs"]), 40)) + rng.normal(size=(6, 1, 40))) * 1e-13

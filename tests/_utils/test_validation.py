@@ -122,7 +122,7 @@ def test_braindecode_datasets_are_taken_as_they_are(microvolts):
 
 
 @pytest.mark.filterwarnings("ignore:`drop_last_window`:DeprecationWarning", "ignore:.*fast epoch access")
-def test_braindecode_dataset_from_epochs_is_in_volts_and_warns(microvolts):
+def test_braindecode_dataset_from_epochs_is_in_volts_and_converted(microvolts):
     from braindecode.datasets import create_from_mne_epochs
 
     epochs = make_epochs(microvolts * 1e-6)
@@ -130,9 +130,8 @@ def test_braindecode_dataset_from_epochs_is_in_volts_and_warns(microvolts):
     dataset = create_from_mne_epochs(
         [epochs], window_size_samples=5, window_stride_samples=5, drop_last_window=False
     )
-    with pytest.warns(UserWarning, match="looks like volts"):
-        read = check_epochs(Reader(), dataset, reset=True)
-    np.testing.assert_allclose(read.X, microvolts * 1e-6, rtol=1e-4)
+    read = check_epochs(Reader(), dataset, reset=True)
+    np.testing.assert_allclose(read.X, microvolts, rtol=1e-4)
 
 
 # -- refusals: one sentence each, with the parameter, what was got, and what to do ---------------------
@@ -206,7 +205,9 @@ def test_epochs_without_data_channels_are_refused(microvolts):
 
 def test_a_list_of_epochs_with_other_channels_is_refused(microvolts):
     parts = [make_epochs(microvolts), make_epochs(microvolts, names=["Oz", "Pz", "Fz"])]
-    refused(parts, r"differ in channels \('Cz' against 'Fz'\)")
+    refused(
+        parts, r"channel 'Fz' in place 2, but the first Epochs of the list have 'Cz' there\. Pick the same"
+    )
 
 
 def test_volts_warn_in_fit_only(microvolts):

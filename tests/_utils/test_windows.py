@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from braindecode.datasets import BaseConcatDataset, WindowsDataset, create_from_X_y
+from braindecode.datasets import BaseConcatDataset, RawDataset, WindowsDataset, create_from_X_y
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut, cross_validate
 from skorch.helper import SliceDataset
@@ -85,17 +85,16 @@ def test_subjects_of_single_windows_come_from_their_metadata():
     frame = pd.DataFrame({"subject": SUBJECT, **columns})
     epochs = mne.EpochsArray(1e-6 * X, info, metadata=frame, verbose=False)
     read = read_epochs(WindowsDataset(epochs))
-    np.testing.assert_allclose(read.X, 1e-6 * X, rtol=1e-5)  # braindecode's windows of Epochs are in volts
+    np.testing.assert_allclose(read.X, X, rtol=1e-5)  # braindecode's windows of Epochs are in volts
     np.testing.assert_array_equal(read.subject, SUBJECT)
     assert read.ch_names == tuple(NAMES)
 
 
-def test_lists_of_items_are_what_scikit_learn_cuts():
+def test_lists_of_items_do_not_tell_what_is_data():
     dataset = recording(X, {"subject": "ana"})
-    read = read_epochs([dataset[i] for i in (3, 1)])
-    np.testing.assert_array_equal(read.X, X[[3, 1]])
-    assert read.subject is None
-    np.testing.assert_array_equal(read_epochs([(torch.tensor(X[0]), 1)]).X, X[:1])
+    for items in ([dataset[i] for i in (3, 1)], [(torch.tensor(X[0]), 1)]):
+        with pytest.raises(TypeError, match=r"single windows.*Pass skorch.helper.SliceDataset\(dataset\)"):
+            read_epochs(items)
     not_items = [[X[0], X[1]]]
     assert read_epochs(not_items).X is not_items
 
@@ -108,6 +107,10 @@ def test_lists_of_items_are_what_scikit_learn_cuts():
         (
             lambda ds: BaseConcatDataset([ds, recording(X)]),
             "24 of the 48 recordings of this braindecode dataset have no 'subject'",
+        ),
+        (
+            lambda ds: RawDataset(mne.io.RawArray(X[0], mne.create_info(NAMES, 100.0, "eeg"), verbose=False)),
+            "not windows but single samples of recordings",
         ),
         (
             lambda ds: BaseConcatDataset([recording(X), recording(X[:, :, :20])]),
@@ -154,10 +157,9 @@ def test_cross_validation_of_a_sliced_dataset_is_that_of_a_view(dataset, estimat
         np.testing.assert_array_equal(a.transform(X), b.transform(X))
 
 
-def test_cross_validation_of_the_dataset_itself_works_without_subjects(dataset):
-    options = {"cv": GroupKFold(2), "groups": Y, "error_score": "raise"}
-    bare = cross_validate(make(), dataset, Y, **options)
-    np.testing.assert_array_equal(bare["test_score"], cross_validate(make(), X, Y, **options)["test_score"])
+def test_cross_validation_of_the_dataset_itself_names_the_wrapper_to_use(dataset):
+    with pytest.raises(TypeError, match="SliceDataset"):
+        cross_validate(make(), dataset, Y, cv=GroupKFold(2), groups=Y, error_score="raise")
 
 
 def test_grid_search_and_a_flat_baseline(dataset):

@@ -224,6 +224,14 @@ def bids(trials, tmp_path_factory):
         data[4] = 0
         raw = mne.io.RawArray(data, info, first_samp=700, verbose=False)  # as where a recording was cut
         raw.set_meas_date(1_500_000_000.0)
+        vector = {
+            "nrow": 1,
+            "ncol": 2,
+            "row_names": None,
+            "col_names": ["MLF1", "MLF2"],
+            "data": np.full((1, 2), 0.7),
+        }
+        raw.add_proj(mne.Projection(active=False, data=vector, desc="PCA-v1", kind=1), verbose=False)
         events = np.column_stack([onsets + 700, np.zeros_like(onsets), np.full_like(onsets, 64)])
         place = mne_bids.BIDSPath(
             subject="BIGMEG1",
@@ -281,7 +289,14 @@ def test_trials_are_where_mne_bids_finds_them(bids, trials, kept, tmp_path):
         raw = mne_bids.read_raw_bids(place, verbose="ERROR").load_data(verbose="ERROR")
         events, codes = mne.events_from_annotations(raw, verbose="ERROR")
         raw.pick(["MLF1", "MLF2", "MLF3"]).filter(0.1, 40, verbose="ERROR")
-        cut = {"tmin": -0.1, "tmax": 1.3, "baseline": None, "preload": True, "verbose": "ERROR"}
+        cut = {
+            "tmin": -0.1,
+            "tmax": 1.3,
+            "baseline": None,
+            "proj": False,
+            "preload": True,
+            "verbose": "ERROR",
+        }
         whole = mne.Epochs(raw, events, codes["picture"], **cut).crop(tmax=0).get_data()
         thin = mne.Epochs(raw, events, codes["picture"], decim=6, **cut)
         mean, std = whole.mean(axis=2, keepdims=True), whole.std(axis=2, keepdims=True)

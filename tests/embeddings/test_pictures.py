@@ -167,3 +167,23 @@ def test_digests_name_contents(colours, tmp_path):
     assert len(pixels) == 1
     assert a not in pixels
     assert pixel_digest(colours) != pixel_digest(colours.reshape(9, 6, 3))
+
+
+def test_a_table_is_not_changed_through_the_arrays_it_was_made_of(tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(1, 256, (3, 4, 4, 3), dtype=np.uint8)
+    view = pictures.view()
+    view.flags.writeable = False  # read-only, but of an array that is not
+    kept = pictures.copy()
+    tables = [ImageTable(list("abc"), given) for given in (pictures, list(pictures), view)]
+    pictures[:] = 0
+    for table in tables:
+        np.testing.assert_array_equal(table.lookup(list("abc")), kept)
+        with pytest.raises(ValueError, match="read-only"):
+            table["a"][:] = 0
+    frozen = kept.copy()
+    frozen.flags.writeable = False
+    assert np.shares_memory(ImageTable(list("abc"), frozen)["a"], frozen)  # nobody can change it: not copied
+    np.save(tmp_path / "pictures.npy", kept)
+    mapped = np.load(tmp_path / "pictures.npy", mmap_mode="r")
+    assert np.shares_memory(ImageTable(list("abc"), mapped)["b"], mapped)

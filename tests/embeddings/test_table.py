@@ -275,3 +275,51 @@ def test_notes_that_are_not_ours_are_refused(notes, tmp_path):
     save_file({"vectors": np.eye(2, dtype=np.float32)}, path, metadata={"skeegclip": notes})
     with pytest.raises(ValueError, match="not an EmbeddingTable"):
         EmbeddingTable.load(path)
+
+
+class Bare:
+    """What a writer does that knows neither __reduce__ nor __slots__: state out, an empty object, state in."""
+
+    @staticmethod
+    def round_trip(table):
+        new = EmbeddingTable.__new__(EmbeddingTable)
+        new.__setstate__(dict(table.__getstate__()))
+        return new
+
+
+def test_a_table_can_be_written_and_read_by_its_state(tmp_path):
+    table = EmbeddingTable(["a", "b"], [[1, 2], [3, 4]], meta={"model": "tiny"})
+    table.save(tmp_path / "table.safetensors")
+    for known in (table, EmbeddingTable.load(tmp_path / "table.safetensors")):
+        again = Bare.round_trip(known)
+        assert again == table
+        np.testing.assert_array_equal(again.lookup(["b"]), [[3, 4]])
+        with pytest.raises(AttributeError, match="immutable"):
+            again.ids = []
+
+
+@pytest.mark.slow
+def test_skops_writes_and_reads_what_holds_a_table():
+    skops = pytest.importorskip("skops.io")
+    from sklearn.linear_model import Ridge
+
+    from skeegclip import ImageRetriever
+
+    rng = np.random.default_rng(0)
+    table = EmbeddingTable(["a", "b", "c"], rng.normal(size=(3, 4)), meta={"model": "tiny"})
+    X, y = rng.normal(size=(12, 2, 20)), np.tile(table.ids, 4)
+    for estimator in (ImageRetriever(Ridge(), targets=table), ImageRetriever("passthrough", gallery=table)):
+        X = X if estimator.gallery is None else rng.normal(size=(12, 4))
+        content = skops.dumps(estimator.fit(X, y))
+        again = skops.loads(content, trusted=skops.get_untrusted_types(data=content))
+        np.testing.assert_allclose(again.similarity(X), estimator.similarity(X), rtol=1e-5, atol=1e-6)
+        assert (again.gallery or again.targets_) == table
+
+
+def test_a_table_is_not_changed_through_what_it_was_made_of():
+    ids, vectors, meta = np.array(["a", "b"]), np.ones((2, 3), np.float32), {"layers": [1, 2]}
+    table = EmbeddingTable(ids, vectors, meta=meta)
+    ids[0], vectors[:] = "z", 0
+    meta["layers"].append(3)
+    table.meta["layers"].append(4)
+    assert (table.ids.tolist(), table.vectors.min(), table.meta) == (["a", "b"], 1, {"layers": [1, 2]})

@@ -204,6 +204,12 @@ def test_the_letters_of_biosemi_are_no_sites(name):
     assert flat(regions(alone)).items() <= flat(regions(info, "position")).items()
     with pytest.raises(ValueError, match="cannot be assigned"):
         regions(["B1", "C1", "C2", "D23"])  # no positions
+    letters = EpochsView.from_arrays(
+        np.zeros((1, 4, 2)), info=mne.create_info(["B1", "C1", "F2", "Cz"], 100.0, "eeg")
+    )
+    assert letters.pick("central").ch_names == ("Cz",)
+    with pytest.raises(ValueError, match=r"3 of 4 .*'B1', 'C1', 'F2'"):
+        letters.pick("frontal")
     ten_ten = flat(regions(of_montage("biosemi64")))
     assert (ten_ten["C1"], ten_ten["F5"]) == ("central", "frontal")
 

@@ -170,7 +170,7 @@ def test_epochs_that_are_not_loaded_are_read_in_blocks(tmp_path, X, rows, info, 
 
 def test_without_metadata_the_names_of_events_are_the_stimuli(tmp_path, X, info):
     events = np.column_stack([np.arange(10), np.zeros(10, int), [7, 9] * 5])
-    epochs = mne.EpochsArray(X, info, events, event_id={"cat": 7, "dog": 9}, verbose=False)
+    epochs = mne.EpochsArray(1e-6 * X, info, events, event_id={"cat": 7, "dog": 9}, verbose=False)
     assert EpochsStore.create(tmp_path, epochs).view().stimulus.tolist() == ["cat", "dog"] * 5
 
 
@@ -264,7 +264,7 @@ def other_rate(X):
 
 
 def other_start(X):
-    return EpochsView.from_arrays(X, info=mne.create_info(["Fp1", "Pz", "Oz"], 100.0, "eeg"))
+    return EpochsView.from_arrays(X, info=mne.create_info(["Fp1", "Pz", "Oz"], 100.0, "eeg"), tmin=0.0)
 
 
 @pytest.mark.parametrize(
@@ -272,9 +272,9 @@ def other_start(X):
     [
         (lambda X: X[:, :2], None, ValueError, r"epochs of shape \(n_epochs, 3, 20\), got float32 \(10, 2, 20\)"),
         (lambda X: np.where(np.arange(10)[:, None, None] == 7, np.inf, X), None, ValueError, "inf .*first in epoch 7"),
-        (other_channels, None, ValueError, "X has channel 'Oz' where the store has 'Fp1'"),
-        (other_rate, None, ValueError, "sampling rate of 200 Hz, but the store has 100 Hz"),
-        (other_start, None, ValueError, "X begins at 0 s, but the store's epochs at -0.05 s"),
+        (other_channels, None, ValueError, "X has channel 'Oz' in place 0, but the store has 'Fp1' there"),
+        (other_rate, None, ValueError, "sampling rate of 200 Hz, but the store has one of 100 Hz"),
+        (other_start, None, ValueError, "X begins at 0 s, but the store has epochs that begin at -0.05 s"),
         (None, lambda r: r[:9], ValueError, r"one line per epoch \(10\), got 9"),
         (None, lambda r: r.drop(columns="onset"), ValueError, r"missing are \['onset'\], unknown \[\]"),
         (None, lambda r: r.assign(new=1), ValueError, r"missing are \[\], unknown \['new'\]"),

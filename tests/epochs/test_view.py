@@ -102,6 +102,22 @@ def test_scikit_learn_splits_a_view_as_it_is(X, view):
     assert [view[out].subject[0] for _, out in folds] == ["sub-01", "sub-02", "sub-10"]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "match"),
+    [
+        ({"subject": "zz"}, r"no row has subject='zz'\. There are the subject 'sub-01', 'sub-02', 'sub-10'"),
+        ({"subject": ["zz", "yy"]}, r"no row has subject=\['zz', 'yy'\]"),
+        (
+            {"subject": "sub-01", "stimulus": "e"},
+            "no row has subject='sub-01', stimulus='e'.*and the stimulus 'a'",
+        ),
+    ],
+)
+def test_selecting_nothing_names_what_there_is(view, wanted, match):
+    with pytest.raises(KeyError, match=match):
+        view.select(**wanted)
+
+
 def test_views_pickle_with_their_columns(X, view):
     again = pickle.loads(pickle.dumps(view[1:].crop(0)))
     np.testing.assert_array_equal(np.asarray(again), X[1:, :, 5:])
@@ -114,7 +130,11 @@ def test_a_view_without_columns(X):
     assert view.subject is None
     assert view.stimulus is None
     assert view.ch_names is None
-    np.testing.assert_array_equal(view.crop(3, 5).times, [3, 4, 5])
+    np.testing.assert_array_equal(view.times[:3], [0, 1, 2])
+    with pytest.raises(
+        ValueError, match=r"sampling rate of this view is not known, only that it has \d+ times"
+    ):
+        view.crop(3, 5)
 
 
 @pytest.mark.parametrize(

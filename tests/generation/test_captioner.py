@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -119,6 +120,40 @@ def test_it_learns_the_tokens_and_writes_from_them(model, git, images, tokens, Z
     written = captioner.predict(Z)
     assert written == captions_of(git, torch.from_numpy(predicted), 8, "float32")
     assert captioner.predict(Z[::-1]) == written[::-1]
+
+
+def test_from_pictures_to_captions_as_transformers_does_it(model, images, Z, tmp_path):
+    """Learned from pictures, saved, loaded with a model that lies elsewhere. Beside it only transformers: the tokens are
+    what its eye sees of the processor's pixels, and the captions what its generate writes of the predicted tokens."""
+    from PIL import Image
+    from transformers import AutoProcessor, GitForCausalLM
+
+    plain, processor = GitForCausalLM.from_pretrained(model).eval(), AutoProcessor.from_pretrained(model)
+    pictures = [Image.fromarray(images[name]) for name in images.ids]
+    pixels = processor(images=pictures, return_tensors="pt").pixel_values
+    with torch.inference_mode():
+        seen = plain.git.image_encoder(pixels).last_hidden_state.numpy()
+
+    captioner = make(model, images=images, max_epochs=300, lr=1e-2, batch_size=N).fit(Z, images.ids)
+    captioner.save(tmp_path / "captioner")
+    elsewhere = shutil.copytree(model, tmp_path / "model")
+    loaded = EEGCaptioner.load(tmp_path / "captioner", model=elsewhere, device="cpu")
+    predicted = loaded.predict_tokens(Z)
+    error = float(np.mean((predicted - seen) ** 2))
+    assert error == pytest.approx(
+        captioner.history_[-1]["train_loss"], rel=0.02
+    )  # tokens are kept in half precision
+    assert error < 0.6 * float(np.mean((predicted[::-1] - seen) ** 2))
+
+    def instead(module, args, output):
+        output.last_hidden_state = torch.from_numpy(predicted)
+        return output
+
+    with plain.git.image_encoder.register_forward_hook(instead):
+        words = plain.generate(pixel_values=pixels, max_new_tokens=8, do_sample=False, num_beams=1)
+    truth = [text.strip() for text in processor.batch_decode(words, skip_special_tokens=True)]
+    assert len(set(truth)) >= 2
+    assert loaded.predict(Z) == captioner.predict(Z) == truth
 
 
 def test_tokens_may_come_from_anywhere(model, images, tokens, Z, tmp_path):

@@ -43,8 +43,8 @@ def test_the_better_goal_is_chosen():
     rng = np.random.default_rng(0)
     C, rows = rng.standard_normal((40, 30)), np.arange(40)
     X = 0.6 * C + rng.standard_normal((40, 30))
-    assert ridge_cv(C, X, rows, seed=0, goals=[0.0, 0.6, -5.0]).goal == 0.6
-    assert ridge_cv(C, -X, rows, seed=0, goals=[0.0, 0.6]).goal == 0.0
+    assert ridge_cv(C, X, rows, seed=0, goals=[0.0, 0.6, -5.0]).goal == 1
+    assert ridge_cv(C, -X, rows, seed=0, goals=[0.0, 0.6]).goal == 0
 
 
 def test_no_stimulus_is_in_two_folds():

@@ -4,10 +4,17 @@ import json
 
 import numpy as np
 import pytest
-from sklearn.frozen import FrozenEstimator
+import torch
 from sklearn.linear_model import Ridge
 
-from skeegclip import DiffusionPrior, EEGEncoder, EEGImageReconstructor, EmbeddingTable, ImageTable
+from skeegclip import (
+    DiffusionPrior,
+    EEGEncoder,
+    EEGImageReconstructor,
+    EmbeddingTable,
+    ImageTable,
+    LowLevelDecoder,
+)
 from skeegclip.generation import LinearGenerator, NearestImageGenerator, SDXLGenerator
 from skeegclip.generation._saving import _load_part, _save_part
 
@@ -76,8 +83,8 @@ def test_the_nearest_pictures_are_looked_up_again(tmp_path, rng):
     ],
 )
 def test_generators(part, tmp_path, rng):
-    kind = _save_part(FrozenEstimator(part), tmp_path)
-    loaded = _load_part(kind, tmp_path, IMAGES, "cpu")
+    kind = _save_part(part, tmp_path, None)
+    loaded = _load_part(kind, tmp_path, IMAGES, "cpu", {})
     Z = rng.normal(size=(5, 6))
     np.testing.assert_array_equal(loaded.generate(Z), part.generate(Z))
     assert loaded.size == part.size
@@ -85,8 +92,8 @@ def test_generators(part, tmp_path, rng):
 
 def test_sdxl_is_its_parameters(tmp_path):
     part = SDXLGenerator("sdxl-base", weights=tmp_path / "sdxl", n_steps=7, device="cpu", batch_size=3)
-    kind = _save_part(part, tmp_path)
-    loaded = _load_part(kind, tmp_path, None, "cpu")
+    kind = _save_part(part, tmp_path, None)
+    loaded = _load_part(kind, tmp_path, None, "cpu", {})
     assert (loaded.model, loaded.weights, loaded.n_steps) == ("sdxl-base", str(tmp_path / "sdxl"), 7)
     assert loaded.batch_size == SDXLGenerator().batch_size  # the machine's matter
 
@@ -118,3 +125,83 @@ def test_a_save_that_fails_leaves_no_reconstructor(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         saved.save(tmp_path)
     assert not (tmp_path / "reconstructor.json").exists()
+
+
+class Latents(torch.nn.Module):
+    """A network of the user's for the low-level decoder."""
+
+    def __init__(
+        self, n_outputs=None, n_chans=None, n_times=None, sfreq=None, chs_info=None, *, latent_shape=None
+    ):
+        super().__init__()
+        self.linear = torch.nn.Linear(n_chans * n_times, n_outputs)
+
+    def forward(self, x):
+        return self.linear(x.flatten(1))
+
+
+class Mine(torch.nn.Module):
+    """A network of the user's for the encoder."""
+
+    def __init__(self, n_outputs=None, n_chans=None, n_times=None, sfreq=None, chs_info=None):
+        super().__init__()
+        self.linear = torch.nn.Linear(n_chans * n_times, n_outputs)
+
+    def forward(self, x):
+        return self.linear(x.flatten(1))
+
+
+@pytest.fixture(scope="module")
+def of_my_own():
+    from diffusers import AutoencoderKL
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, latent_channels=2, layers_per_block=1)
+    quick = {"max_epochs": 2, "batch_size": 8, "device": "cpu"}
+    low_level = LowLevelDecoder(vae, net=Latents, image_size=8, **quick)
+    return make(
+        EEGEncoder(Mine, random_state=0, **quick),
+        low_level=low_level,
+        prior=PRIOR,
+        generator=LinearGenerator(size=8),
+    )
+
+
+def test_what_the_user_wrote_is_handed_to_the_parts(of_my_own, tmp_path):
+    of_my_own.save(tmp_path)
+    given = {"encoder__net": Mine, "low_level__net": Latents, "low_level__vae": of_my_own.low_level.vae}
+    loaded = EEGImageReconstructor.load(tmp_path, images=IMAGES, device="cpu", **given)
+    same(of_my_own, loaded)
+    np.testing.assert_array_equal(loaded.low_level_.transform(X), of_my_own.low_level_.transform(X))
+    loaded.save(tmp_path / "again")
+    again = EEGImageReconstructor.load(tmp_path / "again", images=IMAGES, device="cpu", **given)
+    same(of_my_own, again)
+
+
+@pytest.mark.parametrize("name", ["encoder__net", "low_level__net", "low_level__vae"])
+def test_what_is_missing_is_named_before_anything_is_read(of_my_own, tmp_path, name):
+    of_my_own.save(tmp_path)
+    given = {"encoder__net": Mine, "low_level__net": Latents, "low_level__vae": of_my_own.low_level.vae}
+    given.pop(name)
+    with pytest.raises(ValueError, match=rf"of your own as {name}, .* load\(folder, {name}=\.\.\.\)"):
+        EEGImageReconstructor.load(tmp_path, images=IMAGES, **given)
+
+
+def test_what_no_part_takes_is_refused(tmp_path):
+    make(EEGEncoder("eegproject", max_epochs=1, device="cpu"), generator="linear").save(tmp_path)
+    with pytest.raises(TypeError, match="load has no parameter 'net'; of the parts .* it takes encoder__net"):
+        EEGImageReconstructor.load(tmp_path, net=Mine)
+
+
+def test_a_part_that_cannot_be_pickled_is_refused_and_the_folder_stays(tmp_path):
+    class Local(Ridge):
+        pass
+
+    whole = make(Ridge(), generator="linear")
+    whole.save(tmp_path)
+    with pytest.raises(
+        TypeError, match="encoder cannot be saved: Local has no save of ours, and cannot be pickled"
+    ):
+        make(Local(), generator="linear").save(tmp_path)
+    same(whole, EEGImageReconstructor.load(tmp_path, images=IMAGES, trusted=True))

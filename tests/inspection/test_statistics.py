@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from skeegclip.inspection._look import _ranked
-from skeegclip.inspection._statistics import p_values, with_intervals
+from skeegclip.inspection._statistics import chance, hits_of, p_values, with_intervals
 from skeegclip.metrics._intervals import share_interval
 from skeegclip.model_selection._statistics import spreads
 
@@ -88,6 +88,14 @@ def test_p_values_are_those_of_scipy(k):
     np.testing.assert_allclose(corrected, expected)
     assert smallest == 1 / 120
     assert len(set(np.round(corrected, 6))) > 1
+
+
+def test_chance_is_that_of_a_mean_over_queries():
+    """Two of one fold have a chance of 1/2 each, eight of another 1/8: of ten queries two are right by chance."""
+    folds = [looks(np.zeros((1, n, n)), "ann", np.array([f"{n} {i}" for i in range(n)])) for n in (2, 8)]
+    assert chance(folds, 1) == pytest.approx(0.2)
+    hits = np.concatenate([hits_of(fold)[0] for fold in folds])
+    assert hits.mean() == pytest.approx(0.2)  # all tie, and count in part
 
 
 def test_ties_count_in_part_in_p_values():

@@ -29,6 +29,15 @@ def test_variances_of_a_crossed_table():
     assert 5 < both.dof < 14
 
 
+@pytest.mark.parametrize(("sd_people", "sd_pictures"), [(10, 0.1), (1, 1), (0.1, 10)])
+def test_degrees_of_freedom_are_those_of_welch(sd_people, sd_pictures):
+    """Of a sum of two variances, as in Welch's test: near those of whichever is larger."""
+    rng = np.random.default_rng(0)
+    people, pictures = rng.normal(0, sd_people, 6), rng.normal(0, sd_pictures, 40)
+    found = spreads(people[:, None] + pictures)["stimuli and subjects"]
+    assert found.dof == pytest.approx(stats.ttest_ind(people, pictures, equal_var=False).df)
+
+
 def test_the_variance_is_unbiased():
     rng = np.random.default_rng(1)
     estimates, means = [], []
@@ -140,6 +149,16 @@ def test_all_against_none_is_not_certainty():
     hits[0, 0] = 0
     low, high = paired_interval(hits, np.zeros((1, 30)), "stimuli", 0.95)
     assert (low, high) == (pytest.approx(0.787, abs=0.02), pytest.approx(0.995, abs=0.01))
+
+
+def test_decoders_that_agree_differ_by_little():
+    """One finds the same 50 of 100 pictures as the other, and one more: the difference is known far better than either."""
+    first, second = np.zeros((1, 100)), np.zeros((1, 100))
+    first[0, :51] = second[0, :50] = 1
+    low, high = paired_interval(first, second, "stimuli", 0.95)
+    assert -0.03 < low < 0.01 < high < 0.06
+    low, high = paired_interval(first, second[:, ::-1], "stimuli", 0.95)  # other pictures
+    assert high - low > 0.25
 
 
 def test_people_who_err_alike_count_once():

@@ -183,6 +183,7 @@ def test_what_cannot_be_drawn_is_refused_in_a_sentence(name, given):
     if name == "plot_retrieval_grid":
         more = [PICTURES[:, 1:]]
     with pytest.raises(
-        (TypeError, ValueError), match=r"^[a-z_]+(\[.*\])? (must|lacks|is|holds|has)|could not convert"
+        (TypeError, ValueError),
+        match=r"^[a-z_]+(\[.*\])? (must|lacks|is|holds|has)|could not convert|float\(\) argument",
     ):
         draw(given, *more)

@@ -66,7 +66,7 @@ def test_integer_labels_and_one_subject_name():
         ({"n": 0}, ValueError, "n must lie in"),
         ({"n": 1.5}, TypeError, "n must be an int or None"),
         ({"n": 3}, ValueError, r"n=3, but 1 of 3 stimuli have fewer repetitions \(first: c has 1\)"),
-        ({"X": "epochs"}, TypeError, "X must be a numeric array"),
+        ({"X": "epochs"}, TypeError, "X is a name"),
     ],
 )
 def test_bad_input_is_refused(epochs, change, error, match):

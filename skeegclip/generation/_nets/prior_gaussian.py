@@ -62,12 +62,20 @@ class PriorGaussian(nn.Module):
         Tensor of shape (batch, n_dims)
             Clean embeddings.
         """
-        kept = self.alphas_cumprod[t.long()][:, None]
-        if c is None:
-            return _shrunk(x, kept, self.marginal_variances, self.marginal_axes)
-        mean = c @ self.coefficients
-        noisy = x - kept.sqrt() * mean
-        return mean + _shrunk(noisy, kept, self.conditional_variances, self.conditional_axes)
+        return self.denoise(x, self.alphas_cumprod[t.long()][:, None], None if c is None else self.mean_of(c))
+
+    def mean_of(self, c: Tensor) -> Tensor:
+        """Give the conditional mean, in single precision whatever precision the networks have."""
+        with torch.autocast(c.device.type, enabled=False):
+            return c.float() @ self.coefficients
+
+    def denoise(self, x: Tensor, kept: Tensor, mean: Tensor | None) -> Tensor:
+        r"""Give the mean of the clean embedding, from the conditional mean (None is unconditional) and :math:`\bar\alpha`."""
+        with torch.autocast(x.device.type, enabled=False):
+            if mean is None:
+                return _shrunk(x, kept, self.marginal_variances, self.marginal_axes)
+            noisy = x - kept.sqrt() * mean
+            return mean + _shrunk(noisy, kept, self.conditional_variances, self.conditional_axes)
 
 
 def _shrunk(x: Tensor, kept: Tensor, variances: Tensor, axes: Tensor) -> Tensor:

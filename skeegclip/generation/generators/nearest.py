@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..._utils.params import check_number
-from ..._utils.pictures import read_picture, square, to_uint8
+from ..._utils.pictures import owned, read_picture, square, to_uint8
 from ...embeddings.table import check_table
 from ...metrics import cosine_similarity
 from ._training import training_pictures
@@ -81,7 +81,8 @@ class NearestImageGenerator(BaseEstimator):
         """
         check_number("size", self.size, low=1, integer=True, none=True)
         Z = check_embeddings(Z)
-        ids, code, self.pictures_ = training_pictures(Z, y, self.images)
+        ids, code, pictures = training_pictures(Z, y, self.images)
+        self.pictures_ = [owned(p) if isinstance(p, np.ndarray) else p for p in pictures]
         self.ids_ = np.array(ids)
         if self.targets is not None and self.images is not None:
             check_table("targets", self.targets)

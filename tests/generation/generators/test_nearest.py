@@ -58,3 +58,12 @@ def test_bad_input_is_refused():
         NearestImageGenerator({"x": PICTURES[0]}, targets=TARGETS).fit(np.eye(4)[:1], ["x"])
     with pytest.raises(ValueError, match="size must lie in"):
         NearestImageGenerator(IMAGES, size=0).fit(np.eye(4), IDS)
+
+
+def test_it_keeps_the_pictures_it_was_given():
+    rng = np.random.default_rng(0)
+    vectors, pictures = rng.normal(size=(5, 4)), rng.integers(1, 256, (5, 6, 6, 3), dtype=np.uint8)
+    generator = NearestImageGenerator().fit(vectors, pictures)
+    before = generator.generate(vectors)
+    pictures[:] = 0
+    np.testing.assert_array_equal(generator.generate(vectors), before)

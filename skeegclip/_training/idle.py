@@ -1,0 +1,43 @@
+"""Parameters of an EEGEncoder that change nothing in this fit: they say so."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from .._utils.params import warn_idle
+from .given import WHY
+
+_OF_THE_CLIP_LOSS = ("normalize", "temperature", "temperature_mode", "same_stimulus", "text_weight")
+
+
+def warn_of_idle(encoder: Any, *, validated: bool, takes_subject: bool) -> None:
+    """Warn of each parameter that was given (is not its default) and cannot act."""
+    defaults = inspect.signature(type(encoder).__init__).parameters
+    for name, why in _idle(encoder, validated, takes_subject):
+        value = getattr(encoder, name)
+        if name == "text_targets":
+            given = value is not None
+        elif name == "patience":
+            given = value not in (None, encoder._usual_patience)
+        else:
+            given = value != defaults[name].default
+        if given:
+            warn_idle(name, value, why, stacklevel=5)
+
+
+def _idle(encoder: Any, validated: bool, takes_subject: bool) -> Iterator[tuple[str, str]]:
+    if not validated:
+        yield "patience", f"nothing is held out ({WHY}), so that all {encoder.max_epochs} passes are trained"
+    if encoder.loss_weight == 0:
+        for name in _OF_THE_CLIP_LOSS:
+            yield name, "it belongs to the CLIP loss, and loss_weight is 0"
+    if encoder.text_weight == 0:
+        yield "text_targets", "text_weight is 0"
+    if len(encoder.subjects_) == 0:
+        yield "unknown_subject", "no epoch has a subject. Pass subject=, or X that carries it"
+    elif encoder.subject_layer == "none":
+        yield "unknown_subject", "subject_layer is 'none'"
+    elif encoder.subject_layer == "token" and not takes_subject:
+        yield "unknown_subject", "this network has no token of subjects. Use subject_layer='linear'"
