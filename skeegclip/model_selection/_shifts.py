@@ -82,8 +82,8 @@ def candidates(anchors: Anchors, train: np.ndarray, test: np.ndarray) -> list[tu
     known, asked = anchors.of(train), anchors.of(test)
     order = np.argsort(known.key, kind="stable")
     keys = known.key[order]
-    first: np.ndarray = np.searchsorted(keys, asked.key, side="left")
-    last: np.ndarray = np.searchsorted(keys, asked.key, side="right")
+    first = np.atleast_1d(np.searchsorted(keys, asked.key, side="left"))
+    last = np.atleast_1d(np.searchsorted(keys, asked.key, side="right"))
     votes: dict[tuple[int, int, int], int] = {}
     for peak in np.flatnonzero(last > first):
         for place in order[first[peak] : min(last[peak], first[peak] + 4)]:
