@@ -47,7 +47,15 @@ READ = Epoched(np.zeros((4, 3, 8), dtype=np.float32), chs_info=[{"ch_name": "Fz"
 
 def spec(net=Net, net_params=None, read=READ, subject_layer="token"):
     return net_spec(
-        net, net_params, read, 5, n_subjects=2, subject_layer=subject_layer, unknown_subject="mean"
+        net,
+        net_params,
+        read,
+        5,
+        n_subjects=2,
+        subject_layer=subject_layer,
+        unknown_subject="mean",
+        input_spread=3.0,
+        output_spread=7.0,
     )
 
 
@@ -56,11 +64,16 @@ def test_a_network_gets_the_facts_that_it_has_parameters_for():
     assert cls is Net
     assert params == {
         "n_outputs": 5, "n_chans": 3, "n_times": 8, "sfreq": 100.0, "chs_info": READ.chs_info,
-        "n_subjects": 2, "unknown_subject": "mean",
+        "n_subjects": 2, "unknown_subject": "mean", "input_spread": 3.0,
     }  # fmt: skip
-    assert spec(Plain)[1] == {"n_outputs": 5, "n_chans": 3, "n_times": 8}
+    assert spec(Plain)[1] == {"n_outputs": 5, "n_chans": 3, "n_times": 8, "input_spread": 3.0}
     # What X does not tell is left to the network's own default.
     assert "sfreq" not in spec(read=Epoched(READ.X))[1]
+
+
+def test_embeddings_are_rescaled_for_networks_made_for_unit_size_only():
+    assert spec("eegproject")[1]["output_spread"] == 7.0
+    assert "output_spread" not in spec()[1]  # a network of one's own has its own scale
 
 
 def test_own_arguments_go_before_facts_and_unknown_ones_are_refused():
