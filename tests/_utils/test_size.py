@@ -15,6 +15,7 @@ from skeegclip.preprocessing import EpochScaler, average_repetitions
 
 RNG = np.random.default_rng(0)
 TABLE = EmbeddingTable(list("abcd"), RNG.normal(size=(4, 5)))
+del RNG
 Y = np.tile(TABLE.ids, 25)
 NAMES = [f"E{i}" for i in range(6)]
 
@@ -78,8 +79,8 @@ def test_what_people_decode_is_not_another_unit(fitted):
         fitted.predict(form)
 
 
-def test_the_size_of_one_epoch_is_that_of_many():
-    X = draw(200) + 1e4 * RNG.normal(size=(200, 6, 1))  # offsets, as amplifiers without a filter have them
+def test_the_size_of_one_epoch_is_that_of_many(rng):
+    X = draw(200) + 1e4 * rng.normal(size=(200, 6, 1))  # offsets, as amplifiers without a filter have them
     for part in (X, X[:1], X[7:9], X.astype(np.float32), EpochsView.from_arrays(X), X[:, :1]):
         assert size_of(part) == pytest.approx((10, 10), rel=0.3)
     assert size_of(draw()[:, :, :1]) == pytest.approx((10, 10), rel=0.3)  # matrices: between epochs

@@ -15,6 +15,7 @@ from skeegclip.preprocessing import EpochScaler, average_repetitions
 RNG = np.random.default_rng(0)
 X = 10 * RNG.normal(size=(8, 3, 60))
 V = RNG.normal(size=(8, 4))
+del RNG
 SMALL = {"kernel_length": 5, "pool_length": 6, "pool_stride": 2, "d_ff": 16, "n_filters": 8}
 
 
