@@ -93,7 +93,8 @@ def test_the_record_outlives_files_and_other_names(planted, split, tmp_path):
     )
     position = {name: f"other {i}" for i, name in enumerate(planted.table.ids.tolist())}
     rows = planted.rows.assign(stimulus=planted.rows["stimulus"].map(position))
-    view = EpochsView.from_arrays(1.5 * planted.X + 3, rows=rows)  # another gain, an offset: copies all the same
+    # Another gain, an offset: copies all the same.
+    view = EpochsView.from_arrays(1.5 * planted.X + 3, rows=rows)
     with pytest.warns(LeakWarning, match="72 of 72 test epochs compared"):
         evaluate(ImageRetriever(FrozenEstimator(again), targets=renamed), view, cv=split)
 
