@@ -114,7 +114,7 @@ def check_stated(
         warn_size(read, stated, name, stacklevel=stacklevel)
     else:
         check_alike(stated, known, f"{name} was fitted with")
-        check_size(stated.size, known.size, f"{name} was fitted with")
+        check_size(stated.size, known.size, f"{name} was fitted with", is_converted=read.is_converted)
     if bads := [channel for channel in stated.bads if channel not in known.bads]:
         warnings.warn(
             f"X: {len(bads)} channels are marked as bad ({', '.join(bads[:5])}) and are read like all others, so that"
