@@ -23,7 +23,7 @@ _OF_EPOCHS = "look at what these Epochs were made of, which must have been in vo
 _LOOKED_AT, _READ = 64, 16  # epochs of an array, and of a view, which may lie on a disk
 
 
-def size_of(X: Any) -> tuple[float, float]:
+def size_of(X: Any, *, in_fit: bool = True) -> tuple[float, float]:
     """How large the numbers of epochs are, to tell one unit from another.
 
     It is the same for one epoch and for many, because offsets of epochs and of channels
@@ -33,6 +33,9 @@ def size_of(X: Any) -> tuple[float, float]:
     ----------
     X : ndarray | EpochsView, shape (n_epochs, n_chans, n_times)
         Epochs, of which a few from all over X are looked at.
+    in_fit : bool
+        Whether X is what others are compared with. Else epochs of one time may be few and alike, and their size is at
+        least that of their values.
 
     Returns
     -------
@@ -52,6 +55,8 @@ def size_of(X: Any) -> tuple[float, float]:
         variance = np.einsum("ect,ect->ec", block, block) / block.shape[2]
         variance[variance <= 1e-12 * np.square(mean)] = 0.0  # rounding
         rms = _median(np.add.reduce(variance, axis=1) / variance.shape[1])
+        if X.shape[2] == 1 and not in_fit:
+            rms = max(rms, float(np.mean(variance + np.square(mean))))
         return math.sqrt(rms), math.sqrt(_median(np.sort(variance, axis=1)[:, variance.shape[1] // 2]))
 
 

@@ -102,7 +102,7 @@ def check_stated(
         Whose the warnings are.
     """
     name = type(estimator).__name__
-    stated = replace(read.stated, size=size_of(read.X)) if is_measured else read.stated
+    stated = replace(read.stated, size=size_of(read.X, in_fit=reset)) if is_measured else read.stated
     known: Stated = getattr(estimator, "_stated", None) or Stated(
         ch_names=getattr(estimator, "ch_names_", None)
     )

@@ -171,3 +171,15 @@ def test_the_unit_is_remembered_where_the_encoder_is_frozen():
     frozen.predict(1e6 * volts)
     with pytest.raises(ValueError, match="smaller by a factor of 1.0e\\+06"):
         frozen.predict(volts)
+
+
+def test_rows_of_a_matrix_may_be_alike():
+    X = 10 * np.random.default_rng(2).normal(size=(40, 6))
+    fitted = ZeroShotClassifier(Ridge()).fit(X, ["a", "b"] * 20)
+    few = X[:1] + 1e-4 * np.random.default_rng(3).normal(size=(5, 6))
+    assert len(set(fitted.predict(few))) == 1
+    fitted.predict(1e4 + X)  # an offset is no unit
+    ZeroShotClassifier(Ridge()).fit(1e4 + X, ["a", "b"] * 20).predict(X)
+    for rows in (X, X[:2], X[:1]):
+        with pytest.raises(ValueError, match="smaller by a factor"):
+            fitted.predict(1e-6 * rows)
