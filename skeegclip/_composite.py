@@ -84,7 +84,7 @@ class EmbeddingComposite(BaseEstimator):
         elif isinstance(self.encoder, FrozenEstimator):
             self.encoder_, self.targets_ = self.encoder, table
             if not stands_at_door(self.encoder):
-                check_told(self, X, reset=True)
+                check_told(self, X, reset=True, any_unit=takes_epochs(self.encoder))
         elif labels is None:
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."

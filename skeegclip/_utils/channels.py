@@ -45,7 +45,7 @@ def _kind(kind: int, coil_type: int, unit: int) -> str:
 
 def without_mask(channels: Any, n_chans: int) -> list:
     """Channels as names and positions: a mask of bools becomes positions, and what is neither is refused."""
-    chosen = [channels] if isinstance(channels, str) else list(channels)
+    chosen: list[Any] = [channels] if isinstance(channels, str) else list(channels)
     if chosen and all(isinstance(channel, (bool, np.bool_)) for channel in chosen):
         if len(chosen) != n_chans:
             raise ValueError(
