@@ -4,7 +4,7 @@
 class LeakWarning(UserWarning):
     """Something of the test set was trained on, so that a score says nothing about what is new.
 
-    :func:`skeegclip.evaluate` and the analyses of :mod:`skeegclip.inspection` give it for flags at level "leak". Turn it
+    :func:`skeegclip.evaluate` and the analyses of ``skeegclip.inspection`` give it for flags at level "leak". Turn it
     into an error with ``warnings.simplefilter("error", LeakWarning)``.
 
     Examples
