@@ -14,7 +14,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from ._foreign import as_input, ask_for_weights, explain_matrix_step, target_slots
+from ._foreign import as_input, ask_for_weights, explain_step, target_slots
 from ._gallery import Kept
 from ._utils.cloning import clone_to_fit
 from ._utils.seen import Seen
@@ -104,9 +104,10 @@ class EmbeddingComposite(BaseEstimator):
         goal = ids if slots else targets.lookup(ids)
         if weight is not None:
             ask_for_weights(encoder)
+        given = self._read(X)
         if not stands_at_door(encoder):
-            check_told(self, X, reset=True)
-        self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject, sample_weight=weight)
+            check_told(self, X, given, reset=True)
+        self._call(encoder, "fit", "fit", given, goal, subject=subject, sample_weight=weight)
         self.trained_on_ = getattr(encoder, "trained_on_", None) or {"fit": _seen(X, ids, targets)}
         return encoder
 
@@ -167,9 +168,10 @@ class EmbeddingComposite(BaseEstimator):
         check_is_fitted(self, "encoder_")
         if self._is_passthrough():
             return self._check_embeddings(X, reset=False)
+        given = self._read(X)
         if getattr(self, "_stated", None) is not None:
-            check_told(self, X, reset=False)
-        z = np.asarray(self._call(self.encoder_, "predict", self._embeds_for, self._read(X), subject=subject))
+            check_told(self, X, given, reset=False)
+        z = np.asarray(self._call(self.encoder_, "predict", self._embeds_for, given, subject=subject))
         if z.ndim != 2:
             z = z.reshape(len(z), -1)
         return z
@@ -212,7 +214,7 @@ class EmbeddingComposite(BaseEstimator):
                 weights = {} if sample_weight is None else {"sample_weight": sample_weight}
                 return call(*args, **given, **weights)
         except ValueError as error:
-            explain_matrix_step(error, part, args[0])
+            explain_step(error, part, args[0])
             raise
 
     def _is_passthrough(self) -> bool:
