@@ -151,8 +151,10 @@ def ask_for_weights(encoder: Any) -> None:
             learns = any(part is other for other in chain)
             if hasattr(part, "set_fit_request") and has_fit_parameter(part, "sample_weight"):
                 _settle(part, "fit", learns)
-            if hasattr(part, "set_score_request") and learns:
-                _settle(part, "score", False)
+            # What a search chooses by is weighted as well: Pipeline.score could not bear a refusal.
+            if learns and "sample_weight" in inspect.signature(getattr(part, "score", id)).parameters:
+                if hasattr(part, "set_score_request"):
+                    _settle(part, "score", True)
 
 
 def _inner(estimator: Any) -> Any:
