@@ -152,9 +152,9 @@ def ask_for_weights(encoder: Any) -> None:
             if hasattr(part, "set_fit_request") and has_fit_parameter(part, "sample_weight"):
                 _settle(part, "fit", learns)
             # What a search chooses by is weighted as well: Pipeline.score could not bear a refusal.
-            if learns and "sample_weight" in inspect.signature(getattr(part, "score", id)).parameters:
-                if hasattr(part, "set_score_request"):
-                    _settle(part, "score", True)
+            scores = learns and hasattr(part, "set_score_request")
+            if scores and "sample_weight" in inspect.signature(part.score).parameters:
+                _settle(part, "score", True)
 
 
 def _inner(estimator: Any) -> Any:
