@@ -14,7 +14,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from ._foreign import as_input, ask_for_weights, explain_step, target_slots
+from ._foreign import as_input, ask_for_weights, explain_step, takes_epochs, target_slots
 from ._gallery import Kept
 from ._utils.cloning import clone_to_fit
 from ._utils.seen import Seen
@@ -106,7 +106,8 @@ class EmbeddingComposite(BaseEstimator):
             ask_for_weights(encoder)
         given = self._read(X)
         if not stands_at_door(encoder):
-            check_told(self, X, given, reset=True)
+            # Steps of other libraries that take epochs take them in volts too, as MNE's own do.
+            check_told(self, X, given, reset=True, any_unit=takes_epochs(encoder))
         self._call(encoder, "fit", "fit", given, goal, subject=subject, sample_weight=weight)
         self.trained_on_ = getattr(encoder, "trained_on_", None) or {"fit": _seen(X, ids, targets)}
         return encoder

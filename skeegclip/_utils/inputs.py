@@ -95,7 +95,8 @@ def carried_subject(X: Any) -> np.ndarray | None:
             return None
         values = np.concatenate([table["subject"].to_numpy() for table in tables])
         return as_subject(values, len(values))
-    return None if unwrapped(X)[0] is None else read_windows(X).subject
+    windows = None if unwrapped(X)[0] is None else read_windows(X)
+    return None if windows is None else windows.subject
 
 
 def _length(X: Any) -> int:

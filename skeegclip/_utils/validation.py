@@ -84,7 +84,13 @@ def check_epochs(
 
 
 def check_stated(
-    estimator: Any, read: Epoched, *, reset: bool, is_measured: bool = True, stacklevel: int = 3
+    estimator: Any,
+    read: Epoched,
+    *,
+    reset: bool,
+    is_measured: bool = True,
+    any_unit: bool = False,
+    stacklevel: int = 3,
 ) -> None:
     """Remember in ``fit`` what X says of itself and how large its numbers are; afterwards refuse what contradicts it.
 
@@ -98,6 +104,8 @@ def check_stated(
         True in ``fit``.
     is_measured : bool
         Whether to look at the numbers.
+    any_unit : bool
+        Whether it makes no difference in which unit they are, as long as it stays the same.
     stacklevel : int
         Whose the warnings are.
     """
@@ -111,7 +119,8 @@ def check_stated(
         if read.subject is not None:
             warn_alike_within(read.subject.tolist(), stacklevel=stacklevel)
         log_left_out(read.left_out)
-        warn_size(read, stated, name, stacklevel=stacklevel)
+        if not any_unit:
+            warn_size(read, stated, name, stacklevel=stacklevel)
     else:
         check_alike(stated, known, f"{name} was fitted with")
         check_size(stated.size, known.size, f"{name} was fitted with")
@@ -125,7 +134,7 @@ def check_stated(
         )
 
 
-def check_told(estimator: Any, X: Any, given: Any, *, reset: bool) -> None:
+def check_told(estimator: Any, X: Any, given: Any, *, reset: bool, any_unit: bool = False) -> None:
     """Do as :func:`check_stated` for an X that goes, as `given`, to a part that does not stand at the door itself."""
     read = read_epochs(X)
     array = read.X if is_view(read.X) or isinstance(read.X, np.ndarray) else np.asarray(read.X)
@@ -137,7 +146,8 @@ def check_told(estimator: Any, X: Any, given: Any, *, reset: bool) -> None:
         # Epochs may go on in their own unit, and then it is that one which must stay the same.
         is_own = as_mne_list(X) is not None and getattr(given, "ndim", 0) == 3
         measured = reset or not is_own
-        check_stated(estimator, replace(read, X=array), reset=reset, is_measured=measured, stacklevel=6)
+        read = replace(read, X=array)
+        check_stated(estimator, read, reset=reset, is_measured=measured, any_unit=any_unit, stacklevel=6)
         if is_own and reset:
             estimator._stated = replace(estimator._stated, size=size_of(given))
         elif is_own:

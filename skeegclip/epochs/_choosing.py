@@ -52,7 +52,7 @@ class Choosing(ViewBase):
             keep &= matches(self._frame[name], wanted)
         if columns and not keep.any():
             wanted_all = ", ".join(f"{name}={wanted!r}" for name, wanted in columns.items())
-            raise KeyError(f"select: no row has {wanted_all}. There are {self._values_of(columns)}.")
+            raise KeyError(f"select: no row has {wanted_all}. The view has {self._values_of(columns)}.")
         return self[keep]
 
     def _values_of(self, names: Iterable[str]) -> str:
@@ -61,7 +61,7 @@ class Choosing(ViewBase):
         for name in names:
             values = self._frame[name].drop_duplicates().tolist()
             shown = ", ".join(repr(value) for value in values[:8]) + (", ..." if len(values) > 8 else "")
-            told.append(f"the {name} {shown}" if values else f"no {name}")
+            told.append(f"{name} {shown}" if values else f"no {name}")
         return " and ".join(told)
 
     def pick(self: Self, channels: str | Sequence[str] | Sequence[int]) -> Self:
