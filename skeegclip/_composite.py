@@ -14,7 +14,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from ._foreign import as_input, ask_for_weights, explain_matrix_step, takes_epochs, target_slots
+from ._foreign import as_input, ask_for_weights, explain_step, takes_epochs, target_slots
 from ._gallery import Kept
 from ._utils.cloning import clone_to_fit
 from ._utils.params import refuse_class
@@ -84,7 +84,7 @@ class EmbeddingComposite(BaseEstimator):
         elif isinstance(self.encoder, FrozenEstimator):
             self.encoder_, self.targets_ = self.encoder, table
             if not stands_at_door(self.encoder):
-                check_told(self, X, reset=True, any_unit=takes_epochs(self.encoder))
+                check_told(self, X, self._read(X), reset=True, any_unit=takes_epochs(self.encoder))
         elif labels is None:
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
@@ -109,10 +109,11 @@ class EmbeddingComposite(BaseEstimator):
         goal = ids if slots else targets.lookup(ids)
         if weight is not None:
             ask_for_weights(encoder)
+        given = self._read(X)
         if not stands_at_door(encoder):
             # Steps of other libraries that take epochs take them in volts too, as MNE's own do.
-            check_told(self, X, reset=True, any_unit=takes_epochs(encoder))
-        self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject, sample_weight=weight)
+            check_told(self, X, given, reset=True, any_unit=takes_epochs(encoder))
+        self._call(encoder, "fit", "fit", given, goal, subject=subject, sample_weight=weight)
         self.trained_on_ = getattr(encoder, "trained_on_", None) or {"fit": _seen(X, ids, targets)}
         return encoder
 
@@ -176,9 +177,10 @@ class EmbeddingComposite(BaseEstimator):
         check_is_fitted(self, "encoder_")
         if self._is_passthrough():
             return self._check_embeddings(X, reset=False)
+        given = self._read(X)
         if getattr(self, "_stated", None) is not None:
-            check_told(self, X, reset=False)
-        z = np.asarray(self._call(self.encoder_, "predict", self._embeds_for, self._read(X), subject=subject))
+            check_told(self, X, given, reset=False)
+        z = np.asarray(self._call(self.encoder_, "predict", self._embeds_for, given, subject=subject))
         if subject is not None:
             as_subject(subject, len(z))
         if z.ndim != 2:
@@ -223,7 +225,7 @@ class EmbeddingComposite(BaseEstimator):
                 weights = {} if sample_weight is None else {"sample_weight": sample_weight}
                 return call(*args, **given, **weights)
         except ValueError as error:
-            explain_matrix_step(error, part, args[0])
+            explain_step(error, part, args[0])
             raise
 
     def _is_passthrough(self) -> bool:

@@ -11,6 +11,7 @@ from sklearn import config_context
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
+from ._utils.channels import data_picks
 from ._utils.inputs import as_mne_list, read_epochs
 from ._utils.loaded import loaded
 from .embeddings import EmbeddingTable
@@ -49,7 +50,11 @@ def _wrapped(encoder: Any) -> Iterator[Any]:
 
 
 def as_input(encoder: Any, X: Any) -> Any:
-    """X for the encoder: as it is, flat for one that takes matrices, an array where it comes in a form of our own."""
+    """X for the encoder: as it is for one of ours, for others an array (flat where they take matrices).
+
+    Epochs of MNE become microvolts of the data channels, whole or in rows that scikit-learn has cut, so that no door leads
+    to another unit; only a step that MNE scales by an `info` gets theirs.
+    """
     if not takes_epochs(encoder):
         shape = getattr(X, "shape", None)
         if shape is not None and len(shape) == 2:
@@ -62,17 +67,45 @@ def as_input(encoder: Any, X: Any) -> Any:
             first = next((step for _, step in first.steps if step not in (None, "passthrough")), None)
         else:
             first = next(_wrapped(first), None)
-        if first is None:  # of another library: views, lists of Epochs and windows would tell it nothing
-            known = isinstance(X, np.ndarray) or isinstance(as_mne_list(X), list) and not isinstance(X, list)
-            return X if known or hasattr(X, "__dlpack__") else np.asarray(read_epochs(X).X)
-    return X
+        if first is None:
+            break
+        if (parts := as_mne_list(X)) is not None and _scales_by_info(first):
+            return _in_own_unit(parts, first)
+    else:
+        return X
+    is_array = isinstance(X, np.ndarray) or hasattr(X, "__dlpack__")
+    return X if is_array else np.asarray(read_epochs(X).X)
 
 
-def explain_matrix_step(error: ValueError, encoder: Any, X: Any) -> None:
-    """Say what to do where a step of a Pipeline wants matrices and got epochs."""
-    if "dim 3" in str(error) and isinstance(encoder, Pipeline) and getattr(X, "ndim", 0) == 3:
+def _scales_by_info(step: Any) -> bool:
+    """Whether a step is MNE's and knows from an info in which unit its channels come."""
+    return type(step).__module__.startswith("mne.") and getattr(step, "info", None) is not None
+
+
+def _in_own_unit(parts: list, step: Any) -> np.ndarray:
+    """Epochs, or the rows that scikit-learn has cut them into, as an array in volts (or tesla)."""
+    for part in parts:
+        names = [part.ch_names[i] for i in np.setdiff1d(np.arange(len(part.ch_names)), data_picks(part.info))]
+        if names:
+            raise ValueError(
+                f"X holds channels that are not data ({', '.join(names[:5])}), and {type(step).__name__} gets all the"
+                " channels of its info. Pass epochs.pick('data'), and the info of these to the step."
+            )
+    return np.concatenate([part.get_data(copy=False) for part in parts])
+
+
+def explain_step(error: ValueError, encoder: Any, X: Any) -> None:
+    """Say what to do where a step wants matrices and got epochs, or wants classes or one number and got vectors."""
+    text = str(error)
+    if "y should be a 1d array" in text:
         raise ValueError(
-            f"{str(error).rstrip('.')}: a Pipeline as encoder gets epochs as they are, shape {tuple(X.shape)}. Put"
+            f"{text.rstrip('.')}: an encoder learns the vectors of the targets, not classes. For a regressor of one number"
+            " put sklearn.multioutput.MultiOutputRegressor around it; a step that learns from classes, such as CSP, has no"
+            " place in it."
+        ) from error
+    if "dim 3" in text and isinstance(encoder, Pipeline) and getattr(X, "ndim", 0) == 3:
+        raise ValueError(
+            f"{text.rstrip('.')}: a Pipeline as encoder gets epochs as they are, shape {tuple(X.shape)}. Put"
             " a step that flattens them before it, such as mne.decoding.Vectorizer()."
         ) from error
 
@@ -118,8 +151,10 @@ def ask_for_weights(encoder: Any) -> None:
             learns = any(part is other for other in chain)
             if hasattr(part, "set_fit_request") and has_fit_parameter(part, "sample_weight"):
                 _settle(part, "fit", learns)
-            if hasattr(part, "set_score_request") and learns:
-                _settle(part, "score", False)
+            # What a search chooses by is weighted as well: Pipeline.score could not bear a refusal.
+            scores = learns and hasattr(part, "set_score_request")
+            if scores and "sample_weight" in inspect.signature(part.score).parameters:
+                _settle(part, "score", True)
 
 
 def _inner(estimator: Any) -> Any:

@@ -313,7 +313,13 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
             )
         if self.class_weight is not None:
             classes = self._relabel(labels) if are_stimuli else labels
-            weight = weight * compute_sample_weight(self.class_weight, classes)
+            by_class = compute_sample_weight(self.class_weight, classes)
+            if not (np.isfinite(by_class) & (by_class >= 0)).all():
+                raise ValueError(
+                    f"class_weight holds a weight that is negative or not finite ({self.class_weight}). Pass weights of 0"
+                    ' or more, or "balanced".'
+                )
+            weight = weight * by_class
         if not weight.any():
             raise ValueError("sample_weight: all epochs weigh zero. Give some a positive weight.")
         return weight

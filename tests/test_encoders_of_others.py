@@ -6,7 +6,7 @@ from mne.decoding import CSP, Scaler, UnsupervisedSpatialFilter, Vectorizer
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
-from sklearn.ensemble import BaggingRegressor
+from sklearn.ensemble import BaggingRegressor, VotingRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
@@ -156,22 +156,63 @@ def test_forms_that_only_this_library_knows_become_arrays(data):
     np.testing.assert_allclose(clone(retriever).fit(rows, y).embed(rows), expected, rtol=1e-3)
 
 
-def test_mne_epochs_reach_mne_steps_as_they_are(data):
+def recording(X, kinds="eeg"):
     import mne
 
-    X, y, table = data
-    info = mne.create_info(N_CHANS, 100.0, "eeg")
-    epochs = mne.EpochsArray(X * 1e-6, info, verbose=False)
-    pipeline = make_pipeline(Scaler(info, scalings={"eeg": 1e-6}), Vectorizer(), Ridge())
-    alone = clone(pipeline).fit(epochs.get_data(), table.lookup(y)).predict(epochs.get_data())
-    z = ImageRetriever(pipeline, targets=table).fit(epochs.get_data(), y).embed(epochs.get_data())
-    np.testing.assert_allclose(z, alone, rtol=1e-4, atol=1e-5)
+    return mne.EpochsArray(X * 1e-6, mne.create_info(X.shape[1], 100.0, kinds), verbose=False)
 
 
-def test_csp_needs_classes_and_gets_none(data):
+@pytest.mark.parametrize("name", [name for name in PIPELINES if name != "scaler"])
+def test_epochs_give_a_pipeline_what_their_microvolts_give(data, name):
+    """In volts a Ridge behind a Vectorizer is at chance, and nobody would know why."""
     X, y, table = data
-    with pytest.raises(ValueError):  # in mne's own words, as it says them alone
-        ImageRetriever(make_pipeline(CSP(2), Ridge()), targets=table).fit(X, y)
+    retriever = ImageRetriever(PIPELINES[name](), targets=table)
+    expected = clone(retriever).fit(X, y).embed(X)
+    fitted = clone(retriever).fit(recording(X), y)
+    for given in (recording(X), X):  # in whatever form they come afterwards
+        np.testing.assert_allclose(fitted.embed(given), expected, rtol=1e-2, atol=1e-3)
+    with pytest.raises(ValueError, match="factor of 1.0e"):
+        fitted.embed(X * 1e-6)
+
+
+def test_the_label_beside_the_epochs_does_not_reach_a_pipeline(data):
+    X, y, table = data
+    marked = np.concatenate([X, X[:, :1]], axis=1)
+    epochs = recording(marked, ["eeg"] * N_CHANS + ["stim"])
+    fitted = ImageRetriever(PIPELINES["vectorizer"](), targets=table).fit(epochs, y)
+    assert fitted.encoder_[-1].n_features_in_ == N_CHANS * N_TIMES
+
+
+SCALED = {
+    "alone": lambda info: make_pipeline(Scaler(info), Vectorizer(), Ridge()),
+    "searched": lambda info: GridSearchCV(
+        make_pipeline(Scaler(info), Vectorizer(), Ridge()), {"ridge__alpha": [1.0]}, cv=2, error_score="raise"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_what_mne_scales_by_an_info_stays_in_volts(data, name):
+    X, y, table = data
+    epochs = recording(X)
+    encoder = SCALED[name](epochs.info)
+    alone = clone(encoder).fit(epochs.get_data(), table.lookup(y)).predict(epochs.get_data())
+    fitted = ImageRetriever(encoder, targets=table).fit(epochs, y)
+    for given in (epochs, [epochs[i] for i in range(len(epochs))], epochs.get_data()):
+        np.testing.assert_allclose(fitted.embed(given), alone, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="factor of 1.0e"):
+        fitted.embed(X)
+    with pytest.raises(ValueError, match="not data .*Scaler gets all the"):
+        fitted.embed(recording(X, ["eeg"] * (N_CHANS - 1) + ["eog"]))
+
+
+@pytest.mark.parametrize(
+    "encoder", [make_pipeline(CSP(2), Ridge()), VotingRegressor([("one", Ridge())])], ids=["csp", "voting"]
+)
+def test_what_learns_one_number_or_classes_says_that_there_are_vectors(data, encoder):
+    X, y, table = data
+    with pytest.raises(ValueError, match="1d array.*learns the vectors of the targets.*MultiOutputRegressor"):
+        ImageRetriever(encoder, targets=table).fit(X, y)
 
 
 def test_pyriemann(data):

@@ -223,3 +223,28 @@ def test_bad_weights(data, weight, message):
     for estimator in (ZeroShotClassifier(Ridge()), network(targets=EmbeddingTable(np.unique(y), np.eye(4)))):
         with pytest.raises(ValueError, match=message):
             estimator.fit(X, y, sample_weight=weight)
+
+
+def test_a_search_around_a_pipeline_hands_weights_to_fit_and_to_its_choice():
+    rng = np.random.default_rng(0)
+    table = EmbeddingTable([f"s{i}" for i in range(6)], rng.standard_normal((6, 4)))
+    y, X = np.tile(table.ids, 5), rng.standard_normal((30, 3, 8))
+    weight = rng.integers(1, 4, 30)
+    pipeline = make_pipeline(Vectorizer(), Ridge())
+    search = GridSearchCV(pipeline, {"ridge__alpha": [0.1, 1.0]}, cv=2, error_score="raise")
+    fitted = ZeroShotClassifier(search, targets=table).fit(X, y, sample_weight=weight).encoder_
+    Z, flat = table.lookup(y), X.reshape(30, -1)
+    halves = [(np.arange(15, 30), np.arange(15)), (np.arange(15), np.arange(15, 30))]
+    by_hand = [
+        np.mean([Ridge(a).fit(flat[f], Z[f], weight[f]).score(flat[t], Z[t], weight[t]) for f, t in halves])
+        for a in (0.1, 1.0)
+    ]
+    np.testing.assert_allclose(fitted.cv_results_["mean_test_score"], by_hand, rtol=1e-4)
+
+
+@pytest.mark.parametrize("bad", [-1.0, np.nan])
+def test_class_weights_are_not_negative(bad):
+    table = EmbeddingTable(["a", "b"], np.eye(2))
+    classifier = ZeroShotClassifier(Ridge(), targets=table, class_weight={"a": bad})
+    with pytest.raises(ValueError, match="class_weight holds a weight that is negative or not finite"):
+        classifier.fit(np.random.default_rng(0).standard_normal((4, 2, 3)), ["a", "b", "a", "b"])

@@ -21,6 +21,8 @@ from skorch.callbacks.scoring import ScoringBase
 
 def name_callbacks(given: Any, *, validated: bool) -> list[tuple[str, Callback]]:
     """Callbacks with their names, the objects themselves; refuse what is none, and say what has nothing to do."""
+    if not isinstance(given, (list, tuple, type(None))):
+        raise TypeError(f"callbacks must be a list of callbacks, got {given!r}. Write [...] around it.")
     named = [_named(number, entry) for number, entry in enumerate(given or [])]
     for name, callback in named:
         if isinstance(callback, InputShapeSetter):

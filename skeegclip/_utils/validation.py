@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .channels import log_left_out
-from .inputs import Epoched, is_view, read_epochs
+from .inputs import Epoched, as_mne_list, is_view, read_epochs
 from .size import check_size, size_of, warn_size
 from .stated import Stated, check_alike
 from .subjects import warn_alike_within
@@ -134,8 +134,8 @@ def check_stated(
         )
 
 
-def check_told(estimator: Any, X: Any, *, reset: bool, any_unit: bool = False) -> None:
-    """Do as :func:`check_stated` for an X that goes to a part of `estimator` that does not stand at the door itself."""
+def check_told(estimator: Any, X: Any, given: Any, *, reset: bool, any_unit: bool = False) -> None:
+    """Do as :func:`check_stated` for an X that goes, as `given`, to a part that does not stand at the door itself."""
     read = read_epochs(X)
     array = read.X if is_view(read.X) or isinstance(read.X, np.ndarray) else np.asarray(read.X)
     if getattr(array, "ndim", 0) == 2 and array.dtype.kind in "fiu":
@@ -143,7 +143,15 @@ def check_told(estimator: Any, X: Any, *, reset: bool, any_unit: bool = False) -
     elif getattr(array, "ndim", 0) == 3 and len(array) == 0:
         raise ValueError("Found array with 0 sample(s) in X while a minimum of 1 is required.")
     if getattr(array, "ndim", 0) == 3 and array.dtype.kind in "fiu" and 0 not in array.shape:
-        check_stated(estimator, replace(read, X=array), reset=reset, any_unit=any_unit, stacklevel=6)
+        # Epochs may go on in their own unit, and then it is that one which must stay the same.
+        is_own = as_mne_list(X) is not None and getattr(given, "ndim", 0) == 3
+        measured = reset or not is_own
+        read = replace(read, X=array)
+        check_stated(estimator, read, reset=reset, is_measured=measured, any_unit=any_unit, stacklevel=6)
+        if is_own and reset:
+            estimator._stated = replace(estimator._stated, size=size_of(given))
+        elif is_own:
+            check_size(size_of(given), estimator._stated.size, f"{type(estimator).__name__} was fitted with")
 
 
 def stands_at_door(part: Any) -> bool:

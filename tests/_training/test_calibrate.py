@@ -58,6 +58,16 @@ def test_it_helps_a_new_subject_on_pictures_never_seen(recordings, fitted):
     assert chosen == {"n_epochs": 30, "n_stimuli": 30}
 
 
+def test_a_token_that_is_learned_moves_its_person_alone(recordings, fitted_atm):
+    """Whatever the unit: the number of passes is chosen by itself, and could come to none."""
+    X, y = recordings.of("sub-03", recordings.shown), recordings.shown
+    encoder = copy.deepcopy(fitted_atm).calibrate(X, y, subject="sub-03", max_epochs=30)
+    assert encoder.selection_["calibrated"]["sub-03"]["epoch"] > 0
+    before, after = fitted_atm.transform(X), encoder.transform(X, subject="sub-03")
+    assert np.linalg.norm(after - before) > 0.05 * np.linalg.norm(before - before.mean(0))
+    np.testing.assert_array_equal(encoder.transform(X), before)
+
+
 class FakeFold:
     """Stands for a fold whose loss on what it holds out is known for every pass."""
 

@@ -538,3 +538,8 @@ def test_the_hooks_of_ours_are_skorchs():
     for kind in (BestWeights, AveragedWeights):
         hooks = {name for name, _ in inspect.getmembers(kind, inspect.isfunction) if name.startswith("on_")}
         assert hooks <= set(dir(cb.Callback))
+
+
+def test_a_callback_outside_a_list(fit, make, data):
+    with pytest.raises(TypeError, match="callbacks must be a list of callbacks, got .*Write"):
+        make().set_params(callbacks=cb.EpochTimer()).fit(data[0], data[1])
