@@ -14,11 +14,12 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from ._foreign import as_input, ask_for_weights, explain_matrix_step, target_slots
+from ._foreign import as_input, ask_for_weights, explain_matrix_step, takes_epochs, target_slots
 from ._gallery import Kept
 from ._utils.cloning import clone_to_fit
+from ._utils.params import refuse_class
 from ._utils.seen import Seen
-from ._utils.subjects import refuse_missing
+from ._utils.subjects import as_subject, refuse_masked, refuse_missing
 from ._utils.validation import check_told, stands_at_door, unchanged_on_error
 from .embeddings import EmbeddingTable, class_codes
 from .embeddings._ids import as_ids
@@ -63,6 +64,8 @@ class EmbeddingComposite(BaseEstimator):
                 " Pass targets=EmbeddingTable(...), the table it was trained on."
             )
         labels = self._labels(y, table)
+        if subject is not None and labels is not None:
+            as_subject(subject, len(labels))  # also where nobody asks for it
         weight = self._weigh(labels, sample_weight, are_stimuli=table is not None)
         self.seen_ = None if labels is None else np.unique(labels if weight is None else labels[weight > 0])
         learns = table is None if self._is_passthrough() else not isinstance(self.encoder, FrozenEstimator)
@@ -80,6 +83,8 @@ class EmbeddingComposite(BaseEstimator):
             self.targets_ = _class_means(X, labels, weight) if table is None and labels is not None else table
         elif isinstance(self.encoder, FrozenEstimator):
             self.encoder_, self.targets_ = self.encoder, table
+            if not stands_at_door(self.encoder):
+                check_told(self, X, reset=True, any_unit=takes_epochs(self.encoder))
         elif labels is None:
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
@@ -105,7 +110,8 @@ class EmbeddingComposite(BaseEstimator):
         if weight is not None:
             ask_for_weights(encoder)
         if not stands_at_door(encoder):
-            check_told(self, X, reset=True)
+            # Steps of other libraries that take epochs take them in volts too, as MNE's own do.
+            check_told(self, X, reset=True, any_unit=takes_epochs(encoder))
         self._call(encoder, "fit", "fit", self._read(X), goal, subject=subject, sample_weight=weight)
         self.trained_on_ = getattr(encoder, "trained_on_", None) or {"fit": _seen(X, ids, targets)}
         return encoder
@@ -117,6 +123,7 @@ class EmbeddingComposite(BaseEstimator):
     def _check_encoder(self) -> None:
         if isinstance(self.encoder, str) and not self._is_passthrough():
             raise ValueError(f'encoder must be an estimator or "passthrough", got {self.encoder!r}.')
+        refuse_class("encoder", self.encoder)
         if not isinstance(self.encoder, str) and not hasattr(self.encoder, "predict"):
             raise TypeError(
                 f"encoder must be an estimator with fit and predict, got {type(self.encoder).__name__}."
@@ -135,6 +142,8 @@ class EmbeddingComposite(BaseEstimator):
             return None
         refuse_missing(y, name="y")
         labels = column_or_1d(y, warn=True)
+        if labels.dtype == object and all(type(label) is int for label in labels.tolist()):
+            labels = labels.astype(np.int64)  # of a column that once held something else
         assert_all_finite(labels, input_name="y")
         if table is not None:
             return as_ids(labels, name="y")
@@ -170,6 +179,8 @@ class EmbeddingComposite(BaseEstimator):
         if getattr(self, "_stated", None) is not None:
             check_told(self, X, reset=False)
         z = np.asarray(self._call(self.encoder_, "predict", self._embeds_for, self._read(X), subject=subject))
+        if subject is not None:
+            as_subject(subject, len(z))
         if z.ndim != 2:
             z = z.reshape(len(z), -1)
         return z
@@ -228,6 +239,7 @@ class EmbeddingComposite(BaseEstimator):
                 f'encoder="passthrough" takes embeddings, shape (n_epochs, n_dims), got X of shape {tuple(X.shape)}.'
                 " Embed the epochs first, or pass an encoder."
             )
+        refuse_masked(X, name="Input X")
         return validate_data(self, X, dtype=[np.float32, np.float64], reset=reset)
 
     def __getstate__(self) -> dict:

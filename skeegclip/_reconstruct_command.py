@@ -66,7 +66,7 @@ def _read(data: Path, wanted: Mapping[str, str], average: bool) -> Any:
     if data.is_dir():
         view = EpochsStore.open(data).view().select(**wanted)
         if len(view) == 0:
-            raise ValueError(f"{data} holds no epoch with {dict(wanted)}.")
+            raise ValueError(f"{data} holds no epoch.")
         return view.average(by=("subject", "stimulus")) if average else view
     if wanted or average:
         raise ValueError(

@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.cloning import clone_to_fit
-from ._utils.params import check_number, warn_idle
+from ._utils.params import check_number, refuse_class, warn_idle
 from ._utils.seeding import draw_seed, set_seeds
 from ._utils.validation import unchanged_on_error
 from .embeddings import EmbeddingTable, join_tables
@@ -143,6 +143,10 @@ class EnsembleEncoder(_BaseComposition):
         check_number("n_seeds", self.n_seeds, low=1, integer=True)
         if not self.encoders:
             raise ValueError("encoders must hold at least one pair (name, encoder), got none.")
+        for name, encoder in self.encoders:
+            if not isinstance(name, str):
+                raise TypeError(f"encoders: names must be text, got {name!r} of type {type(name).__name__}.")
+            refuse_class(f"encoders: {name!r}", encoder)
         self._validate_names([name for name, _ in self.encoders])
         tables = self._tables()
         self._widths = [table.n_dims for table in tables]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -317,7 +318,9 @@ class OnlineDecoder(BaseEstimator):
         """Check the parameters; return temperature and correlation, where they are needed."""
         check_number("threshold", self.threshold, low=0, high=1, open_low=True)
         check_number("max_repetitions", self.max_repetitions, low=1, integer=True, none=True)
-        check_number("temperature", self.temperature, low=0, open_low=True, none=True)
+        check_number(
+            "temperature", self.temperature, low=0, high=sys.float_info.max, open_low=True, none=True
+        )
         check_number("correlation", self.correlation, low=0, high=1)
         check_number("n_candidates", self.n_candidates, low=1, integer=True)
         if self.temperature is not None:

@@ -198,10 +198,10 @@ def indexed(monkeypatch):
     monkeypatch.setattr(_approximate, "_SMALL", 2000)
 
 
-def exact_and_faiss(gallery, Z, **params):
+def exact_and_faiss(gallery, Z, targets=None, **params):
     return [
-        ImageRetriever("passthrough", gallery=gallery, index=index, **params).fit(Z)
-        for index in ("exact", "faiss")
+        ImageRetriever("passthrough", gallery=gallery, targets=targets, index=index, **own).fit(Z)
+        for index, own in (("exact", {}), ("faiss", params))
     ]
 
 

@@ -101,7 +101,7 @@ def test_what_cannot_be_done_is_said_in_one_line(parts, store, tmp_path):
     out = ["--out", tmp_path / "out"]
     for arguments, match in [
         ([tmp_path, tmp_path / "X.npy"], "is not a whole folder that EEGImageReconstructor.save wrote"),
-        ([folder, store, "--subject", "zoe"], "holds no epoch with {'subject': 'zoe'}"),
+        ([folder, store, "--subject", "zoe"], "no row has subject='zoe'"),
         ([folder, tmp_path / "X.npy", "--average"], "is no EpochsStore"),
         ([folder, tmp_path / "objects.npy"], "allow_pickle"),
         ([tmp_path / "pickled", tmp_path / "X.npy"], "holds pickles"),

@@ -11,7 +11,7 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.helper import predefined_split
 
 from .._utils.inputs import Epoched
-from .._utils.params import check_option
+from .._utils.params import check_dict, check_option
 from ..losses import MixedLoss
 from ..nets.registry import get_net
 from .augment import Augment
@@ -52,7 +52,7 @@ def net_spec(
         "unknown_subject": unknown_subject,
     }
     params = {name: value for name, value in known.items() if name in accepted and value is not None}
-    given = dict(net_params or {})
+    given = check_dict("net_params", net_params)
     if subject_layer == "linear":
         dropout = {"dropout": given.pop("subject_dropout")} if "subject_dropout" in given else {}
         layer = {"n_subjects": n_subjects, "n_chans": n_chans, "unknown": unknown_subject}
@@ -91,7 +91,7 @@ def make_net(
     """An initialised skorch net; with ``optimizer=None`` one to be used, not trained."""
     cls, params = spec
     optimizer_class = None if optimizer is None else _optimizer(optimizer)
-    optimizer_params = dict(optimizer_params or {})
+    optimizer_params = check_dict("optimizer_params", optimizer_params)
     if optimizer_class in (torch.optim.AdamW, torch.optim.Adam) and "foreach" not in optimizer_params:
         optimizer_params.setdefault("fused", torch.device(device).type in ("cpu", "cuda"))
     net = EncoderNet(

@@ -43,6 +43,23 @@ def _kind(kind: int, coil_type: int, unit: int) -> str:
     return mne.channel_type({"chs": [{"kind": kind, "coil_type": coil_type, "unit": unit}]}, 0)
 
 
+def without_mask(channels: Any, n_chans: int) -> list:
+    """Channels as names and positions: a mask of bools becomes positions, and what is neither is refused."""
+    chosen: list[Any] = [channels] if isinstance(channels, str) else list(channels)
+    if chosen and all(isinstance(channel, (bool, np.bool_)) for channel in chosen):
+        if len(chosen) != n_chans:
+            raise ValueError(
+                f"channels: a mask must tell for each of the {n_chans} channels, got {len(chosen)} bools."
+            )
+        chosen = np.flatnonzero(chosen).tolist()
+    for channel in chosen:
+        if isinstance(channel, (bool, np.bool_)) or not isinstance(channel, (str, int, np.integer)):
+            raise TypeError(f"channels must hold names or whole numbers, got {channel!r}.")
+    if not chosen:
+        raise ValueError("channels must name at least one channel, got none.")
+    return chosen
+
+
 def data_picks(info: Any) -> np.ndarray:
     """Positions of the channels that are read; refuse an info without any.
 

@@ -12,6 +12,7 @@ from .foreign import read_named, refuse_foreign
 from .loaded import loaded
 from .stated import Stated, check_alike
 from .subjects import as_subject as as_subject
+from .subjects import refuse_masked
 from .windows import read_windows, unwrapped
 
 
@@ -95,7 +96,8 @@ def carried_subject(X: Any) -> np.ndarray | None:
             return None
         values = np.concatenate([table["subject"].to_numpy() for table in tables])
         return as_subject(values, len(values))
-    return None if unwrapped(X)[0] is None else read_windows(X).subject
+    windows = None if unwrapped(X)[0] is None else read_windows(X)
+    return None if windows is None else windows.subject
 
 
 def _length(X: Any) -> int:
@@ -111,11 +113,7 @@ def _read_array(X: Any) -> Any:
     if isinstance(X, (list, tuple)) and X and tensor is not None and isinstance(X[0], tensor):
         return np.stack([_read_array(x) for x in X])
     if isinstance(X, np.ma.MaskedArray):
-        if n_masked := int(np.ma.count_masked(X)):
-            raise ValueError(
-                f"Input X contains NaN: {n_masked} values of this masked array are masked, and no estimator here looks at a"
-                " mask. Drop or repair these epochs first, or fill them: X.filled(0)."
-            )
+        refuse_masked(X, name="Input X")
         return X.data
     # pandas' NA is not a number that is missing, as NaN is, and ends every conversion.
     if getattr(getattr(X, "dtype", None), "kind", None) == "O" or hasattr(X, "iloc"):
@@ -144,6 +142,8 @@ def as_mne_list(X: Any) -> list | None:
 
 
 def _read_mne(parts: list) -> Epoched:
+    from .size import check_size, size_of  # which reads what is read here
+
     first = parts[0]
     picks = data_picks(first.info)
     stated = describe(first.info, picks, tmin=float(first.tmin), is_recorded=True)
@@ -168,6 +168,9 @@ def _read_mne(parts: list) -> Epoched:
             )
         block = part.get_data(picks=own, verbose=False)
         data.append(block if (factors == 1).all() else block * factors)
+        if part is not first and len(data[0]) and len(block):
+            here, there = size_of(data[-1]), size_of(data[0])
+            check_size(here, there, "the first Epochs of the list have", is_converted=True)
         metadata = part.metadata
         if metadata is not None and "subject" in metadata:
             subjects.append(metadata["subject"].to_numpy(dtype=object))

@@ -6,7 +6,7 @@ import difflib
 import math
 import numbers
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from sklearn.base import BaseEstimator
@@ -43,6 +43,23 @@ def check_number(
     if not (low < number if open_low else low <= number) or not number <= high:
         raise ValueError(f"{name} must lie in {'(' if open_low else '['}{low:g}, {high:g}], got {value!r}.")
     return value
+
+
+def refuse_class(name: str, value: Any) -> None:
+    """Refuse an estimator's class where an estimator belongs."""
+    if isinstance(value, type):
+        raise TypeError(
+            f"{name} must be an estimator, got the class {value.__name__} itself. Make one: {value.__name__}(...)."
+        )
+
+
+def check_dict(name: str, value: Any) -> dict:
+    """Return a copy of a dict of parameters; None is an empty one."""
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(
+            f"{name} must be a dict of parameters or None, got {value!r} of type {type(value).__name__}."
+        )
+    return dict(value or {})
 
 
 def warn_idle(name: str, value: Any, why: str, *, stacklevel: int) -> None:

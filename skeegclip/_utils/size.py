@@ -18,10 +18,12 @@ _TOO_MUCH_ABOVE, _TOO_MUCH_MEG = 1e5, 1e9
 # Units differ by a thousand or a million. Averages of a hundred epochs are ten times smaller than these, and
 # artefacts a hundred times larger.
 _OTHER_UNIT = 500.0
+_OF_ARRAYS = "pass mne.Epochs, which are converted to microvolts."
+_OF_EPOCHS = "look at what these Epochs were made of, which must have been in volts."
 _LOOKED_AT, _READ = 64, 16  # epochs of an array, and of a view, which may lie on a disk
 
 
-def size_of(X: Any) -> tuple[float, float]:
+def size_of(X: Any, *, in_fit: bool = True) -> tuple[float, float]:
     """How large the numbers of epochs are, to tell one unit from another.
 
     It is the same for one epoch and for many, because offsets of epochs and of channels
@@ -31,6 +33,9 @@ def size_of(X: Any) -> tuple[float, float]:
     ----------
     X : ndarray | EpochsView, shape (n_epochs, n_chans, n_times)
         Epochs, of which a few from all over X are looked at.
+    in_fit : bool
+        Whether X is what others are compared with. Else epochs of one time may be few and alike, and their size is at
+        least that of their values.
 
     Returns
     -------
@@ -50,6 +55,8 @@ def size_of(X: Any) -> tuple[float, float]:
         variance = np.einsum("ect,ect->ec", block, block) / block.shape[2]
         variance[variance <= 1e-12 * np.square(mean)] = 0.0  # rounding
         rms = _median(np.add.reduce(variance, axis=1) / variance.shape[1])
+        if X.shape[2] == 1 and not in_fit:
+            rms = max(rms, float(np.mean(variance + np.square(mean))))
         return math.sqrt(rms), math.sqrt(_median(np.sort(variance, axis=1)[:, variance.shape[1] // 2]))
 
 
@@ -58,8 +65,17 @@ def _median(values: np.ndarray) -> float:
     return float(np.sort(values)[len(values) // 2])
 
 
-def check_size(size: tuple[float, float] | None, fitted: tuple[float, float] | None, owner: str) -> None:
-    """Refuse numbers about a thousand times smaller or larger than those of fit, or more."""
+def check_size(
+    size: tuple[float, float] | None,
+    fitted: tuple[float, float] | None,
+    owner: str,
+    *,
+    is_converted: bool = False,
+) -> None:
+    """Refuse numbers about a thousand times smaller or larger than those of fit, or more.
+
+    `is_converted` says that X came as Epochs, so that passing some is no advice.
+    """
     if size is None or fitted is None:
         return
     for now, then, is_other in (
@@ -69,7 +85,7 @@ def check_size(size: tuple[float, float] | None, fitted: tuple[float, float] | N
         if now > 0 and then > 0 and math.isfinite(now) and is_other(now / then):
             raise ValueError(
                 f"X has a typical standard deviation of {now:.1e}, but {owner} one of {then:.1e}:"
-                f" {_factor(now / then)}, or pass mne.Epochs, which are converted to microvolts."
+                f" {_factor(now / then)}, or {_OF_EPOCHS if is_converted else _OF_ARRAYS}"
             )
 
 

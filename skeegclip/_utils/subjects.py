@@ -17,6 +17,7 @@ def as_subject(subject: Any, n_rows: int, *, name: str = "subject") -> np.ndarra
     """One id per row, as strings; a single id serves all rows."""
     if isinstance(subject, str):
         return np.full(n_rows, subject)
+    refuse_masked(subject, name=name)
     array = np.asarray(subject)
     if array.ndim == 0:
         if is_missing(array.item()):
@@ -58,8 +59,18 @@ def is_missing(value: Any) -> bool:
     return isinstance(value, (float, np.floating)) and value != value or type(value).__name__ == "NaTType"
 
 
+def refuse_masked(values: Any, *, name: str) -> None:
+    """Refuse a masked array of which something is masked: no estimator and no metric looks at a mask."""
+    if n_masked := int(np.ma.count_masked(values)) if isinstance(values, np.ma.MaskedArray) else 0:
+        raise ValueError(
+            f"{name} contains NaN: {n_masked} values of this masked array are masked, and nothing here looks at a mask."
+            " Drop or repair these rows first, or fill them: array.filled(...)."
+        )
+
+
 def refuse_missing(values: Any, *, name: str) -> None:
     """Refuse ids of which some are missing, in an array of objects; NaN in numbers is found elsewhere."""
+    refuse_masked(values, name=name)
     array = np.asarray(values)
     objects = array.tolist() if array.dtype == object and array.ndim == 1 else []
     if missing := [row for row, value in enumerate(objects) if is_missing(value)]:

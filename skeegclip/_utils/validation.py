@@ -84,7 +84,13 @@ def check_epochs(
 
 
 def check_stated(
-    estimator: Any, read: Epoched, *, reset: bool, is_measured: bool = True, stacklevel: int = 3
+    estimator: Any,
+    read: Epoched,
+    *,
+    reset: bool,
+    is_measured: bool = True,
+    any_unit: bool = False,
+    stacklevel: int = 3,
 ) -> None:
     """Remember in ``fit`` what X says of itself and how large its numbers are; afterwards refuse what contradicts it.
 
@@ -98,11 +104,13 @@ def check_stated(
         True in ``fit``.
     is_measured : bool
         Whether to look at the numbers.
+    any_unit : bool
+        Whether it makes no difference in which unit they are, as long as it stays the same.
     stacklevel : int
         Whose the warnings are.
     """
     name = type(estimator).__name__
-    stated = replace(read.stated, size=size_of(read.X)) if is_measured else read.stated
+    stated = replace(read.stated, size=size_of(read.X, in_fit=reset)) if is_measured else read.stated
     known: Stated = getattr(estimator, "_stated", None) or Stated(
         ch_names=getattr(estimator, "ch_names_", None)
     )
@@ -111,10 +119,11 @@ def check_stated(
         if read.subject is not None:
             warn_alike_within(read.subject.tolist(), stacklevel=stacklevel)
         log_left_out(read.left_out)
-        warn_size(read, stated, name, stacklevel=stacklevel)
+        if not any_unit:
+            warn_size(read, stated, name, stacklevel=stacklevel)
     else:
         check_alike(stated, known, f"{name} was fitted with")
-        check_size(stated.size, known.size, f"{name} was fitted with")
+        check_size(stated.size, known.size, f"{name} was fitted with", is_converted=read.is_converted)
     if bads := [channel for channel in stated.bads if channel not in known.bads]:
         warnings.warn(
             f"X: {len(bads)} channels are marked as bad ({', '.join(bads[:5])}) and are read like all others, so that"
@@ -125,7 +134,7 @@ def check_stated(
         )
 
 
-def check_told(estimator: Any, X: Any, *, reset: bool) -> None:
+def check_told(estimator: Any, X: Any, *, reset: bool, any_unit: bool = False) -> None:
     """Do as :func:`check_stated` for an X that goes to a part of `estimator` that does not stand at the door itself."""
     read = read_epochs(X)
     array = read.X if is_view(read.X) or isinstance(read.X, np.ndarray) else np.asarray(read.X)
@@ -134,7 +143,7 @@ def check_told(estimator: Any, X: Any, *, reset: bool) -> None:
     elif getattr(array, "ndim", 0) == 3 and len(array) == 0:
         raise ValueError("Found array with 0 sample(s) in X while a minimum of 1 is required.")
     if getattr(array, "ndim", 0) == 3 and array.dtype.kind in "fiu" and 0 not in array.shape:
-        check_stated(estimator, replace(read, X=array), reset=reset, stacklevel=6)
+        check_stated(estimator, replace(read, X=array), reset=reset, any_unit=any_unit, stacklevel=6)
 
 
 def stands_at_door(part: Any) -> bool:

@@ -37,6 +37,8 @@ def join_tables(tables: Iterable[EmbeddingTable]) -> EmbeddingTable:
     >>> join_tables([early, late]).lookup(["cat"])
     array([[1., 5., 6.]], dtype=float32)
     """
+    if isinstance(tables, EmbeddingTable):
+        raise TypeError("tables must be a list of EmbeddingTables, got one table. Pass [table, ...].")
     tables = list(tables)
     if not tables:
         raise ValueError("tables must hold at least one EmbeddingTable, got none.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .._utils.channels import without_mask
 from ._rows import matches
 from ._view import ViewBase
 from .regions import find_channels
@@ -52,7 +53,7 @@ class Choosing(ViewBase):
             keep &= matches(self._frame[name], wanted)
         if columns and not keep.any():
             wanted_all = ", ".join(f"{name}={wanted!r}" for name, wanted in columns.items())
-            raise KeyError(f"select: no row has {wanted_all}. There are {self._values_of(columns)}.")
+            raise KeyError(f"select: no row has {wanted_all}. The view has {self._values_of(columns)}.")
         return self[keep]
 
     def _values_of(self, names: Iterable[str]) -> str:
@@ -61,17 +62,17 @@ class Choosing(ViewBase):
         for name in names:
             values = self._frame[name].drop_duplicates().tolist()
             shown = ", ".join(repr(value) for value in values[:8]) + (", ..." if len(values) > 8 else "")
-            told.append(f"the {name} {shown}" if values else f"no {name}")
+            told.append(f"{name} {shown}" if values else f"no {name}")
         return " and ".join(told)
 
-    def pick(self: Self, channels: str | Sequence[str] | Sequence[int]) -> Self:
+    def pick(self: Self, channels: str | Sequence[str] | Sequence[int] | Sequence[bool]) -> Self:
         """Keep some channels.
 
         Parameters
         ----------
-        channels : str | sequence of str | sequence of int
+        channels : str | sequence of str | sequence of int | sequence of bool
             Names of channels or of regions (see :func:`skeegclip.epochs.regions`), one or several, or positions, in
-            the order wanted. A region's channels keep the order they have.
+            the order wanted, or a mask with a bool for each channel. A region's channels keep the order they have.
 
         Returns
         -------
@@ -83,7 +84,10 @@ class Choosing(ViewBase):
         KeyError
             If a name is no channel and no region, or a region has no channel here.
         ValueError
-            If a region is named and channels can be assigned neither by name nor by position.
+            If a region is named and channels can be assigned neither by name nor by position, no channel is asked
+            for, or a position or mask does not fit.
+        TypeError
+            If something is neither a name nor a whole number.
 
         Examples
         --------
@@ -96,10 +100,13 @@ class Choosing(ViewBase):
         >>> view.pick(["Oz", "Pz"]).ch_names
         ('Oz', 'Pz')
         """
-        chosen: list[Any] = [channels] if isinstance(channels, str) else list(channels)
+        n_chans = len(self._chans)
+        chosen = without_mask(channels, n_chans)
         if any(isinstance(channel, str) for channel in chosen):
             # Regions are those of the whole montage, so that they do not change when some channels are picked.
             chosen = find_channels(chosen, self.ch_names, self._info)
+        if outside := [channel for channel in chosen if not -n_chans <= channel < n_chans]:
+            raise ValueError(f"channels: position {outside[0]} does not lie in 0 .. {n_chans - 1}.")
         return self._replace(chans=self._chans[list(dict.fromkeys(chosen))])
 
     def crop(self: Self, tmin: float | None = None, tmax: float | None = None) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,7 @@ def create(
     first, blocks = _first(read, info)
     log_left_out(read.left_out)
     sized = replace(known, size=size_of(first))
+    blocks = _of_size(blocks, sized.size, "the first of these epochs have", read.is_converted)
     warn_size(Epoched(first, is_converted=read.is_converted), sized, "EpochsStore", stacklevel=4)
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"path: {str(folder)!r} is a file. Choose a folder.")
@@ -90,9 +91,18 @@ def append(folder: Path, X: Any, rows: Any) -> None:
         check_alike(read.stated, known, "the store has")
         blocks = iter(read.blocks)
         first = next(blocks, np.empty((0, now.n_chans, now.n_times)))
-        if now.n_epochs and first.ndim == 3 and first.shape[1:] == (now.n_chans, now.n_times) and len(first):
-            check_size(size_of(first), size_of(_last(folder, now)), "the store has")
-        commit(folder, now, itertools.chain([first], blocks), conform(frame, now.columns))
+        blocks = itertools.chain([first], blocks)
+        if now.n_epochs:
+            blocks = _of_size(blocks, size_of(_last(folder, now)), "the store has", read.is_converted)
+        commit(folder, now, blocks, conform(frame, now.columns))
+
+
+def _of_size(blocks: Iterable[np.ndarray], size: Any, owner: str, is_converted: bool) -> Iterator[np.ndarray]:
+    """Pass blocks on, and refuse those in another unit; what is no block of epochs is refused where it is written."""
+    for block in blocks:
+        if block.ndim == 3 and block.size and block.dtype.kind in "fiu":
+            check_size(size_of(block), size, owner, is_converted=is_converted)
+        yield block
 
 
 def _last(folder: Path, now: Manifest) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.channels import describe, left_out, log_left_out, typed_picks
-from .._utils.foreign import read_named, refuse_foreign
+from .._utils.foreign import refuse_foreign
 from .._utils.inputs import as_mne_list, is_view, read_epochs
 from .._utils.stated import Stated, check_alike
 from .._utils.subjects import as_subject
@@ -122,9 +122,8 @@ class EpochsView(Deriving):
                     f"info and tmin are for arrays: {type(X).__name__} carries its own. Leave them out."
                 )
             return cls.from_epochs(X, subject=subject, stimulus=stimulus, rows=rows)
-        refuse_foreign(X)
-        named, names = read_named(X) or (X, None)
-        data = _as_data(named)
+        read = read_epochs(X)
+        data, names = _as_data(read.X), read.ch_names
         check_finite(data, ch_names=info["ch_names"] if info is not None else None)
         if info is not None and len(info["ch_names"]) != data.shape[1]:
             raise ValueError(

@@ -178,7 +178,7 @@ class _Noising:
         x, c, kept = self.x[index], self.c[index], self.kept[t][:, None]
         noisy = kept.sqrt() * x + (1 - kept).sqrt() * noise
         goal = as_prediction(x, noisy, kept, self.prediction)
-        if self.gaussian is not None:
+        if self.gaussian is not None and self.means is not None:
             clean = self.gaussian.denoise(noisy, kept, self.means[index])
             if keep is not None:
                 clean = torch.where(keep[:, None], clean, self.gaussian.denoise(noisy, kept, None))

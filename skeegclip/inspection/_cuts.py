@@ -88,6 +88,8 @@ def _fill(X: np.ndarray, rows: Any = None, *, hidden: np.ndarray, mean: np.ndarr
 
 def permute(X: Any, channels: np.ndarray, order: np.ndarray) -> Any:
     """Give each epoch some channels of another one: epoch i those of epoch ``order[i]``."""
+    if len(channels) == 0:
+        return X
     exchange = partial(_exchange, whole=X, channels=channels, order=order)
     return X.map(exchange) if is_view(X) else exchange(X, np.arange(len(X)))
 

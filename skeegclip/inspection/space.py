@@ -310,6 +310,8 @@ def _members(given: Any, problem: Problem, names: list[str]) -> dict[str, list[s
         for region, channels in (find_regions(problem.info) if given is None else given).items()
         if given is not None or channels
     }
+    if not members:
+        raise ValueError("regions: none is named. Name one at least, or pass None for the five of the scalp.")
     for region, channels in members.items():
         if not channels or (unknown := [name for name in channels if name not in names]):
             what = f"has channels that X lacks, first {unknown[0]!r}" if channels else "is empty"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.params import check_number
+from .._utils.subjects import refuse_masked
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -31,6 +32,7 @@ def check_n_way(n_way: Any, k: Any, n_gallery: int | None = None) -> tuple[int, 
 
 def check_similarity(similarity: ArrayLike) -> NDArray[Any]:
     """Return `similarity` as a real 2-D array with at least one row and one column, or raise."""
+    refuse_masked(similarity, name="similarity")
     similarity = np.asarray(similarity)
     if similarity.ndim != 2 or 0 in similarity.shape:
         raise ValueError(

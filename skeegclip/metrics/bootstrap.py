@@ -109,12 +109,13 @@ def bootstrap_columns(
             f"groups must name at least 2 groups, got {len(sizes)}: an interval learns the spread from the "
             "differences between groups."
         )
-    sums = np.stack([np.bincount(code, weights=column) for column in values.T], axis=1)
+    columns = [np.bincount(code, weights=column) for column in values.T]
+    sums: NDArray[np.float64] = np.stack(columns, axis=1).astype(np.float64, copy=False)
     means = _resampled_means(sums, sizes, n_resamples, np.random.default_rng(draw_seed(random_state)))
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)
-    shares = np.broadcast_to(shares, values.shape[1])
-    for place, (column, share) in enumerate(zip(values.T, shares, strict=True)):
+    are_shares = np.broadcast_to(shares, values.shape[1])
+    for place, (column, share) in enumerate(zip(values.T, are_shares, strict=True)):
         mean, spread = float(column.mean()), group_spread(column, code)
         few = len(sizes) < _FEW
         if share and (few or independent(mean, spread) * min(mean, 1 - mean) < _FEW):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.subjects import refuse_missing
 from ._checks import check_similarity, check_target
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def _kinds(categories: Any, ids: Any, n_gallery: int) -> NDArray[Any]:
                 f"categories has no entry for {len(unknown)} ids (first: {unknown[0]!r}). Add them."
             )
         categories = [categories[name] for name in names]
+    refuse_missing(np.asarray(categories, dtype=object), name="categories")
     kinds = np.asarray(categories).astype(str)
     if kinds.shape != (n_gallery,):
         what = "categories" if ids is None else "ids"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.metrics import pairwise
+from sklearn.utils import assert_all_finite
 
 from .._utils.params import check_number
 from ._checks import check_similarity
@@ -80,7 +81,7 @@ def csls(similarity: ArrayLike, k: int = 10) -> NDArray[np.floating]:
     Raises
     ------
     ValueError, TypeError
-        If `similarity` is not a matrix of numbers, or `k` not a positive int.
+        If `similarity` is not a matrix of finite numbers, or `k` not a positive int.
 
     References
     ----------
@@ -96,7 +97,7 @@ def csls(similarity: ArrayLike, k: int = 10) -> NDArray[np.floating]:
     >>> similarity.argmax(axis=1), csls(similarity, k=2).argmax(axis=1)
     (array([0, 0, 0]), array([0, 1, 2]))
     """
-    similarity = check_similarity(similarity)
+    similarity = _finite(similarity)
     check_number("k", k, low=1, integer=True)
     return 2 * similarity - _mean_of_best(similarity, k, axis=1) - _mean_of_best(similarity, k, axis=0)
 
@@ -123,7 +124,7 @@ def inverted_softmax(similarity: ArrayLike, temperature: float = 0.1) -> NDArray
     Raises
     ------
     ValueError, TypeError
-        If `similarity` is not a matrix of numbers, or `temperature` not a positive number.
+        If `similarity` is not a matrix of finite numbers, or `temperature` not a positive number.
 
     References
     ----------
@@ -138,10 +139,17 @@ def inverted_softmax(similarity: ArrayLike, temperature: float = 0.1) -> NDArray
     >>> inverted_softmax(similarity).argmax(axis=1)
     array([0, 1, 2])
     """
-    similarity = check_similarity(similarity)
+    similarity = _finite(similarity)
     check_number("temperature", temperature, low=0, open_low=True)
     scaled = similarity / temperature
     return scaled - logsumexp(scaled, axis=0, keepdims=True)
+
+
+def _finite(similarity: ArrayLike) -> NDArray:
+    """Check a matrix of which one bad number would spoil all others of its row and column."""
+    similarity = check_similarity(similarity)
+    assert_all_finite(similarity, input_name="similarity")
+    return similarity
 
 
 def _mean_of_best(similarity: NDArray, k: int, axis: int) -> NDArray:

@@ -225,11 +225,25 @@ def _fold_names(splits: list, task: Task) -> list[str]:
 
 
 def _check_galleries(folds: dict[str, tuple[np.ndarray, np.ndarray]], task: Task) -> None:
-    for name, (_, test) in folds.items():
+    for name, (train, test) in folds.items():
+        for side, rows in (("training", train), ("test", test)):
+            _check_rows(f"cv: fold {name!r}: the {side} rows", rows, len(task.y))
         if (n := len(np.unique(task.y[test]))) < 2:
             raise ValueError(
                 f"cv: fold {name!r} tests {n} stimuli, so there is nothing to choose from. Test two or more at once."
             )
+
+
+def _check_rows(what: str, rows: np.ndarray, n_rows: int) -> None:
+    """Refuse rows that are none, or that X does not have, before anything is trained."""
+    if len(rows) == 0:
+        raise ValueError(f"{what} are none. Every fold needs rows to train on and to test.")
+    if rows.dtype.kind not in "iub":
+        raise ValueError(f"{what} must be row numbers or a mask, got {rows.dtype}.")
+    beyond = len(rows) != n_rows if rows.dtype.kind == "b" else rows.max() >= n_rows or rows.min() < -n_rows
+    if beyond:
+        got = f"a mask of {len(rows)}" if rows.dtype.kind == "b" else f"{rows.min()} to {rows.max()}"
+        raise ValueError(f"{what} must be among the {n_rows} rows of X, got {got}.")
 
 
 def _cells(

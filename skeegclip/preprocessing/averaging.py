@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.utils import assert_all_finite
 
 from .._utils.inputs import as_mne_list, as_subject, is_view, read_epochs
 from .._utils.mne_objects import joined, with_data
@@ -58,7 +59,7 @@ def average_repetitions(
     TypeError
         If X is not an array, or `n` not an int.
     ValueError
-        If lengths disagree, or a stimulus has fewer than `n` repetitions, or too few for `n_draws` different averages.
+        If lengths disagree, X holds NaN or inf (of a view it is found when it is read), or a stimulus has fewer than `n` repetitions, or too few for `n_draws` different averages.
 
     Examples
     --------
@@ -69,8 +70,8 @@ def average_repetitions(
     >>> X_mean.ravel(), y_mean
     (array([2., 6.]), array(['cat', 'dog'], dtype='<U3'))
     """
-    y = np.asarray(y)
     refuse_missing(y, name="y")
+    y = np.asarray(y)
     parts = as_mne_list(X)
     is_epochs = parts is not None
     if parts is not None:
@@ -82,6 +83,8 @@ def average_repetitions(
         raise ValueError(
             f"y must hold one stimulus per epoch, shape {values.shape[:1]}, got {y.shape}. Pass the ids of these epochs."
         )
+    if len(y) == 0:
+        raise ValueError("X holds no epoch, so there is nothing to average.")
     if subject is not None:
         subject = as_subject(subject, len(y))
     groups = group_rows([y] if subject is None else [y, subject])
@@ -90,6 +93,8 @@ def average_repetitions(
     y_mean, subject_mean = y[firsts], None if subject is None else subject[firsts]
     if is_view(X):
         return X._averaged(groups, n, n_draws, random_state, y), y_mean, subject_mean
+    # A mean would hide which of its epochs it was.
+    assert_all_finite(values, input_name="X")
     groups = draw_rows(groups, n, n_draws, random_state, labels=y)
     dtype = values.dtype if np.issubdtype(values.dtype, np.floating) else np.float64
     means = np.empty((len(groups), *values.shape[1:]), dtype=dtype)

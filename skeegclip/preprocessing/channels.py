@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from .._utils.channels import without_mask
 from .._utils.inputs import as_mne_list, is_view
 from .._utils.mne_objects import loaded_copy
 from .._utils.validation import check_epochs
@@ -22,9 +23,9 @@ class PickChannels(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    channels : str | sequence of str | sequence of int
+    channels : str | sequence of str | sequence of int | sequence of bool
         Channels to keep, in the order wanted: names of channels or of regions (see :func:`skeegclip.epochs.regions`),
-        or positions. Names need an X that knows them (a view with `info`, or Epochs).
+        positions, or a mask with a bool for each channel. Names need an X that knows them (a view with `info`, or Epochs).
 
     Attributes
     ----------
@@ -82,11 +83,7 @@ class PickChannels(TransformerMixin, BaseEstimator):
                 f"channels must be a name, or a list of names or positions, got {self.channels!r}."
             )
         read = check_epochs(self, X, reset=True)
-        wanted: list[Any] = [self.channels] if isinstance(self.channels, str) else list(self.channels)
-        if not wanted:
-            raise ValueError(
-                "channels must name at least one channel, got none. Leave the step out to keep all."
-            )
+        wanted = without_mask(self.channels, self.n_chans_)
         if any(isinstance(channel, str) for channel in wanted):
             wanted = find_channels(wanted, read.ch_names, getattr((as_mne_list(X) or [X])[0], "info", None))
         picks = np.array(list(dict.fromkeys(wanted)), dtype=np.intp)

@@ -11,6 +11,7 @@ from torch import nn
 from skeegclip._training.build import make_callbacks, make_net, net_spec
 from skeegclip._training.callbacks import AveragedWeights, BestWeights
 from skeegclip._utils.inputs import Epoched
+from skeegclip._utils.stated import Stated
 
 
 class Net(nn.Module):
@@ -42,7 +43,9 @@ class Plain(nn.Module):
         return self.map(x.flatten(1))
 
 
-READ = Epoched(np.zeros((4, 3, 8), dtype=np.float32), chs_info=[{"ch_name": "Fz"}] * 3, sfreq=100.0)
+READ = Epoched(
+    np.zeros((4, 3, 8), dtype=np.float32), chs_info=[{"ch_name": "Fz"}] * 3, stated=Stated(sfreq=100.0)
+)
 
 
 def spec(net=Net, net_params=None, read=READ, subject_layer="token"):

@@ -6,6 +6,7 @@ import mne
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
@@ -123,3 +124,62 @@ def test_views_of_volts_that_are_passed_on_unread_are_refused_where_they_are_rea
     pipeline = make_pipeline(EpochScaler(), ZeroShotClassifier(Ridge())).fit(draw(), Y)
     with pytest.raises(ValueError, match="smaller by a factor"):
         pipeline.predict(EpochsView.from_arrays(1e-6 * draw(5)))
+
+
+def _volts_late():
+    volts = np.random.default_rng(5).normal(size=(12, 3, 40)) * 1e-5
+    info = mne.create_info(3, 100.0, "eeg")
+    late = volts[6:] * 1e6
+    return volts, info, [mne.EpochsArray(part, info, verbose=False) for part in (volts[:6], late)]
+
+
+@pytest.mark.parametrize("read", ["store", "store of a list", "append", "list", "averages"])
+def test_one_input_has_one_unit(read, tmp_path):
+    volts, info, parts = _volts_late()
+    rows, mixed = {"stimulus": ["a", "b"] * 6}, [1e6 * volts[:6], volts[6:]]
+    new = tmp_path / "new"
+    use = {
+        "store": lambda: EpochsStore.create(new, iter(mixed), rows, info=info),
+        "store of a list": lambda: EpochsStore.create(new, parts, rows),
+        "append": lambda: store.append(iter(mixed), rows),
+        "list": lambda: ZeroShotClassifier(Ridge()).fit(parts, rows["stimulus"]),
+        "averages": lambda: average_repetitions(parts, rows["stimulus"]),
+    }[read]
+    store = EpochsStore.create(tmp_path / "whole", iter([1e6 * volts[:6], 1e6 * volts[6:]]), rows, info=info)
+    with pytest.raises(ValueError, match=r"by a factor of (1\..e\+06|9\..e\+05)"):
+        use()
+    assert len(store) == 12
+    assert not (new / "manifest.json").exists()
+
+
+def test_epochs_in_another_unit_are_not_told_to_be_epochs():
+    volts, info, parts = _volts_late()
+    fitted = ZeroShotClassifier(Ridge()).fit(parts[0], ["a", "b"] * 3)
+    with pytest.raises(ValueError, match="larger by a factor") as caught:
+        fitted.predict(parts[1])
+    assert "pass mne.Epochs" not in str(caught.value)
+    with pytest.raises(ValueError, match="pass mne.Epochs"):
+        fitted.predict(volts)
+
+
+def test_the_unit_is_remembered_where_the_encoder_is_frozen():
+    volts, _, _ = _volts_late()
+    table, y = EmbeddingTable(["a", "b"], np.eye(2)), ["a", "b"] * 6
+    volts = np.concatenate([volts[:6], volts[:6]])
+    ridge = Ridge().fit(1e6 * volts.reshape(12, -1), np.eye(2)[[0, 1] * 6])
+    frozen = ZeroShotClassifier(FrozenEstimator(ridge), targets=table).fit(1e6 * volts, y)
+    frozen.predict(1e6 * volts)
+    with pytest.raises(ValueError, match="smaller by a factor of 1.0e\\+06"):
+        frozen.predict(volts)
+
+
+def test_rows_of_a_matrix_may_be_alike():
+    X = 10 * np.random.default_rng(2).normal(size=(40, 6))
+    fitted = ZeroShotClassifier(Ridge()).fit(X, ["a", "b"] * 20)
+    few = X[:1] + 1e-4 * np.random.default_rng(3).normal(size=(5, 6))
+    assert len(set(fitted.predict(few))) == 1
+    fitted.predict(1e4 + X)  # an offset is no unit
+    ZeroShotClassifier(Ridge()).fit(1e4 + X, ["a", "b"] * 20).predict(X)
+    for rows in (X, X[:2], X[:1]):
+        with pytest.raises(ValueError, match="smaller by a factor"):
+            fitted.predict(1e-6 * rows)

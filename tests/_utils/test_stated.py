@@ -189,6 +189,10 @@ def test_what_is_known_travels_with_a_saved_encoder(tmp_path):
 def test_windows_of_other_times_are_compared_on_purpose():
     view = EpochsView.from_epochs(make(n_times=60), stimulus=Y)
     result = temporal_generalization(
-        ImageRetriever(Ridge(), targets=TABLE), view, Y, cv=[(np.arange(8), np.arange(8, 16))], width=0.2
+        ImageRetriever(Ridge(), targets=TABLE),
+        view,
+        Y,
+        cv=[(np.flatnonzero(Y < "c"), np.flatnonzero(Y >= "c"))],
+        width=0.2,
     )
     assert result.accuracy.shape[0] > 2

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-from skeegclip import EEGEncoder, EpochsStore, EpochsView
+from skeegclip import EEGEncoder, EpochsStore, EpochsView, SubjectWhitening, ZeroShotClassifier
 from skeegclip._utils.subjects import as_subject, id_text, text_or_empty, warn_alike
+from skeegclip.metrics import ranks
 from skeegclip.preprocessing import EpochScaler, average_repetitions
 
 RNG = np.random.default_rng(0)
@@ -133,3 +134,42 @@ def test_labels_of_a_pipeline_are_not_touched():
 
     fitted = ZeroShotClassifier(Ridge()).fit(X, [0.0, 1.0] * 4)
     assert set(fitted.predict(X)) <= {0.0, 1.0}
+
+
+MASKED = np.ma.masked_array(X, mask=X > 0)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: EpochsView.from_arrays(MASKED),
+        lambda: EpochsView.from_arrays(X, subject=np.ma.masked_array(range(8), mask=[1] + [0] * 7)),
+        lambda: average_repetitions(MASKED, ["a", "b"] * 4),
+        lambda: average_repetitions(X, np.ma.masked_array(["a", "b"] * 4, mask=[1] + [0] * 7)),
+        lambda: ZeroShotClassifier(Ridge()).fit(MASKED, ["a", "b"] * 4),
+        lambda: ZeroShotClassifier("passthrough").fit(MASKED[:, :, 0], ["a", "b"] * 4),
+        lambda: ranks(np.ma.masked_array(V, mask=V > 0), [0] * 8),
+    ],
+)
+def test_masked_values_are_missing(use):
+    with pytest.raises(ValueError, match="contains NaN: [0-9]+ values of this masked array are masked"):
+        use()
+
+
+def test_an_array_with_nothing_masked_is_an_array():
+    view = EpochsView.from_arrays(np.ma.masked_array(X))
+    np.testing.assert_array_equal(np.asarray(view), X.astype(np.float32))
+
+
+@pytest.mark.parametrize("subject", [["a"], [np.nan] * 8])
+def test_subjects_that_nobody_asks_for_are_checked(subject):
+    y, match = ["a", "b"] * 4, "one id per epoch|is missing"
+    with pytest.raises(ValueError, match=match):
+        SubjectWhitening(Ridge()).fit(X, y, subject=subject)
+    with pytest.raises(ValueError, match=match):
+        ZeroShotClassifier(Ridge()).fit(X, y).predict(X, subject=subject)
+
+
+def test_whole_numbers_in_a_column_of_objects_are_classes():
+    y = pd.Series([3, 1] * 4, dtype=object)
+    assert ZeroShotClassifier(Ridge()).fit(X, y).classes_.tolist() == [1, 3]

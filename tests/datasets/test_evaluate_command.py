@@ -91,7 +91,7 @@ def test_a_store_with_a_table_and_one_person_left_out(folder, simulated, tmp_pat
     ("changes", "message"),
     [
         ({"--recipes": "stron"}, "'stron' is neither a recipe"),
-        ({"--subjects": "sub-99"}, "sub-99 not found"),
+        ({"--subjects": "sub-99"}, "no row has subject=['sub-99']"),
         ({"--store": "nowhere"}, "nowhere"),
     ],
 )

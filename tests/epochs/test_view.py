@@ -105,11 +105,11 @@ def test_scikit_learn_splits_a_view_as_it_is(X, view):
 @pytest.mark.parametrize(
     ("wanted", "match"),
     [
-        ({"subject": "zz"}, r"no row has subject='zz'\. There are the subject 'sub-01', 'sub-02', 'sub-10'"),
+        ({"subject": "zz"}, r"no row has subject='zz'\. The view has subject 'sub-01', 'sub-02', 'sub-10'"),
         ({"subject": ["zz", "yy"]}, r"no row has subject=\['zz', 'yy'\]"),
         (
             {"subject": "sub-01", "stimulus": "e"},
-            "no row has subject='sub-01', stimulus='e'.*and the stimulus 'a'",
+            "no row has subject='sub-01', stimulus='e'.*and stimulus 'a'",
         ),
     ],
 )

@@ -82,3 +82,12 @@ def test_cosine_similarity_is_that_of_longhand_in_any_company(rng):
     np.testing.assert_array_equal(cosine_similarity(X), cosine_similarity(X, X))
     with pytest.raises(ValueError, match="Incompatible dimension"):
         cosine_similarity(X, Y[:, :3])
+
+
+@pytest.mark.parametrize("correct", [csls, inverted_softmax])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_one_bad_number_does_not_spoil_the_others_in_silence(correct, value):
+    scores = np.random.default_rng(0).normal(size=(4, 5))
+    scores[1, 2] = value
+    with pytest.raises(ValueError, match="similarity contains"):
+        correct(scores)

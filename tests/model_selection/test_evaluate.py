@@ -478,3 +478,23 @@ def test_missing_ids_and_concepts(planted):
     splits = [(np.flatnonzero(labels[20:] < "class_3") + 20, np.arange(20))]
     with pytest.raises(ValueError, match="cannot name them"):
         evaluate(ZeroShotClassifier(Ridge()), planted.X, labels, cv=splits)
+
+
+@pytest.mark.parametrize(
+    ("split", "match"),
+    [
+        (([0], [99]), "test rows must be among the 12 rows of X, got 99 to 99"),
+        (([0, -13], [1]), "training rows must be among"),
+        ((np.arange(12), []), "test rows are none"),
+        (([], np.arange(12)), "training rows are none"),
+        (([0.0, 1.0], [2]), "training rows must be row numbers or a mask, got float64"),
+        (
+            (np.ones(12, bool), np.ones(11, bool)),
+            "test rows must be among the 12 rows of X, got a mask of 11",
+        ),
+    ],
+)
+def test_rows_that_are_none_of_X_are_named_before_training(split, match):
+    X, y = np.random.default_rng(0).normal(size=(12, 3, 4)), ["a", "b", "c"] * 4
+    with pytest.raises(ValueError, match=f"cv: fold 'fold-1': the {match}"):
+        evaluate({"r": ZeroShotClassifier(Ridge())}, X, y, cv=[split])

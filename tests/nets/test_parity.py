@@ -82,8 +82,13 @@ def test_same_function_as_layer_by_layer(plain, name, training, dtype, tolerance
     gradients = plain.plain_state({key: p.grad for key, p in ours.named_parameters()})
     assert gradients.keys() == dict(twin.named_parameters()).keys()
     for key, p in twin.named_parameters():
+        # Each a sum of thousands of terms of both signs, which round like the terms, not like the sum.
         torch.testing.assert_close(
-            gradients[key], p.grad, atol=tolerance, rtol=tolerance, msg=lambda m, key=key: f"{key}: {m}"
+            gradients[key],
+            p.grad,
+            atol=5 * tolerance,
+            rtol=tolerance,
+            msg=lambda m, key=key: f"{key}: {m}",
         )
     buffers = plain.plain_state(dict(ours.named_buffers()))
     for key, buffer in twin.named_buffers():

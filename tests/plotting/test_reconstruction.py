@@ -62,7 +62,7 @@ def test_guidance_curves():
         (lambda: plot_similarity_histograms(CURVE), "table must have the columns picture, similarity"),
         (
             lambda: plot_guidance_curve(CURVE.drop(columns="similarity")),
-            "guidance_scale, diversity, similarity",
+            r"columns similarity .*got \['guidance_scale', 'diversity'\]",
         ),
         (lambda: plot_guidance_curve(CURVE[:0]), "at least one row"),
     ],

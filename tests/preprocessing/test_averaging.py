@@ -108,3 +108,10 @@ def test_views_stay_views_and_epochs_stay_epochs():
     )
     with pytest.raises(ValueError, match="disagrees"):
         average_repetitions(epochs, y, subject="s3")
+
+
+def test_a_mean_does_not_hide_what_was_missing():
+    X = np.ones((4, 2, 3))
+    X[2, 1, 0] = np.nan
+    with pytest.raises(ValueError, match="X contains NaN"):
+        average_repetitions(X, ["a", "a", "b", "b"])

@@ -70,3 +70,29 @@ def test_bad_channels(X, info, channels, error, message):
 def test_names_need_names(X):
     with pytest.raises(KeyError, match="no channel names"):
         PickChannels(["Oz"]).fit(X)
+
+
+def test_a_mask_is_no_list_of_positions():
+    X = np.arange(24.0).reshape(2, 4, 3)
+    view = EpochsView.from_arrays(X)
+    for mask in ([False, True, False, True], np.array([False, True, False, True])):
+        np.testing.assert_array_equal(PickChannels(mask).fit_transform(X), X[:, [1, 3]])
+        np.testing.assert_array_equal(np.asarray(view.pick(mask)), X[:, [1, 3]])
+
+
+@pytest.mark.parametrize(
+    ("channels", "error", "match"),
+    [
+        ([True, False], ValueError, "a mask must tell for each of the 4 channels, got 2 bools"),
+        ([1.7], TypeError, "must hold names or whole numbers, got 1.7"),
+        ([True, 2], TypeError, "must hold names or whole numbers, got True"),
+        ([99], ValueError, r"position 99 does not lie in 0 \.\. 3"),
+        ([], ValueError, "at least one channel"),
+    ],
+)
+def test_what_is_no_channel(channels, error, match):
+    X = np.arange(24.0).reshape(2, 4, 3)
+    with pytest.raises(error, match=match):
+        PickChannels(channels).fit(X)
+    with pytest.raises(error, match=match):
+        EpochsView.from_arrays(X).pick(channels)
