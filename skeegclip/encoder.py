@@ -10,6 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._fitted_encoder import FittedEncoder
 from ._utils.params import check_number, check_option
+from ._utils.size import check_size
+from ._utils.stated import check_alike
 from ._utils.validation import check_epochs, unchanged_on_error
 
 if TYPE_CHECKING:
@@ -98,7 +100,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Folder where a run's state is kept after each pass; a run that was killed goes on from there and ends
         with the same weights. Needs a fixed `random_state`.
     warm_start : bool
-        Whether fit goes on from the weights of the last fit.
+        Whether fit goes on from the weights of the last fit, whose unit, rate and channels X must then have.
     verbose : int
         1 shows a progress bar.
     random_state : int | RandomState | Generator | None
@@ -270,7 +272,14 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
         with unchanged_on_error(self):
             self._check_params()
-            fit_encoder(self, check_epochs(self, X, subject=subject, reset=True), y, sample_weight)
+            # The weights that go on learned from epochs of one unit, rate and order of channels.
+            known = getattr(self, "_stated", None) if self.warm_start and hasattr(self, "net_") else None
+            read = check_epochs(self, X, subject=subject, reset=True)
+            if known is not None:
+                owner = f"{type(self).__name__}(warm_start=True) was fitted with"
+                check_alike(self._stated, known, owner)
+                check_size(self._stated.size, known.size, owner)
+            fit_encoder(self, read, y, sample_weight)
         return self
 
     def _check_params(self) -> None:

@@ -19,6 +19,7 @@ _BLOCK = 2**22  # similarities held at once
 _MIN_FEATURES = 16  # fewer numbers agree by chance
 _N_VERIFIED = 512  # pairs of a fold that are read and compared
 _N_OF_PERSON = 32  # epochs of each person that are looked for among other people's
+_ROUNDING = 1e-5  # of a correlation, copies in half precision included
 _REFERENCE = 8  # a copy is much nearer than the nearest few that are none
 
 
@@ -139,8 +140,10 @@ def _pairs(content: Content, X: Any, left: list[_Group], right: list[_Group]) ->
     chance = nearest_by_chance(max(_n_directions(a), _n_directions(b)), len(a) * len(b))
     found = []
     for item, nearest in close_pairs(a, b, 0.85)[:_N_VERIFIED]:
-        # One channel with an artefact may make two epochs alike; a copy is alike in most channels.
-        r = min(_correlation(content, X, mine[item], theirs[nearest]))
+        r, single = _correlation(content, X, mine[item], theirs[nearest])
+        # One channel with an artefact may make two epochs alike; a copy is alike in most channels. Where most are the
+        # same to rounding, it is one with another gain in each channel.
+        r = single if 1 - single < _ROUNDING else min(r, single)
         if (level := verdict(r, usual_for(item, a, b), chance)) is not None:
             found.append((level == SURE, mine[item].tolist()))
     return found
@@ -177,7 +180,7 @@ def verdict(r: float, usual: Usual, chance: float) -> str | None:
     Where data vary in few directions, some are alike by chance. Averages of one person are all alike, so that a high correlation alone says little; a copy is ten times nearer.
     """
     own, eighth = usual
-    if 1 - r < 1e-5:
+    if 1 - r < _ROUNDING:
         return SURE
     if 1 - r > chance:
         return None

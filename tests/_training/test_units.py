@@ -265,3 +265,25 @@ def test_a_token_is_calibrated_alike_in_any_unit(people):
         found.append((encoder.selection_["calibrated"]["sub-03"]["epoch"], moved(before, after)))
     assert found[0] == found[1]
     assert (found[0][0] > 0) == (found[0][1] > 0.001)
+
+
+def test_a_warm_start_goes_on_in_the_unit_that_its_weights_know(data):
+    X, y, subject, table = data
+    encoder = make("eegproject", table, warm_start=True).fit(X, y)
+    z = encoder.transform(X)
+    with pytest.raises(
+        ValueError, match=r"warm_start=True\) was fitted with.*by a factor of 1.0e\+03.*by 1e3"
+    ):
+        encoder.fit(X / 1000, y)
+    np.testing.assert_array_equal(encoder.transform(X), z)  # as it was before
+    encoder.set_params(warm_start=False).fit(X / 1000, y)
+
+
+def test_a_warm_start_goes_on_with_the_channels_that_its_weights_know(data):
+    X, y, _, table = data
+    epochs = mne.EpochsArray(
+        1e-6 * X.astype(float), mne.create_info(["Fz", "Cz", "Pz"], 100.0, "eeg"), verbose=False
+    )
+    encoder = make("eegproject", table, warm_start=True).fit(epochs, y)
+    with pytest.raises(ValueError, match="'Pz' in place 0, but EEGEncoder.*'Fz' there"):
+        encoder.fit(epochs.copy().reorder_channels(["Pz", "Cz", "Fz"]), y)

@@ -43,6 +43,7 @@ CHANGES = {
     "half precision": lambda a: a.astype(np.float16).astype(float),
     "offset of each channel": lambda a: a + np.arange(6)[:, None],
     "a little noise": lambda a: a + 0.02 * a.std() * np.random.default_rng(1).standard_normal(a.shape),
+    "each channel scaled by itself": lambda a: a / a.std(axis=(0, 2), keepdims=True),
     "clipped": lambda a: np.clip(a, -3 * a.std(), 3 * a.std()),
 }
 
