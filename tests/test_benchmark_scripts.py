@@ -52,6 +52,7 @@ def test_slopes_are_exponents(script):
     assert growth.slope([2, 6], [0.0, 12.0]) == "-"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks of memory are read from /proc")
 def test_a_point_of_growth_is_measured():
     point = {"epochs": 200, "chans": 3, "times": 100, "batch": 20, "subjects": 2}

@@ -417,6 +417,7 @@ def test_grid_search_over_lambda_and_over_nets(data):
     assert search.best_estimator_.transform(X).shape == (72, N_DIMS)
 
 
+@pytest.mark.slow
 def test_workers_agree_with_one_process(data):
     X, y, _, table = data
     scores = [

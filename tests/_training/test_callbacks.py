@@ -122,6 +122,7 @@ def test_folds_do_not_share_what_a_callback_remembers(data, make):
     assert calls == [1, 2, 3] * 4
 
 
+@pytest.mark.slow
 def test_a_search_in_processes_takes_what_can_be_pickled(data, make):
     search = GridSearchCV(
         make(cb.EarlyStopping(sink=len)), {"lr": [1e-3, 2e-3]}, cv=2, n_jobs=2, error_score="raise"

@@ -43,6 +43,7 @@ def script(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_bit_equal_to_an_uninterrupted_one(script, tmp_path):
     killed = script("make('runs', [Kill()]).fit(X, y)")
     assert killed.returncode == -9, killed.stderr
