@@ -256,12 +256,14 @@ def _name(kind: str, item: Any) -> str:
 def _positions(name: str, rows: Any, n_rows: int) -> np.ndarray:
     rows = np.asarray(rows)
     if rows.dtype == bool and rows.shape == (n_rows,):
-        return np.flatnonzero(rows)
-    if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+        rows = np.flatnonzero(rows)
+    if rows.size == 0:
+        raise ValueError(f"{name} holds no row, so that there is nothing to compare. Pass the rows of the split.")
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
         raise ValueError(
             f"{name} must hold row numbers, or be a mask of shape ({n_rows},), got {rows.dtype} of shape {rows.shape}."
         )
-    if rows.size and not (rows.min() >= 0 and rows.max() < n_rows):
+    if not (rows.min() >= 0 and rows.max() < n_rows):
         raise ValueError(
             f"{name} must hold row numbers from 0 to {n_rows - 1}, got {rows.min()} to {rows.max()}."
         )

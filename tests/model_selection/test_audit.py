@@ -128,6 +128,8 @@ def test_the_splitters_pass_the_audit():
         (([0], [1]), "knows nothing of the rows"),
         (([0], [5], ["a", "b"]), "test must hold row numbers from 0 to 1, got 5 to 5"),
         (([0.5], [1], ["a", "b"]), "train must hold row numbers, or be a mask"),
+        (([], [1], ["a", "b"]), "train holds no row"),
+        (([0], [False, False], ["a", "b"]), "test holds no row"),
     ],
 )
 def test_what_cannot_be_audited(arguments, message):
