@@ -258,7 +258,9 @@ def _positions(name: str, rows: Any, n_rows: int) -> np.ndarray:
     if rows.dtype == bool and rows.shape == (n_rows,):
         rows = np.flatnonzero(rows)
     if rows.size == 0:
-        raise ValueError(f"{name} holds no row, so that there is nothing to compare. Pass the rows of the split.")
+        raise ValueError(
+            f"{name} holds no row, so that there is nothing to compare. Pass the rows of the split."
+        )
     if rows.ndim != 1 or rows.dtype.kind not in "iu":
         raise ValueError(
             f"{name} must hold row numbers, or be a mask of shape ({n_rows},), got {rows.dtype} of shape {rows.shape}."
