@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -189,11 +190,14 @@ def _denoise(
     """From noise to samples, a row each."""
     import torch
 
-    if scheduler.config.timestep_spacing == "leading":  # the reference
-        scheduler.set_timesteps(n_steps, device=c.device)
-    else:
-        steps = time_steps(n_steps, scheduler.config.num_train_timesteps)
-        scheduler.set_timesteps(timesteps=steps, device=c.device)
+    with warnings.catch_warnings():
+        # diffusers 0.42 turns tensors into arrays in a way that numpy will no longer allow one day.
+        warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy keyword")
+        if scheduler.config.timestep_spacing == "leading":  # the reference
+            scheduler.set_timesteps(n_steps, device=c.device)
+        else:
+            steps = time_steps(n_steps, scheduler.config.num_train_timesteps)
+            scheduler.set_timesteps(timesteps=steps, device=c.device)
     x = torch.cat([torch.randn(1, n_dims, generator=g) for g in generators]).to(c.device)
     for t in scheduler.timesteps:
         predicted = guided(net, x, t.reshape(1), c, guidance_scale).float()
