@@ -154,7 +154,7 @@ def test_ids_pictures_and_latents_train_alike(data, vae_folder):
     np.testing.assert_allclose(latents[::2], latents[1::2], atol=1e-5)
     apart = np.abs(latents[::2, None] - latents[None, ::2]).max(axis=(2, 3, 4))
     assert (apart + np.eye(N) > 1e-4).all()
-    assert by_id.score(X, y) == pytest.approx(decoder.score(X, latents), abs=1e-3)
+    assert by_id.score(X, y) == pytest.approx(decoder.score(X, latents), rel=0.1)
 
 
 def test_views_epochs_and_a_pipeline(data):
