@@ -10,13 +10,18 @@ from . import nets as nets
 from . import plotting as plotting
 from . import preprocessing as preprocessing
 from . import recipes as recipes
-from ._reference import load_reference_checkpoint as load_reference_checkpoint
-from .averaging import AveragedTraining as AveragedTraining
+from .decoders.averaging import AveragedTraining as AveragedTraining
+from .decoders.encoder import EEGEncoder as EEGEncoder
+from .decoders.ensemble import EnsembleEncoder as EnsembleEncoder
+from .decoders.online import OnlineDecoder as OnlineDecoder
+from .decoders.online import OnlineResult as OnlineResult
+from .decoders.reference import load_reference_checkpoint as load_reference_checkpoint
+from .decoders.retrieval import ImageRetriever as ImageRetriever
+from .decoders.whitening import SubjectWhitening as SubjectWhitening
+from .decoders.zero_shot import ZeroShotClassifier as ZeroShotClassifier
 from .embeddings import CLIPEmbedder as CLIPEmbedder
 from .embeddings import EmbeddingTable as EmbeddingTable
 from .embeddings import ImageTable as ImageTable
-from .encoder import EEGEncoder as EEGEncoder
-from .ensemble import EnsembleEncoder as EnsembleEncoder
 from .epochs import EpochsStore as EpochsStore
 from .epochs import EpochsView as EpochsView
 from .generation import DiffusionPrior as DiffusionPrior
@@ -24,11 +29,6 @@ from .generation import EEGCaptioner as EEGCaptioner
 from .generation import EEGImageReconstructor as EEGImageReconstructor
 from .generation import LowLevelDecoder as LowLevelDecoder
 from .model_selection import evaluate as evaluate
-from .online import OnlineDecoder as OnlineDecoder
-from .online import OnlineResult as OnlineResult
-from .retrieval import ImageRetriever as ImageRetriever
-from .whitening import SubjectWhitening as SubjectWhitening
-from .zero_shot import ZeroShotClassifier as ZeroShotClassifier
 
 __version__: str
 

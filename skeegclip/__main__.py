@@ -1,6 +1,6 @@
 """Run the command line as ``python -m skeegclip``."""
 
-from .cli import main
+from .commands.cli import main
 
 if __name__ == "__main__":
     main()

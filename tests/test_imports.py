@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import skeegclip
 
@@ -24,107 +23,120 @@ HEAVY = {
     "skimage",
 }
 
-# Each part may import itself and what stands in the parts named here.
-MAY_IMPORT = {
-    "_version": set(),
-    "_utils": {"_version"},
-    "epochs": {"_utils"},
-    "nets": {"_utils"},
-    "losses": {"_utils"},
-    "embeddings": {"_utils"},
-    "metrics": {"_utils"},
-    "preprocessing": {"_utils", "epochs", "embeddings", "datasets"},
-    "datasets": {"_utils", "epochs", "embeddings"},
-    "_training": {"_version", "_utils", "epochs", "nets", "losses", "embeddings", "metrics"},
+# Every room, from the ground up, and exactly the rooms it stands on (docs/architecture.md draws them). A room may
+# use those below it alone, so that there is no circle; an edge that nothing uses is taken off the list.
+EDGES = {
+    "_version": "",
+    "_utils": "",
+    "epochs": "_utils",
+    "nets": "_utils",
+    "losses": "",
+    "embeddings": "_utils",
+    "metrics": "_utils",
+    "preprocessing": "_utils epochs",
+    "datasets": "_utils embeddings epochs preprocessing",
+    "_training": "_version _utils nets losses embeddings",
+    "decoders": "_utils epochs nets embeddings metrics preprocessing _training",
+    "recipes": "_utils embeddings preprocessing decoders",
+    "generation": "_version _utils nets embeddings metrics preprocessing _training decoders",
+    "_evaluation": "_version _utils epochs metrics preprocessing _training decoders",
+    "model_selection": "_version _utils embeddings metrics _evaluation",
+    "inspection": "_version _utils epochs metrics preprocessing generation _evaluation model_selection",
+    "plotting": "_utils epochs model_selection inspection",
+    "commands": (
+        "_version _utils epochs nets embeddings metrics preprocessing datasets decoders recipes generation"
+        " model_selection plotting"
+    ),
+    "__init__": "_version",
+    "__main__": "commands",
 }
-MAY_IMPORT["_sharing"] = {"_training"} | MAY_IMPORT["_training"]
-MAY_IMPORT["_fitted_encoder"] = {"_sharing"} | MAY_IMPORT["_sharing"]
-MAY_IMPORT["encoder"] = {"_fitted_encoder"} | MAY_IMPORT["_fitted_encoder"]
-MAY_IMPORT["_reference"] = {"encoder", "datasets"} | MAY_IMPORT["encoder"]
-MAY_IMPORT["_approximate"] = {"_gallery"}
-MAY_IMPORT["_gallery"] = {"_approximate"}
-MAY_IMPORT["_foreign"] = {"_utils", "embeddings"}
-MAY_IMPORT["_composite"] = {"encoder", "_gallery", "_foreign"} | MAY_IMPORT["encoder"]
-MAY_IMPORT["zero_shot"] = {"_composite"} | MAY_IMPORT["_composite"]
-MAY_IMPORT["retrieval"] = {"_composite", "_approximate"} | MAY_IMPORT["_composite"]
-MAY_IMPORT["generation"] = {"preprocessing", "datasets", "_reference", "retrieval"} | MAY_IMPORT["retrieval"]
-MAY_IMPORT["online"] = {"retrieval", "zero_shot"} | MAY_IMPORT["retrieval"]
-MAY_IMPORT["ensemble"] = {"retrieval"} | MAY_IMPORT["retrieval"]
-MAY_IMPORT["averaging"] = (
-    {"preprocessing", "_composite"} | MAY_IMPORT["_composite"] | MAY_IMPORT["preprocessing"]
-)
-MAY_IMPORT["whitening"] = {"_composite"} | MAY_IMPORT["_composite"]
-MAY_IMPORT["model_selection"] = {"ensemble", "averaging", "whitening", "zero_shot"} | (
-    MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"] | MAY_IMPORT["whitening"]
-)
-MAY_IMPORT["inspection"] = {"model_selection", "generation"} | (
-    MAY_IMPORT["model_selection"] | MAY_IMPORT["generation"]
-)
-MAY_IMPORT["recipes"] = (
-    {"preprocessing", "ensemble", "averaging"} | MAY_IMPORT["ensemble"] | MAY_IMPORT["averaging"]
-)
-MAY_IMPORT["plotting"] = {"inspection"} | MAY_IMPORT["inspection"]
-MAY_IMPORT["demo"] = (
-    {"plotting", "datasets", "generation"} | MAY_IMPORT["plotting"] | MAY_IMPORT["generation"]
-)
-MAY_IMPORT["_evaluate_command"] = {"recipes", "model_selection", "datasets"} | (
-    MAY_IMPORT["recipes"] | MAY_IMPORT["model_selection"]
-)
-MAY_IMPORT["_reconstruct_command"] = {"generation"} | MAY_IMPORT["generation"]
-MAY_IMPORT["cli"] = {"demo", "_evaluate_command", "_reconstruct_command"} | (
-    MAY_IMPORT["demo"] | MAY_IMPORT["_evaluate_command"] | MAY_IMPORT["_reconstruct_command"]
-)
-MAY_IMPORT["__init__"] = {"_version"}
-MAY_IMPORT["__main__"] = {"cli"}
 
 # These may need torch or skorch wherever they are imported.
-TORCH_AT_TOP = {"nets", "losses", "_training", "generation/_nets"}
+TORCH_AT_TOP = ("nets/", "losses/", "_training/", "generation/prior/nets/", "generation/low_level/nets/")
 
-FILES = sorted(ROOT.rglob("*.py"))
-
-
-def part_of(path):
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+FILES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 
-def imported_parts(path, tree):
-    """Parts of skeegclip that a module imports, anywhere in it."""
-    package = path.relative_to(ROOT).parent.parts
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            if node.level:
-                base = package[: len(package) - node.level + 1]
-                names = [*base, *(node.module.split(".") if node.module else [])]
-                yield from ([names[0]] if names else [alias.name for alias in node.names])
-            elif node.module and node.module.split(".")[0] == "skeegclip":
-                rest = node.module.split(".")[1:]
-                yield from ([rest[0]] if rest else [])
+def room_of(name):
+    return name.split("/")[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_one_way(path):
-    part = part_of(path)
-    found = set(imported_parts(path, ast.parse(path.read_text(encoding="utf-8")))) - {part}
-    assert found <= MAY_IMPORT[part], f"{part} must not import {sorted(found - MAY_IMPORT[part])}"
+def imported(name):
+    """All that a module imports of skeegclip, anywhere in it, as dotted names from the root."""
+    package = name.split("/")[:-1]
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
+        elif isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "skeegclip":
+            base = node.module.split(".")[1:]
+        else:
+            continue
+        for alias in node.names:
+            yield [part for part in [*base, alias.name] if part]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_heavy_imports_wait_for_use(path):
-    place = path.relative_to(ROOT).as_posix()
-    allowed = {"torch", "skorch"} if any(place.startswith(f"{part}/") for part in TORCH_AT_TOP) else set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            names = [node.module]
-        heavy = {name.split(".")[0] for name in names} & HEAVY
-        assert heavy <= allowed, f"{sorted(heavy)} at the top of the module"
+def test_rooms_stand_on_exactly_these():
+    found = {room: set() for room in map(room_of, FILES)}
+    for name in FILES:
+        found[room_of(name)] |= {path[0] for path in imported(name)} - {room_of(name)}
+    found["__init__"] -= set(skeegclip.__all__)
+    assert {room: sorted(edges) for room, edges in found.items()} == {
+        room: sorted(edges.split()) for room, edges in EDGES.items()
+    }
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_stay_small(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
+def test_every_room_stands_on_those_before_it():
+    order = list(EDGES)
+    upward = {
+        room: [other for other in edges.split() if order.index(other) >= order.index(room)]
+        for room, edges in EDGES.items()
+    }
+    assert not any(upward.values()), upward
+
+
+def test_no_module_of_a_room_is_in_a_circle():
+    modules = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in FILES}
+    needs = {}
+    for name in FILES:
+        of = needs.setdefault(name.removesuffix(".py").removesuffix("/__init__").replace("/", "."), set())
+        for path in imported(name):
+            of |= {".".join(path[:n]) for n in (len(path), len(path) - 1)} & modules
+        of.discard(name.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+    while ends := {module for module, of in needs.items() if not of}:  # what needs nothing is in no circle
+        needs = {module: of - ends for module, of in needs.items() if module not in ends}
+    assert not needs, {module: sorted(of) for module, of in needs.items()}
+
+
+def test_no_room_reaches_into_the_private_part_of_another():
+    offenders = [
+        f"{name}: {'.'.join(path)}"
+        for name in FILES
+        for path in imported(name)
+        if path[0] != room_of(name)
+        and any(part.startswith("_") and part != "__version__" for part in path[1:])
+    ]
+    assert not offenders, "\n".join(offenders)
+
+
+def test_heavy_imports_wait_for_use():
+    offenders = []
+    for name, tree in TREES.items():
+        allowed = {"torch", "skorch"} if name.startswith(TORCH_AT_TOP) else set()
+        for node in tree.body:
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            heavy = {module.split(".")[0] for module in names} & HEAVY - allowed
+            offenders += [f"{name}: {module} at the top" for module in sorted(heavy)]
+    assert not offenders, "\n".join(offenders)
+
+
+def test_files_stay_small():
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in FILES.items()}
+    assert {name: length for name, length in lengths.items() if length > 500} == {}
 
 
 def text_without_encoding(tree):
@@ -141,11 +153,14 @@ def text_without_encoding(tree):
             yield call.lineno
 
 
-@pytest.mark.parametrize(
-    "path", [*FILES, *sorted((ROOT.parent / "examples").rglob("*.py"))], ids=lambda path: path.name
-)
-def test_text_files_name_their_encoding(path):
-    assert list(text_without_encoding(ast.parse(path.read_text(encoding="utf-8")))) == []
+def test_text_files_name_their_encoding():
+    paths = [*FILES.values(), *(ROOT.parent / "examples").rglob("*.py")]
+    offenders = [
+        f"{path.name}:{line}"
+        for path in paths
+        for line in text_without_encoding(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert not offenders, "\n".join(offenders)
 
 
 def test_a_text_file_without_encoding_is_noticed():

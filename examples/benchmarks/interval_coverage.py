@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from skeegclip.metrics._intervals import share_interval
-from skeegclip.model_selection._statistics import spreads
+from skeegclip._evaluation.statistics import spreads
+from skeegclip.metrics.intervals import share_interval
 
 SD_PEOPLE, SD_PICTURES = 0.4, 1.0
 

@@ -21,10 +21,10 @@ import argparse
 import numpy as np
 import pandas as pd
 
+from skeegclip._evaluation.permutation import Answers, permutation_p, trials
+from skeegclip._evaluation.statistics import paired_p
 from skeegclip.inspection._look import _ranked
 from skeegclip.inspection._statistics import p_values
-from skeegclip.model_selection._permutation import Answers, permutation_p, trials
-from skeegclip.model_selection._statistics import paired_p
 
 N_DIMS, N_WINDOWS, N_PERMUTATIONS = 8, 5, 200
 

@@ -10,7 +10,7 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.helper import predefined_split
 
-from .._utils.inputs import Epoched
+from .._utils.epoched import Epoched
 from .._utils.params import check_dict, check_option
 from ..losses import MixedLoss
 from ..nets.registry import get_net

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.func import functional_call
 from tqdm.auto import tqdm
 
-from .._utils.inputs import Epoched
+from .._utils.epoched import Epoched
 from .._utils.seeding import draw_seed
 from ..nets.per_subject import PerSubject, SubjectLinear
 from .loader import BatchLoader, EpochsDataset, whole

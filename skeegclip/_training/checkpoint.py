@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 
-from .._utils.inputs import is_view
+from .._utils.epoched import is_view
 from .._utils.persistence import write_whole
 from .._version import __version__
 from .ranks import ALONE, Ranks

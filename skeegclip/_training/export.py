@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .._utils.persistence import write_whole
 from .._version import __version__
-from ..nets._reference import name_of
+from ..nets.names import name_of
 from .net import EncoderNet, embed
 from .sharing import rebuild_net, weights_of
 

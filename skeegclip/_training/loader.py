@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .._utils.inputs import is_view
+from .._utils.epoched import is_view
 from .._utils.validation import check_finite
 from .augment import Augment
 from .ranks import ALONE, Ranks

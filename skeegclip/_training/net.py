@@ -13,7 +13,7 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping, EpochTimer
 
-from .._utils.inputs import is_view
+from .._utils.epoched import is_view
 from ..nets.build import build_net
 from ..nets.over_ranks import batch_norm_over_ranks
 from .given import explain_missing

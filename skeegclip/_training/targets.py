@@ -10,9 +10,9 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target
 
+from .._utils.ids import as_ids
 from .._utils.seen import Seen
 from .._utils.validation import check_same_length
-from ..embeddings._ids import as_ids
 from ..embeddings.table import check_table
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .inputs import is_view
+from .epoched import is_view
 from .sketch import content_hashes, n_rows_of
 from .spelling import plain_form
 

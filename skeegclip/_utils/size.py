@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .inputs import Epoched, is_view
+from .epoched import Epoched, is_view
 from .stated import Stated
 
 # Scalp EEG in microvolts has a spread of 1 to 100, in volts of 1e-6 to 1e-4; MEG in tesla lies lower still.

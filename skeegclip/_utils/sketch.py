@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .inputs import is_view, read_epochs
+from .epoched import is_view
+from .inputs import read_epochs
 
 N_DIMS = 32
 _BLOCK = 2**22  # numbers read at once (16 MB in float32)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .inputs import is_view
+from .epoched import is_view
 
 _EPOCHS = 256
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from .channels import log_left_out
-from .inputs import Epoched, as_mne_list, is_view, read_epochs
+from .epoched import Epoched, is_view
+from .inputs import as_mne_list, read_epochs
 from .size import check_size, size_of, warn_size
 from .stated import Stated, check_alike
 from .subjects import warn_alike_within

@@ -1,5 +1,6 @@
 from .fetch import fetch_things_eeg2 as fetch_things_eeg2
 from .fetch import fetch_things_meg as fetch_things_meg
+from .raw_things_eeg2 import preprocess_things_eeg2 as preprocess_things_eeg2
 from .simulate import make_things_like as make_things_like
 from .things_eeg2 import load_things_eeg2 as load_things_eeg2
 from .things_meg import load_things_meg as load_things_meg
@@ -10,4 +11,5 @@ __all__ = [
     "load_things_eeg2",
     "load_things_meg",
     "make_things_like",
+    "preprocess_things_eeg2",
 ]

@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..epochs._positions import eeg_montage
-from ..epochs._sites import words
+from ..epochs.positions import eeg_montage
 from ..epochs.regions import THINGS_MONTAGE
+from ..epochs.sites import THINGS_EEG_CHANNELS
 
 if TYPE_CHECKING:
     import mne
 
 
-# The 63 channels of THINGS-EEG2 (Fz was the reference) in the order of its arrays.
-THINGS_EEG_CHANNELS: tuple[str, ...] = words(
-    """Fp1 Fp2 AF7 AF3 AFz AF4 AF8 F7 F5 F3 F1 F2 F4 F6 F8 FT9 FT7 FC5 FC3 FC1 FCz FC2 FC4 FC6 FT8 FT10
-    T7 C5 C3 C1 Cz C2 C4 C6 T8 TP9 TP7 CP5 CP3 CP1 CPz CP2 CP4 CP6 TP8 TP10
-    P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO3 POz PO4 PO8 O1 Oz O2"""
-)
 # Of the 275 sensors of the CTF system three were dead when THINGS-MEG was recorded, and its authors drop MRO11.
 _CTF_ABSENT = {"MLF25", "MRF43", "MRO13", "MRO11"}
 _CTF_SUFFIX = "-1609"

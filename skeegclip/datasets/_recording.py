@@ -7,15 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from ._forward import (
-    MAX_DELAY,
-    Dipoles,
-    Head,
-    common_dipoles,
-    feature_dipoles,
-    make_head,
-    noise_dipoles,
-)
+from ._forward import MAX_DELAY, Dipoles, Head, common_dipoles, feature_dipoles, make_head, noise_dipoles
 from ._noise import add_noise, spatial_covariance, temporal_covariance
 
 # Root mean square of the noise, and the common evoked response's largest value: microvolts, femtotesla.

@@ -46,7 +46,7 @@ def fetch_things_eeg2(
         Any of "preprocessed" (63 channels at 250 Hz, whitened: 5.2 GB a subject, from the hub data set of the paper),
         "images" (the pictures, and the list of their names, from OSF), "features" (CLIP ViT-H-14 of pictures and
         names, from the hub), "raw" (recordings at 1000 Hz for
-        :func:`~skeegclip.preprocessing.preprocess_things_eeg2`, from OSF).
+        :func:`~skeegclip.datasets.preprocess_things_eeg2`, from OSF).
     folder : path-like | None
         Where to put it; None is a folder in the user's cache.
     offline : bool

@@ -87,7 +87,7 @@ def load_things_eeg2(
     See Also
     --------
     fetch_things_eeg2 : Download the files.
-    skeegclip.preprocessing.preprocess_things_eeg2 : Make such a store from the raw recordings.
+    skeegclip.datasets.preprocess_things_eeg2 : Make such a store from the raw recordings.
 
     References
     ----------

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.ids import unique_ids
 from .._utils.pictures import open_rgb, to_rgb
-from ._ids import unique_ids
 from .image_table import ImageTable
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from .._utils.ids import unique_ids
 from ._cache import VectorCache
-from ._ids import unique_ids
 from ._layers import picture_tokens, picture_vectors
 from ._pictures import Picture, read_pictures
 from ._recipe import Recipe

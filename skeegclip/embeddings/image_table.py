@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.ids import positions, unique_ids
 from .._utils.pictures import open_picture, owned
-from ._ids import positions, unique_ids
 
 
 class ImageTable(Mapping):

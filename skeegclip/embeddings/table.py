@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._ids import mapping_to_array, positions, unique_ids
+from .._utils.ids import mapping_to_array, positions, unique_ids
 from ._table_file import Source, check_finite_rows, check_numbers, map_table, reopen, write_table
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.channels import data_picks, describe, left_out, typed_picks
+from .._utils.epoched import is_view
 from .._utils.foreign import refuse_foreign
-from .._utils.inputs import as_mne_list, is_view, read_epochs
+from .._utils.inputs import as_mne_list, read_epochs
 from .._utils.mne_objects import build_epochs, to_si
 from .._utils.stated import Stated, check_alike
 from .._utils.tables import epochs_table, windows_table

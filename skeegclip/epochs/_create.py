@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.channels import describe, log_left_out
-from .._utils.inputs import Epoched
+from .._utils.epoched import Epoched
 from .._utils.params import check_number, check_option
 from .._utils.size import check_size, size_of, warn_size
 from .._utils.stated import check_alike

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .._utils.groups import draw_rows, group_rows
 from ._adapters import to_epochs
 from ._choosing import Choosing
-from ._groups import draw_rows, group_rows
 from ._sources import Averaged, Mapped
 
 if TYPE_CHECKING:

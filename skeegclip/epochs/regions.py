@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._utils.channels import data_picks
 from .._utils.params import check_option
-from ._positions import called_by_letter, placed_on_scalp, regions_by_position
-from ._sites import (
+from .positions import called_by_letter, placed_on_scalp, regions_by_position
+from .sites import (
     CTF,
     OCCIPITO_PARIETAL,
     REGIONS,

@@ -11,12 +11,13 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
-from .._utils.inputs import as_subject, is_view, read_epochs
+from .._utils.epoched import is_view
+from .._utils.ids import as_ids
+from .._utils.inputs import as_subject, read_epochs
 from .._utils.params import check_number, check_option
 from .._utils.seeding import draw_seed
-from ..embeddings._ids import as_ids
+from ..decoders.retrieval import ImageRetriever
 from ..preprocessing import average_repetitions
-from ..retrieval import ImageRetriever
 
 
 def out_of_fold_embeddings(

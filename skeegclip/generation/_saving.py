@@ -17,7 +17,7 @@ from sklearn.frozen import FrozenEstimator
 from .._utils.persistence import write_whole
 from .._version import __version__
 from ..embeddings import EmbeddingTable
-from ..nets._reference import name_of
+from ..nets.names import name_of
 from ._sharing import read_folder, write_folder
 from .generators.linear import LinearGenerator
 from .generators.nearest import NearestImageGenerator
@@ -28,10 +28,10 @@ _PARTS = ("encoder", "prior", "low_level", "captioner", "generator")
 _PICKLE = "part.joblib"
 # Parts that have save and load of their own, by class name.
 _OWN = {
-    "EEGEncoder": "skeegclip.encoder",
-    "DiffusionPrior": "skeegclip.generation.prior",
-    "LowLevelDecoder": "skeegclip.generation.low_level",
-    "EEGCaptioner": "skeegclip.generation.captioner",
+    "EEGEncoder": "skeegclip.decoders.encoder",
+    "DiffusionPrior": "skeegclip.generation.prior.diffusion_prior",
+    "LowLevelDecoder": "skeegclip.generation.low_level.decoder",
+    "EEGCaptioner": "skeegclip.generation.captions.captioner",
 }
 # Generators: what fit found out, and the parameters that are not the machine's.
 _LINEAR = ("mean_picture_", "components_", "coef_", "offset_", "intercept_", "alpha_")

@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_array
 
+from .._utils.ids import as_ids, positions, unique_ids
 from .._utils.params import check_number
-from ..embeddings._ids import as_ids, positions, unique_ids
 from ..embeddings.table import check_table
 from ..metrics import cosine_similarity, n_way_table
 

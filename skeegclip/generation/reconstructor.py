@@ -12,16 +12,16 @@ from sklearn.utils import TransformerTags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
-from .._composite import EmbeddingComposite
+from .._utils.ids import as_ids
 from .._utils.params import check_number, check_option
 from .._utils.validation import unchanged_on_error
-from ..embeddings._ids import as_ids
+from ..decoders.composite import EmbeddingComposite
 from ._cross_fit import out_of_fold_embeddings
 from ._painting import Order, paint
 from ._parts import as_one, check_part, fit_on_ids, make_generator, prepare, refine
-from ._report import identification, score_table
-from .generators._training import check_images, picture_of
 from .generators.base import row_seeds
+from .generators.training import check_images, picture_of
+from .scores import identification, score_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,19 +16,19 @@ from joblib import Parallel, delayed
 from scipy.stats import rankdata
 from sklearn.model_selection import check_cv
 
+from .._evaluation.cuts import as_data
+from .._evaluation.fingerprint import data_digest, estimator_digest
+from .._evaluation.run import Queries, Task, _class_scores, _fit, _queries, _table, as_decoder
 from .._utils.params import check_number
 from .._utils.persistence import write_whole
 from .._utils.seeding import draw_seed, set_seeds
 from .._utils.shipping import Shipment, unpacked
 from .._version import __version__
-from ..metrics._counts import hit_probability
-from ..metrics._fitted import image_similarity
+from ..metrics.counts import hit_probability
+from ..metrics.of_estimators import image_similarity
 from ..model_selection import ConceptKFold
 from ..model_selection._evaluate import _task
-from ..model_selection._fingerprint import data_digest, estimator_digest
-from ..model_selection._folds import check_folds
-from ..model_selection._run import Queries, Task, _class_scores, _fit, _queries, _table, as_decoder
-from ._cuts import as_data
+from ..model_selection.folds import check_folds
 from ._statistics import groups_of
 
 Arrays = dict[str, np.ndarray]

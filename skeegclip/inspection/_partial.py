@@ -12,17 +12,17 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
+from .._evaluation.cuts import crop, hide, mean_epoch, pick
+from .._evaluation.run import Task, _fit
+from .._utils.estimators import inner_most, last_step, wanted
 from .._utils.params import check_option
 from .._utils.pictures import read_picture, to_uint8
 from .._utils.seeding import set_seeds
 from ..generation import EEGImageReconstructor
-from ..generation._report import identification
-from ..generation.generators._training import picture_of
-from ..metrics._fitted import _wanted, inner_most, last_step
+from ..generation.generators.training import picture_of
+from ..generation.scores import identification
 from ..metrics.bootstrap import bootstrap_columns
 from ..metrics.reconstruction import pixel_scores
-from ..model_selection._run import Task, _fit
-from ._cuts import crop, hide, mean_epoch, pick
 from ._look import Arrays, Problem, make_problem, queries_of, run, stack, who
 from ._statistics import N_RESAMPLES, groups_of
 from .results import PartialReconstructions
@@ -163,7 +163,7 @@ def _painted(reconstructor: Any, task: Task, test: np.ndarray, queries: Any) -> 
     """Pictures of the queries and their scores; all pictures of the test set are there to be confused with."""
     last, X = last_step(reconstructor, queries.X, queries.params)
     last = copy.copy(last).set_params(out_dir=None, progress=False)  # a frozen one is the user's own
-    pictures = last.transform(X, **_wanted(last, "transform", queries.params))
+    pictures = last.transform(X, **wanted(last, "transform", queries.params))
     _, shown = last._shown(task.y[test])
     own = [shown[name] for name in queries.y.tolist()]
     several = pictures if pictures.ndim == 5 else pictures[:, None]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from .._evaluation.permutation import Exchanges, trials
 from .._utils.params import check_option
-from ..metrics._intervals import group_spread, share_interval
 from ..metrics.bootstrap import bootstrap_columns
-from ..model_selection._permutation import Exchanges, trials
+from ..metrics.intervals import group_spread, share_interval
 
 Arrays = dict[str, np.ndarray]
 N_RESAMPLES = 2000

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._evaluation.cuts import windows
 from .._utils.params import check_option
-from ._cuts import windows
 from ._partial import painting_problem, reconstructions
 from .results import PartialReconstructions
 from .space import _members, _names

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._evaluation.run import Queries, Task, _class_scores, _table
+from .._utils.estimators import embed
+from .._utils.groups import group_rows
 from .._utils.params import check_number
-from ..epochs._groups import group_rows
 from ..metrics import cosine_similarity
-from ..metrics._fitted import embed
-from ..model_selection._run import Queries, Task, _class_scores, _table
 from ..preprocessing import average_repetitions
 from ._look import Arrays, Problem, _ranked, fit, look, make_problem, only_true, run, who
 from ._statistics import chance, join, with_intervals

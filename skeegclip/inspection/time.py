@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._evaluation.cuts import crop, hide, mean_epoch, windows
 from .._utils.params import check_option
-from ._cuts import crop, hide, mean_epoch, windows
 from ._look import Arrays, Problem, fit, look, make_problem, only_true, queries_of, run, stack, who
 from ._statistics import chance, join, p_values, with_intervals
 from .results import Generalization, TimeCourse

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._utils.params import check_number
 from .._utils.seeding import draw_seed
-from ._intervals import group_spread, independent, share_interval, student_interval
+from .intervals import group_spread, independent, share_interval, student_interval
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

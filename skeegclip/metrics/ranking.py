@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .._utils.params import check_option
 from ._checks import check_n_way
-from ._counts import count_better_equal, hit_probability
+from .counts import count_better_equal, hit_probability
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.estimators import embed, find_table, inner_most, project
 from .._utils.params import check_number
+from ..metrics.of_estimators import image_similarity
 from ._checks import check_n_way
-from ._fitted import embed, find_table, image_similarity, inner_most, project
 from .ranking import n_way_probability
 from .similarity import cosine_similarity
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from .._utils.params import check_number
 from ._checks import check_n_way
-from ._counts import count_better_equal, hit_probability
 from .bootstrap import bootstrap_columns
+from .counts import count_better_equal, hit_probability
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,17 +11,18 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.model_selection import check_cv
 
-from .._utils.inputs import as_mne_list, carried_subject, is_view, read_epochs
+from .._evaluation.cells import Cell, cell_path, load_cell, save_cell
+from .._evaluation.columns import per_row, stimuli_of
+from .._evaluation.fingerprint import cell_digest, data_digest, estimator_digest
+from .._evaluation.run import Task, run_cell
+from .._utils.epoched import is_view
+from .._utils.ids import as_ids
+from .._utils.inputs import as_mne_list, carried_subject, read_epochs
 from .._utils.params import check_number
 from .._utils.seeding import draw_seed
 from .._utils.shipping import Shipment, unpacked
-from ..embeddings._ids import as_ids
 from ..embeddings.table import check_table
-from ._cells import Cell, cell_path, load_cell, save_cell
-from ._columns import per_row, stimuli_of
-from ._fingerprint import cell_digest, data_digest, estimator_digest
-from ._folds import check_folds
-from ._run import Task, run_cell
+from .folds import check_folds
 from .report import EvaluationReport
 from .splitters import ConceptKFold
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._utils.params import check_option
 from ..embeddings.table import check_table
-from ._known import Known, find_shared
+from ._audit.known import Known, find_shared
 
 # What a shared thing means, worst first.
 _LEVELS = {

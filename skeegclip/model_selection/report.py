@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._evaluation.cells import Cell
 from .._utils.params import check_number, check_option
 from .._utils.persistence import write_whole
 from .._version import __version__
-from ._cells import Cell
-from ._estimates import ORACLE, Estimate, estimates, query_table
-from ._flags import find_flags
-from ._tables import comparison_table, interval_table, score_table, summary_table
+from ._report.estimates import ORACLE, Estimate, estimates, query_table
+from ._report.flags import find_flags
+from ._report.tables import comparison_table, interval_table, score_table, summary_table
 from .audit import SplitAudit
 
 if TYPE_CHECKING:
@@ -341,7 +341,7 @@ class EvaluationReport:
         str
             The text.
         """
-        from ._export import markdown
+        from ._report.export import markdown
 
         text = markdown(self)
         if path is not None:
@@ -361,7 +361,7 @@ class EvaluationReport:
         str
             The page.
         """
-        from ._export import page
+        from ._report.export import page
 
         text = page(self)
         if path is not None:

@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator, GroupKFold
 from sklearn.utils.validation import _num_samples
 
-from ..embeddings._ids import as_ids
-from ._columns import per_row, stimuli_of
+from .._evaluation.columns import per_row, stimuli_of
+from .._utils.ids import as_ids
 
 
 class _BySubject(BaseCrossValidator):

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.inputs import Epoched, is_view
+from .._utils.epoched import Epoched, is_view
 from .._utils.params import check_option
 from .._utils.validation import check_epochs, check_finite, unchanged_on_error
 from ._groups import Groups, read_column, read_session

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.inputs import as_mne_list, as_subject, is_view
+from .._utils.epoched import is_view
+from .._utils.inputs import as_mne_list, as_subject
 from .._utils.subjects import text_or_empty, warn_alike
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.inputs import Epoched, as_mne_list, is_view
+from .._utils.epoched import Epoched, is_view
+from .._utils.inputs import as_mne_list
 from .._utils.mne_objects import to_si, with_data
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from .._utils.channels import without_mask
-from .._utils.inputs import as_mne_list, is_view
+from .._utils.epoched import is_view
+from .._utils.inputs import as_mne_list
 from .._utils.mne_objects import loaded_copy
 from .._utils.validation import check_epochs
 from ..epochs import EpochsView

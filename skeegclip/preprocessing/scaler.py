@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.inputs import Epoched
+from .._utils.epoched import Epoched
 from .._utils.params import check_option
 from ._channels import ChannelTransformer, blocks
 from ._groups import Groups

@@ -62,8 +62,8 @@ def paper(
     """
     from sklearn.pipeline import Pipeline
 
-    from ..encoder import EEGEncoder
-    from ..retrieval import ImageRetriever
+    from ..decoders.encoder import EEGEncoder
+    from ..decoders.retrieval import ImageRetriever
 
     encoder = EEGEncoder(
         net,

@@ -71,11 +71,11 @@ def strong(
     """
     from sklearn.pipeline import Pipeline
 
-    from ..averaging import AveragedTraining
-    from ..encoder import EEGEncoder
-    from ..ensemble import EnsembleEncoder
+    from ..decoders.averaging import AveragedTraining
+    from ..decoders.encoder import EEGEncoder
+    from ..decoders.ensemble import EnsembleEncoder
+    from ..decoders.retrieval import ImageRetriever
     from ..preprocessing import EpochScaler, PickChannels
-    from ..retrieval import ImageRetriever
 
     check_option("protocol", protocol, ["within", "loso"])
     net = "eegproject" if protocol == "within" else "nice"

@@ -10,7 +10,7 @@ from torch import nn
 
 from skeegclip._training.build import make_callbacks, make_net, net_spec
 from skeegclip._training.callbacks import AveragedWeights, BestWeights
-from skeegclip._utils.inputs import Epoched
+from skeegclip._utils.epoched import Epoched
 from skeegclip._utils.stated import Stated
 
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from skeegclip import EpochsStore
+from skeegclip._evaluation.cuts import as_data
 from skeegclip._utils.inputs import read_epochs
 from skeegclip._utils.mne_objects import joined
-from skeegclip.inspection._cuts import as_data
 from skeegclip.preprocessing import MVNN, EpochScaler, PickChannels, average_repetitions
 
 NAMES = ["Fz", "Oz", "C3", "C4", "EOG", "STI"]

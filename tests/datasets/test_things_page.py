@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from skeegclip.cli import app
+from skeegclip.commands.cli import app
 from skeegclip.datasets import fetch_things_eeg2
 
 PAGE = Path(__file__).parents[2] / "docs" / "user_guide" / "things_eeg2.rst"

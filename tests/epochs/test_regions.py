@@ -6,7 +6,8 @@ import pytest
 from mne import EpochsArray
 
 from skeegclip import EpochsView
-from skeegclip.datasets._montages import THINGS_EEG_CHANNELS, eeg_info, meg_info
+from skeegclip.datasets._montages import eeg_info, meg_info
+from skeegclip.epochs.sites import THINGS_EEG_CHANNELS
 from skeegclip.epochs import regions
 from skeegclip.preprocessing import PickChannels
 

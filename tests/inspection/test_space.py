@@ -7,8 +7,8 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from skeegclip import EmbeddingTable
+from skeegclip._evaluation.cuts import permute
 from skeegclip.inspection import channel_importance, region_importance
-from skeegclip.inspection._cuts import permute
 from skeegclip.model_selection import WithinSubject
 
 

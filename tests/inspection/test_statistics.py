@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from skeegclip._evaluation.statistics import spreads
 from skeegclip.inspection._look import _ranked
 from skeegclip.inspection._statistics import chance, hits_of, p_values, with_intervals
-from skeegclip.metrics._intervals import share_interval
-from skeegclip.model_selection._statistics import spreads
+from skeegclip.metrics.intervals import share_interval
 
 
 def joined(hits, people, stimuli):

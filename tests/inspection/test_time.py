@@ -7,12 +7,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 
 from skeegclip import EmbeddingTable, EpochsView, ImageRetriever
-from skeegclip.inspection import (
-    region_importance,
-    repetition_curve,
-    temporal_generalization,
-    time_resolved,
-)
+from skeegclip.inspection import region_importance, repetition_curve, temporal_generalization, time_resolved
 from skeegclip.model_selection import WithinSubject
 
 

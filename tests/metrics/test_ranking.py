@@ -79,7 +79,7 @@ def test_blocks_give_the_same_counts(monkeypatch):
     rng = np.random.default_rng(3)
     similarity, target = rng.integers(5, size=(23, 11)), rng.integers(11, size=23)
     whole = ranks(similarity, target)
-    monkeypatch.setattr("skeegclip.metrics._counts._BLOCK", 40)
+    monkeypatch.setattr("skeegclip.metrics.counts._BLOCK", 40)
     np.testing.assert_array_equal(ranks(similarity, target), whole)
     with pytest.raises(ValueError, match="NaN, first in row 17"):
         ranks(np.where(np.arange(23)[:, None] == 17, np.nan, similarity), target)

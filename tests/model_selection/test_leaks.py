@@ -14,11 +14,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skeegclip import EEGEncoder, EmbeddingTable, EnsembleEncoder, EpochsView, ImageRetriever, evaluate
-from skeegclip._evaluate_command import text_table
+from skeegclip._evaluation.company import depends_on_company
 from skeegclip._utils.seen import Seen
+from skeegclip.commands.evaluate import text_table
 from skeegclip.inspection import time_resolved
 from skeegclip.model_selection import LeakWarning, WithinSubject, audit_split
-from skeegclip.model_selection._company import depends_on_company
 
 
 @pytest.fixture

@@ -11,13 +11,8 @@ from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import Ridge
 
 from skeegclip import EEGEncoder, EpochsView, ImageRetriever, evaluate
-from skeegclip.model_selection import (
-    EvaluationReport,
-    LeaveOneSubjectOut,
-    WithinSubject,
-    published_figures,
-)
-from skeegclip.model_selection._cells import Cell, load_cell, rank, save_cell
+from skeegclip._evaluation.cells import Cell, load_cell, rank, save_cell
+from skeegclip.model_selection import EvaluationReport, LeaveOneSubjectOut, WithinSubject, published_figures
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from skeegclip.nets import ATM, NICE, EEGProject
-from skeegclip.nets._reference import ReferenceATMS
+from skeegclip.nets.names import ReferenceATMS
 from skeegclip.nets.per_subject import SubjectToken
 from skeegclip.nets.transformer import EncoderLayer
 

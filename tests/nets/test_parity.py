@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skeegclip.nets import ATM, NICE
-from skeegclip.nets._reference import ReferenceATMS
+from skeegclip.nets.names import ReferenceATMS
 
 
 def test_nice_gives_the_published_figures(fill_weights, hashed):

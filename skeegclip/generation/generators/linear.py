@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..._utils.params import check_number
 from ..._utils.pictures import read_picture, square, to_uint8
-from ._training import training_pictures
 from .base import check_embeddings
+from .training import training_pictures
 
 _N_FOLDS = 5
 _ALPHAS = tuple(10.0**power for power in range(-4, 5))

@@ -12,8 +12,8 @@ from ..._utils.params import check_number
 from ..._utils.pictures import owned, read_picture, square, to_uint8
 from ...embeddings.table import check_table
 from ...metrics import cosine_similarity
-from ._training import training_pictures
 from .base import check_embeddings
+from .training import training_pictures
 
 
 class NearestImageGenerator(BaseEstimator):

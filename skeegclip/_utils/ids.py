@@ -1,0 +1,86 @@
+"""Stimulus ids: the keys that both tables share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .subjects import refuse_missing
+
+
+def as_ids(ids: Any, *, name: str) -> np.ndarray:
+    """Return `ids` as a 1-D array of str, refusing everything that is not text."""
+    array = np.asarray(ids if hasattr(ids, "__array__") else _as_sequence(ids, name))
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be 1-D, got shape {array.shape}. Pass one string per row.")
+    refuse_missing(array, name=name)
+    if array.size and array.dtype.kind not in "UT" and not all(isinstance(i, str) for i in array.tolist()):
+        hint = (
+            " scikit-learn's cross_val_predict(method='predict_proba') and VotingClassifier re-encode labels"
+            " as 0..k-1 before fit, so an integer could fetch another stimulus's vector in silence."
+            if array.dtype.kind in "iub"
+            else ""
+        )
+        raise TypeError(
+            f"{name} must hold strings (stimulus ids), got {array.dtype} ({array[0]!r}, ...).{hint}"
+            " Convert ids to strings once, where the table is made and where y is made."
+        )
+    return array.astype(str)
+
+
+def _as_sequence(ids: Any, name: str) -> Any:
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise TypeError(f"{name} must be a sequence of strings (stimulus ids), got {ids!r}.")
+    ids = list(ids)
+    # numpy would write a number among strings as text.
+    return np.array(ids, dtype=object) if len({isinstance(i, str) for i in ids}) > 1 else ids
+
+
+def unique_ids(ids: Any, *, name: str) -> tuple[np.ndarray, dict[str, int]]:
+    """Return the ids and their positions; refuse repeated ones."""
+    array = as_ids(ids, name=name)
+    position = {key: row for row, key in enumerate(array.tolist())}
+    if len(position) != len(array):
+        values, counts = np.unique(array, return_counts=True)
+        repeated = values[counts > 1]
+        raise ValueError(
+            f"{name} must be unique, got {len(repeated)} repeated ({_some(repeated)}). Keep one row per stimulus."
+        )
+    return array, position
+
+
+def positions(position: dict[str, int], wanted: Any, *, name: str, what: str) -> np.ndarray:
+    """Row numbers of the wanted ids; the KeyError names the first unknown ones and how many there are."""
+    keys = as_ids(wanted, name=name).tolist()
+    try:
+        return np.fromiter((position[key] for key in keys), dtype=np.intp, count=len(keys))
+    except KeyError:
+        unknown = list(dict.fromkeys(key for key in keys if key not in position))
+        raise KeyError(
+            f"{name}: {len(unknown)} of {len(set(keys))} ids are not in the {what} of {len(position)}"
+            f" ({_some(unknown)}). Add them to the table, or select the rows whose ids it holds."
+        ) from None
+
+
+def _some(items: Iterable[Any], first: int = 3) -> str:
+    items = list(items)
+    return ", ".join(repr(str(item)) for item in items[:first]) + (", ..." if len(items) > first else "")
+
+
+def mapping_to_array(mapping: Any, ids: Sequence[str], *, name: str) -> np.ndarray:
+    """Read `mapping` (dict, Series or callable: id -> group) at each id, as strings."""
+    if callable(mapping):
+        return as_ids([mapping(i) for i in ids], name=name)
+    if not hasattr(mapping, "__getitem__") or not hasattr(mapping, "keys"):
+        raise TypeError(
+            f"{name} must be a mapping (dict, pandas Series) or a callable from stimulus id to group,"
+            f" got {type(mapping).__name__}."
+        )
+    unknown = [i for i in ids if i not in mapping]
+    if unknown:
+        raise KeyError(
+            f"{name}: no entry for {len(unknown)} ids ({_some(unknown)}). Add them to the mapping."
+        )
+    return as_ids([mapping[i] for i in ids], name=name)

@@ -1,0 +1,91 @@
+"""The figures of the demo, as PNG files in memory."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...plotting import (
+    plot_n_way,
+    plot_reconstruction_grid,
+    plot_retrieval_grid,
+    plot_similarity_matrix,
+    plot_training_curve,
+)
+from .scores import Results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def make_figures(results: Results) -> dict[str, bytes]:
+    """Draw all figures.
+
+    Parameters
+    ----------
+    results : Results
+        What the demo found.
+
+    Returns
+    -------
+    dict of str to bytes
+        File name without ending -> PNG.
+    """
+    name = next(iter(results.config.encoders))
+    shapes = [shape_of(concept) for concept in results.test.concept]
+    figures = {
+        "retrieved": draw_retrieved(results, name),
+        "reconstructed": draw_reconstructed(results),
+        "n_way_retrieval": plot_n_way(results.tables["retrieval"]).figure,
+        "n_way_naming": plot_n_way(results.tables["naming"]).figure,
+        "training": plot_training_curve(results.history).figure,
+        "similarity": plot_similarity_matrix(results.similarity[name], groups=shapes).figure,
+    }
+    figures["n_way_naming"].axes[0].set_xlabel("Number of concepts to choose from")
+    return {key: _png(figure) for key, figure in figures.items()}
+
+
+def draw_retrieved(results: Results, name: str) -> Figure:
+    """Draw test pictures, drawn by the seed and not by how well they were found, and their top five."""
+    test, images, rows = results.test, results.data.images, _shown_rows(results)
+    ids, similarity = (part[rows] for part in results.retrieved[name])
+    return plot_retrieval_grid(
+        [images[stimulus] for stimulus in test.y[rows]],
+        [[images[stimulus] for stimulus in row] for row in ids],
+        hits=ids == test.y[rows, None],
+        similarity=similarity,
+        titles=test.concept[rows],
+    )
+
+
+def draw_reconstructed(results: Results) -> Figure:
+    """Draw the same test pictures, and what was painted of them."""
+    rows, painted = _shown_rows(results), results.painted
+    return plot_reconstruction_grid(
+        {
+            "shown": results.data.images.lookup(results.test.y[rows]),
+            "low-level": painted.low_level[rows],
+            "reconstructed": painted.pictures[rows],
+            "nearest": painted.nearest[rows],
+        }
+    )
+
+
+def _shown_rows(results: Results) -> np.ndarray:
+    n_test = len(results.test.y)
+    rng = np.random.default_rng([results.seed, 1])
+    return np.sort(rng.choice(n_test, min(results.config.n_shown, n_test), replace=False))
+
+
+def shape_of(concept: str) -> str:
+    """Return the shape in the name of a concept ("small_red_star_on_blue" -> "star")."""
+    return concept.partition("_on_")[0].rpartition("_")[2]
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    # Without the date and version of the drawing program equal figures are equal files.
+    figure.savefig(buffer, format="png", dpi=220, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""From epochs to what was seen: encoders, and what decides, finds and averages around them."""

@@ -1,0 +1,149 @@
+"""How an encoder travels: folders to share, and pickles."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Self
+
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.cloning import copy_callbacks
+from .._utils.params import DictParams
+
+
+class SharedEncoder(DictParams):
+    """Base of EEGEncoder: saving, loading and pickling."""
+
+    net: Any
+    net_: Any
+    device: Any
+    precision: Any
+    callbacks: Any
+    _spec: tuple
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write the fitted encoder to a folder: ``encoder.json``, ``weights.safetensors`` and its targets.
+
+        The folder is what one uploads to a hub, see the user guide. What belongs to a run rather than to the
+        encoder stays behind: callbacks, augmentation, device, seed.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made if missing; files of an earlier save are replaced.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted.
+        TypeError
+            If a parameter has no place in a JSON file: numbers, text, lists, tuples, dicts and torch's own
+            classes of layers, optimizers and schedulers have one.
+        """
+        from .._training.folder import save_encoder
+
+        check_is_fitted(self, "net_")
+        save_encoder(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike, *, net: type | None = None, device: str = "auto") -> Self:
+        """Read an encoder that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        folder : path-like
+            The folder.
+        net : type | None
+            The network class, where it was given as a class of your own: a file must not name code to import.
+        device : str
+            Torch device to put it on.
+
+        Returns
+        -------
+        EEGEncoder
+            Gives the same embeddings as the one saved.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder lacks a file.
+        ValueError
+            If a file is cut short or is not what :meth:`save` writes. Nothing in a folder is run: it names no
+            code.
+        """
+        from .._training.folder import load_encoder
+
+        return load_encoder(cls, folder, net=net, device=device)
+
+    def export(self, path: str | os.PathLike) -> None:
+        """Write the network to an ONNX file, for programs without torch and scikit-learn.
+
+        The file takes what :meth:`transform` takes: ``epochs``, float32 (n_epochs, n_chans, n_times) in microvolts (MEG:
+        fT), of any number, and, where the encoder knows subjects, ``subject``, int64 (n_epochs,): the place of each
+        epoch's subject in the list in the file, -1 for an unknown one. It gives ``embeddings``, not normalised. Its
+        properties (JSON) are ``skeegclip`` (the version), ``net``, ``unit``, ``sfreq``, ``n_chans``, ``n_times``,
+        ``n_outputs``, ``ch_names`` and ``subjects``.
+
+        Before it is written, onnxruntime's embeddings are compared with torch's, to 1e-4 of the largest.
+
+        Parameters
+        ----------
+        path : path-like
+            File to write, whole or not at all; the usual suffix is ``.onnx``.
+
+        Raises
+        ------
+        NotFittedError
+            If the encoder is not fitted.
+        ImportError
+            If the extra "onnx" is not installed.
+        ValueError
+            If torch cannot translate the network, or the two disagree.
+
+        See Also
+        --------
+        save : For use with skeegclip.
+        """
+        from .._training.export import export_encoder
+
+        check_is_fitted(self, "net_")
+        export_encoder(self, path)
+
+    def __sklearn_clone__(self) -> Self:
+        if not self.callbacks:
+            return super().__sklearn_clone__()
+        bare = object.__new__(type(self))
+        bare.__dict__.update(vars(self), callbacks=None)
+        copied = super(SharedEncoder, bare).__sklearn_clone__()
+        return copied.set_params(callbacks=copy_callbacks(self.callbacks))
+
+    def __getstate__(self) -> dict:
+        # Weights travel as arrays and the network is rebuilt: parametrised modules cannot be pickled, and a
+        # model trained on a GPU must open where there is none.
+        state = dict(super().__getstate__())
+        if state.get("callbacks"):
+            from .._training.given import check_portable
+
+            check_portable(state["callbacks"])
+        net = state.pop("net_", None)
+        if net is not None:
+            from .._training.sharing import weights_of
+            from ..nets.names import name_of
+
+            state["_weights"] = weights_of(net)
+            # By its name, where it has one: some of braindecode's classes cannot be pickled.
+            (cls, params), criterion = state["_spec"]
+            state["_spec"] = (name_of(cls, self.net) or cls, params), criterion
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        state = dict(state)
+        weights = state.pop("_weights", None)
+        super().__setstate__(state)
+        if weights is not None:
+            from .._training.sharing import rebuild_net
+            from ..nets.names import find_net
+
+            (cls, params), criterion = self._spec
+            self._spec = (find_net(cls) if isinstance(cls, str) else cls, params), criterion
+            self.net_ = rebuild_net(self._spec, weights, device=self.device, precision=self.precision)

@@ -1,0 +1,1 @@
+"""Nearest candidates of an embedding, exactly or nearly."""

@@ -1,0 +1,3 @@
+"""Captions from epochs."""
+
+from .captioner import EEGCaptioner as EEGCaptioner

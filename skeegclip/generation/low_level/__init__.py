@@ -1,0 +1,3 @@
+"""The low-level picture: layout and colours."""
+
+from .decoder import LowLevelDecoder as LowLevelDecoder

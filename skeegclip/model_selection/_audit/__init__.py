@@ -1,0 +1,1 @@
+"""How much of a test set training has seen."""

@@ -1,0 +1,1 @@
+"""From ranks to the tables and pages of a report."""

@@ -1,0 +1,244 @@
+"""The demo from beginning to end, in small."""
+
+import contextlib
+import io
+import json
+import re
+import string
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from skeegclip.commands.demo.config import FULL, QUICK, Config
+from skeegclip.commands.demo.output import prepare_folder
+from skeegclip.commands.demo.report import describe_selection, example_code
+from skeegclip.commands.demo.run import run_demo
+
+FIGURES = {"retrieved", "reconstructed", "n_way_retrieval", "n_way_naming", "training", "similarity"}
+NETS = ("ATM-S", "NICE")
+TINY = Config(
+    name="tiny",
+    data={
+        "n_train_concepts": 40,
+        "n_images_per_concept": 2,
+        "n_test_concepts": 12,
+        "n_train_repetitions": 2,
+        "n_test_repetitions": 4,
+        "n_dims": 16,
+        "snr": 20.0,
+    },
+    encoders={
+        "ATM-S": {"net": "atm-s", "max_epochs": 4, "batch_size": 64, "lr": 2e-3, "validation": 0.1},
+        "NICE": {"net": "nice", "max_epochs": 2, "batch_size": 64, "validation": 0.0},
+    },
+    n_shown=3,
+)
+
+
+def run(folder, **kwargs):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
+        results = run_demo(prepare_folder(folder), TINY, **kwargs)
+    return results, printed.getvalue()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Such small steps gain nothing from more threads, and wait for them where the cores are busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    results, printed = run(folder)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return folder, results, printed, metrics, (folder / "report.html").read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Tags that are open, what is loaded, and the text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.loaded, self.words, self.rows = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.loaded += [attrs[name] for name in ("src", "srcset", "href", "data", "poster") if name in attrs]
+        if tag not in {"meta", "img", "br", "link"}:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in {"td", "th"}:
+            self.rows[-1].append(data)
+        if "style" not in self.open:
+            self.words.append(data)
+
+
+def test_files(demo):
+    folder = demo[0]
+    assert {path.name for path in folder.iterdir()} == {"metrics.json", "report.html"} | {
+        f"{n}.png" for n in FIGURES
+    }
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_figures_show_something(demo, name):
+    with Image.open(demo[0] / f"{name}.png") as picture:
+        pixels = np.asarray(picture.convert("L"), dtype=float)
+    assert min(pixels.shape) > 300
+    assert pixels.std() > 10
+
+
+def test_report_loads_nothing(demo):
+    page = Page(demo[4])
+    assert page.open == []
+    assert len(page.loaded) == len(FIGURES)
+    assert all(source.startswith("data:image/png;base64,") for source in page.loaded)
+    assert "<script" not in demo[4]
+    assert not re.search(r"@import|url\(", demo[4])
+    assert not string.Template.pattern.search(re.sub(r"data:image[^\"]*", "", demo[4]))
+
+
+def test_report_says_what_must_be_said(demo):
+    text = re.sub(r"\s+", " ", " ".join(Page(demo[4]).words))
+    for needed in ("These are simulated data", "How the epoch was chosen", "Guessing finds 8.3 %", "knowing"):
+        assert needed in text
+    assert describe_selection(demo[1]) in text
+    assert "prefers-color-scheme: dark" in demo[4]
+
+
+def test_report_and_table_and_json_agree(demo):
+    _, results, printed, metrics, html = demo
+    rows = {row[0]: row for row in Page(html).rows if row and row[0] == "12-way"}
+    assert rows
+    for name in (*NETS, "Ridge"):
+        record = next(r for r in metrics["accuracy"]["retrieval"][name] if (r["n_way"], r["k"]) == (12, 1))
+        assert record["low"] <= record["accuracy"] <= record["high"]
+        assert record["chance"] == pytest.approx(1 / 12)
+        value = f"{100 * record['accuracy']:.1f}"
+        low, high = (f"{100 * record[end]:.0f}" for end in ("low", "high"))
+        assert f"{value} [{low} {high}]" in printed
+        assert f"{value} %" in html
+    line = next(line for line in printed.splitlines() if line.startswith("12-way "))
+    assert f"{100 * metrics['knowing_decoder']['accuracy']:.1f}" in line
+    assert set(metrics["accuracy"]) == {"retrieval", "naming"}
+    assert metrics["knowing_decoder"]["accuracy"] == results.data.truth.accuracy
+
+
+def test_scores_follow_from_the_similarity(demo):
+    _, results, _, metrics, _ = demo
+    for name in (*NETS, "Ridge"):
+        similarity = results.similarity[name]
+        first = (similarity.argmax(axis=1) == np.arange(12)).mean()
+        records = metrics["accuracy"]["retrieval"][name]
+        assert next(r for r in records if (r["n_way"], r["k"]) == (12, 1))["accuracy"] == pytest.approx(first)
+        assert results.retrieved[name][0][:, 0].tolist() == results.test.y[similarity.argmax(axis=1)].tolist()
+
+
+def test_reconstructions_are_beside_their_baselines(demo):
+    _, results, printed, metrics, html = demo
+    painted, found = results.painted, metrics["reconstruction"]
+    assert list(found["metrics"]) == ["generated", "mean training picture", "nearest training picture"]
+    assert found["metrics"]["generated"]["PixCorr"] > found["metrics"]["mean training picture"]["PixCorr"]
+    assert found["two_way_by_pixels"] > 0.5
+    shown = results.data.images.lookup(results.test.y) / 255.0
+    direct = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(shown, painted.pictures, strict=True)]
+    assert found["metrics"]["generated"]["PixCorr"] == pytest.approx(np.mean(direct), abs=0.02)
+    early = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(shown, painted.low_level, strict=True)]
+    assert np.mean(early) > 0.1
+    training = {
+        p.tobytes()
+        for p in results.data.images.lookup(np.unique(results.data.y[results.data.split == "train"]))
+    }
+    assert {picture.tobytes() for picture in painted.nearest} <= training
+    for name in found["metrics"]:
+        text = f"{found['metrics'][name]['PixCorr']:.3f}"
+        assert text in printed
+        assert text in html
+
+
+def test_something_is_learned(demo):
+    # With this signal a decoder that is trained and scored on the right rows is far above the chance of a half.
+    records = demo[3]["accuracy"]
+    for task in ("retrieval", "naming"):
+        assert next(r for r in records[task]["Ridge"] if (r["n_way"], r["k"]) == (2, 1))["accuracy"] >= 0.65
+
+
+def test_selection_is_told(demo):
+    _, results, _, metrics, _ = demo
+    atm, nice, ridge = (metrics["selection"][name] for name in (*NETS, "Ridge"))
+    assert (atm["rule"], atm["n_stimuli_held_out"], atm["trials"], atm["n_epochs"]) == (
+        "validation",
+        8,
+        "single",
+        160,
+    )
+    assert (nice["rule"], nice["epoch"]) == ("last", 2)
+    assert (ridge["trials"], ridge["n_epochs"]) == ("averaged", 80)
+    assert ridge["alpha"] in TINY.alphas
+    said = describe_selection(results)
+    assert f"pass {atm['epoch']} of 4" in said
+    assert "nothing was held out" in said
+
+
+def test_test_stimuli_are_not_trained_on(demo):
+    results = demo[1]
+    train = results.data.split == "train"
+    assert not set(results.test.concept) & set(results.data.concept[train])
+    assert len(results.test.y) == len(set(results.test.y)) == 12
+
+
+def test_json_is_complete(demo):
+    metrics = demo[3]
+    assert metrics["simulated"] is True
+    assert metrics["seed"] == 0
+    assert metrics["parameters"]["data"] == TINY.data
+    assert metrics["parameters"]["encoders"]["ATM-S"]["max_epochs"] == 4
+    assert {"skeegclip", "python", "torch", "scikit-learn"} <= set(metrics["versions"])
+    steps = [value for name, value in metrics["seconds"].items() if name != "total"]
+    assert 0.5 * metrics["seconds"]["total"] < sum(steps) <= metrics["seconds"]["total"]
+
+
+def test_code_of_the_report_gives_its_number(demo):
+    printed = io.StringIO()
+    code = example_code(TINY, seed=0)
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    records = demo[3]["accuracy"]["retrieval"]["ATM-S"]
+    shown = next(r for r in records if (r["n_way"], r["k"]) == (12, 1))["accuracy"]
+    assert float(printed.getvalue()) == pytest.approx(shown)
+
+
+def test_same_seed_same_numbers(demo, tmp_path):
+    run(tmp_path, seed=0)
+    again = json.loads((tmp_path / "metrics.json").read_text())
+    for key in ("accuracy", "knowing_decoder", "selection"):
+        assert again[key] == demo[3][key]
+
+
+@pytest.mark.parametrize("config", [FULL, QUICK], ids=lambda config: config.name)
+def test_shipped_configurations(config):
+    assert config.data["n_test_concepts"] == 200
+    assert next(iter(config.encoders)) == "ATM-S"
+    assert all(0 < params["validation"] < 1 for params in config.encoders.values())
+    compile(example_code(config, 0), "example", "exec")
+
+
+def test_nothing_is_left_in_a_good_folder(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert prepare_folder(tmp_path) == tmp_path
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

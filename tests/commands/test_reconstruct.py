@@ -1,0 +1,115 @@
+"""``skeegclip reconstruct``: a saved reconstructor and recorded epochs, in all their forms."""
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.linear_model import Ridge
+from typer.testing import CliRunner
+
+from skeegclip import EEGEncoder, EEGImageReconstructor, EmbeddingTable, EpochsStore, ImageTable
+from skeegclip.commands.cli import app
+from skeegclip.generation import LinearGenerator
+
+RNG = np.random.default_rng(0)
+IDS = [f"s{i:02d}" for i in range(12)]
+VECTORS = RNG.normal(size=(12, 4))
+TABLES = {
+    "targets": EmbeddingTable(IDS, VECTORS),
+    "images": ImageTable(IDS, RNG.integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)),
+}
+X = (
+    (10 * (VECTORS @ RNG.normal(size=(4, 60)) + RNG.normal(size=(12, 60))))
+    .reshape(12, 3, 20)
+    .astype("float32")
+)
+del RNG
+INFO = mne.create_info(["Oz", "Pz", "Cz"], 100.0, "eeg")
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    encoder = EEGEncoder("eegproject", max_epochs=2, batch_size=4, random_state=0, device="cpu")
+    reconstructor = EEGImageReconstructor(encoder, **TABLES, generator=LinearGenerator(size=8), cross_fit=2)
+    folder = tmp_path_factory.mktemp("saved")
+    reconstructor.fit(X, IDS).save(folder)
+    return folder, reconstructor.set_params(progress=False).transform(X)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    rows = pd.DataFrame(
+        {"subject": np.repeat(["a", "b"], 12), "stimulus": IDS * 2, "split": ["train"] * 6 + ["test"] * 18}
+    )
+    noise = np.random.default_rng(1).normal(size=X.shape).astype("float32")
+    folder = tmp_path_factory.mktemp("stores") / "store"
+    EpochsStore.create(folder, np.concatenate([X + noise, X - noise]), rows, info=INFO)
+    return folder
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["reconstruct", *map(str, arguments)])
+
+
+def pictures(folder):
+    return [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))]
+
+
+def test_an_array(parts, tmp_path):
+    folder, expected = parts
+    np.save(tmp_path / "X.npy", X)
+    result = run(folder, tmp_path / "X.npy", "--out", tmp_path / "out", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert "Pictures of 12 epochs" in result.output
+    np.testing.assert_array_equal(pictures(tmp_path / "out"), expected)
+    (tmp_path / "out" / "00011.png").unlink()  # as if it had been interrupted
+    assert run(folder, tmp_path / "X.npy", "--out", tmp_path / "out", "--device", "cpu").exit_code == 0
+    np.testing.assert_array_equal(pictures(tmp_path / "out"), expected)
+
+
+def test_epochs_of_mne(parts, tmp_path):
+    folder, expected = parts
+    file = tmp_path / "some-epo.fif"
+    mne.EpochsArray(1e-6 * X, INFO, verbose=False).save(file, verbose=False)
+    result = run(folder, file, "--out", tmp_path / "out", "--n-images", 2, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    found = pictures(tmp_path / "out")
+    assert len(found) == 24
+    assert np.abs(np.array(found[::2]).astype(int) - expected).max() <= 2
+
+
+def test_a_store(parts, store, tmp_path):
+    folder, expected = parts
+    result = run(folder, store, "--out", tmp_path / "all", "--average", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    rows = pd.read_csv(tmp_path / "all" / "rows.csv")
+    assert len(rows) == len(pictures(tmp_path / "all")) == 24
+    some = run(
+        folder, store, "--out", tmp_path / "some", "--split", "test", "--subject", "a", "--device", "cpu"
+    )
+    assert some.exit_code == 0, some.output
+    assert pd.read_csv(tmp_path / "some" / "rows.csv")["stimulus"].tolist() == IDS[6:]
+
+
+def test_what_cannot_be_done_is_said_in_one_line(parts, store, tmp_path):
+    folder, _ = parts
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
+    saved = EEGImageReconstructor(Ridge(), **TABLES, generator="linear", cross_fit=2).fit(X, IDS)
+    saved.save(tmp_path / "pickled")
+    out = ["--out", tmp_path / "out"]
+    for arguments, match in [
+        ([tmp_path, tmp_path / "X.npy"], "is not a whole folder that EEGImageReconstructor.save wrote"),
+        ([folder, store, "--subject", "zoe"], "no row has subject='zoe'"),
+        ([folder, tmp_path / "X.npy", "--average"], "is no EpochsStore"),
+        ([folder, tmp_path / "objects.npy"], "allow_pickle"),
+        ([tmp_path / "pickled", tmp_path / "X.npy"], "holds pickles"),
+        ([folder, tmp_path / "absent.npy"], "absent.npy"),
+    ]:
+        result = run(*arguments, *out)
+        assert result.exit_code == 2
+        assert match in result.output
+        assert result.output.strip().count("\n") == 0
+    trusted = run(tmp_path / "pickled", tmp_path / "X.npy", *out, "--trusted")
+    assert trusted.exit_code == 0, trusted.output
