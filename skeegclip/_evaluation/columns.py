@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.epoched import is_view
-from .._utils.subjects import text_or_empty
+from .._utils.ids import text_or_empty
 
 if TYPE_CHECKING:
     import pandas as pd

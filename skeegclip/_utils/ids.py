@@ -1,4 +1,4 @@
-"""Stimulus ids: the keys that both tables share."""
+"""Ids of rows as text: one stimulus, subject or session for each, and the rows that some of them stand in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,46 @@ from typing import Any
 
 import numpy as np
 
-from .subjects import refuse_missing
+from .missing import is_missing, refuse_masked, refuse_missing
+
+
+def id_text(value: Any) -> str:
+    """Return an id as text. Whole floats are ints: one NaN in a column of pandas makes 1.0 of every 1."""
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def text_or_empty(values: Iterable[Any]) -> np.ndarray:
+    """Ids as text, with "" for what is missing."""
+    return np.array(["" if is_missing(value) else id_text(value) for value in values], dtype=str)
+
+
+def as_subject(subject: Any, n_rows: int, *, name: str = "subject") -> np.ndarray:
+    """One id per row, as strings; a single id serves all rows."""
+    if isinstance(subject, str):
+        return np.full(n_rows, subject)
+    refuse_masked(subject, name=name)
+    array = np.asarray(subject)
+    if array.ndim == 0:
+        if is_missing(array.item()):
+            raise ValueError(f"{name} is {subject!r}. Name it, or pass no {name} at all.")
+        return np.full(n_rows, id_text(array.item()))
+    if array.shape != (n_rows,):
+        raise ValueError(
+            f"{name} must hold one id per epoch, shape ({n_rows},), got {array.shape}."
+            " Pass the column of ids that belongs to these rows."
+        )
+    if array.dtype.kind in "UiubS":
+        return array.astype(str)
+    values = array.tolist()
+    missing = [row for row, value in enumerate(values) if is_missing(value)]
+    if missing:
+        raise ValueError(
+            f"{name} is missing (None or NaN) in {len(missing)} rows (first: row {missing[0]})."
+            f" Name every row's {name}, or pass no {name} at all."
+        )
+    return np.array([id_text(value) for value in values], dtype=str)
 
 
 def as_ids(ids: Any, *, name: str) -> np.ndarray:

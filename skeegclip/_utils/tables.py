@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .subjects import is_missing
+from .missing import is_missing
 from .windows import recordings_of, unwrapped
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from ..embeddings.table import check_table
 from ..metrics import csls, inverted_softmax
 from ..metrics.counts import count_better_equal, hit_probability
 from .composite import EmbeddingComposite, check_width
-from .gallery.approximate import import_faiss
-from .gallery.exact import Gallery, nearest
+from .gallery.approximate import IndexedGallery, import_faiss
+from .gallery.exact import nearest
 
 _HUBNESS = {"csls": csls, "inverted_softmax": inverted_softmax}
 _N_PROBES = 256
@@ -231,12 +231,12 @@ class ImageRetriever(EmbeddingComposite):
         found, _ = self._nearest(z, gallery, k)
         return float(np.mean([np.isin(*rows).mean() for rows in zip(exact, found, strict=True)]))
 
-    def _how_many(self, k: int | None, gallery: Gallery) -> int:
+    def _how_many(self, k: int | None, gallery: IndexedGallery) -> int:
         if k is None:
             return min(self.n_retrieved, len(gallery))
         return check_number("k", k, low=1, high=len(gallery), integer=True)
 
-    def _nearest(self, z: np.ndarray, gallery: Gallery, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _nearest(self, z: np.ndarray, gallery: IndexedGallery, k: int) -> tuple[np.ndarray, np.ndarray]:
         self._check_index()
         if self.hubness is not None:
             return nearest(self._corrected(z, gallery), k)
@@ -349,21 +349,21 @@ class ImageRetriever(EmbeddingComposite):
             return *gallery.counts(z, target), len(gallery)
         return count_better_equal(self._corrected(z, gallery), target)
 
-    def _corrected(self, z: np.ndarray, gallery: Gallery) -> np.ndarray:
+    def _corrected(self, z: np.ndarray, gallery: IndexedGallery) -> np.ndarray:
         """Similarities with the whole gallery, corrected for hubs."""
         if self.hubness is None:
             return gallery.matrix(z)
         correct = self.hubness if callable(self.hubness) else _HUBNESS[self.hubness]
         return correct(gallery.matrix(z))
 
-    def _search(self, X: Any, subject: Any) -> tuple[np.ndarray, Gallery]:
+    def _search(self, X: Any, subject: Any) -> tuple[np.ndarray, IndexedGallery]:
         """Embeddings, and what to compare them with."""
         z = self.embed(X, subject=subject)
         ids, tables = self._tables()
         first = self._prepare(tables[0].vectors[:1])
         check_width(z, first, "gallery vectors")
         gallery = self._kept.gallery(
-            tables, first, lambda: Gallery(ids, [table.vectors for table in tables], self._prepare)
+            tables, first, lambda: IndexedGallery(ids, [table.vectors for table in tables], self._prepare)
         )
         return z if self._whitening is None else normalize(z) - self._whitening[0], gallery
 
