@@ -95,7 +95,8 @@ class Packer:
 def _as_name(name: str, taken: Mapping[str, Any]) -> str:
     """A name that can name a folder, and a keyword of `load`: "encoders.0" becomes "encoders_0"."""
     kept = re.sub(r"\W", "_", name, flags=re.ASCII)[:80] or "part"
-    return next(wish for wish in (kept, *(f"{kept}_{n}" for n in itertools.count(2))) if wish not in taken)
+    wishes = itertools.chain([kept], (f"{kept}_{n}" for n in itertools.count(2)))
+    return next(wish for wish in wishes if wish not in taken)
 
 
 class Unpacker:
