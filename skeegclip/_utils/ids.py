@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .missing import is_missing, refuse_masked, refuse_missing
+from .missing import id_array, is_missing, refuse_masked, refuse_missing
 
 
 def id_text(value: Any) -> str:
@@ -27,7 +27,7 @@ def as_subject(subject: Any, n_rows: int, *, name: str = "subject") -> np.ndarra
     if isinstance(subject, str):
         return np.full(n_rows, subject)
     refuse_masked(subject, name=name)
-    array = np.asarray(subject)
+    array = id_array(subject)
     if array.ndim == 0:
         if is_missing(array.item()):
             raise ValueError(f"{name} is {subject!r}. Name it, or pass no {name} at all.")
@@ -51,7 +51,7 @@ def as_subject(subject: Any, n_rows: int, *, name: str = "subject") -> np.ndarra
 
 def as_ids(ids: Any, *, name: str) -> np.ndarray:
     """Return `ids` as a 1-D array of str, refusing everything that is not text."""
-    array = np.asarray(ids if hasattr(ids, "__array__") else _as_sequence(ids, name))
+    array = id_array(ids if hasattr(ids, "__array__") else _as_sequence(ids, name))
     if array.ndim != 1:
         raise ValueError(f"{name} must be 1-D, got shape {array.shape}. Pass one string per row.")
     refuse_missing(array, name=name)
@@ -72,9 +72,7 @@ def as_ids(ids: Any, *, name: str) -> np.ndarray:
 def _as_sequence(ids: Any, name: str) -> Any:
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
         raise TypeError(f"{name} must be a sequence of strings (stimulus ids), got {ids!r}.")
-    ids = list(ids)
-    # numpy would write a number among strings as text.
-    return np.array(ids, dtype=object) if len({isinstance(i, str) for i in ids}) > 1 else ids
+    return list(ids)
 
 
 def unique_ids(ids: Any, *, name: str) -> tuple[np.ndarray, dict[str, int]]:

@@ -10,6 +10,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.epoched import Epoched, is_view
+from .._utils.missing import refuse_missing
 from .._utils.params import check_option
 from .._utils.validation import check_epochs, check_finite, unchanged_on_error
 from ._map import ChannelMap
@@ -164,6 +165,7 @@ def _conditions(X: Any, y: Any, n_rows: int) -> np.ndarray:
         y = read_column(X, "stimulus")
     if y is None:
         return np.zeros(n_rows, dtype=np.intp)
+    refuse_missing(y, name="y")
     y = np.asarray(y)
     check_consistent_length(np.empty(n_rows), y)
     if y.ndim > 1:
