@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from .._utils.epoched import is_view
 from .._version import __version__
-from .run import Task
+from .task import Task
 
 _FORMAT = 2
 # Parameters that do not change a result; seeds are drawn by `evaluate`.

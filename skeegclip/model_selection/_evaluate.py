@@ -9,22 +9,16 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.model_selection import check_cv
 
 from .._evaluation.cells import Cell, cell_path, load_cell, save_cell
-from .._evaluation.columns import per_row, stimuli_of
 from .._evaluation.fingerprint import cell_digest, data_digest, estimator_digest
-from .._evaluation.run import Task, run_cell
-from .._utils.epoched import is_view
-from .._utils.ids import as_ids
-from .._utils.inputs import as_mne_list, carried_subject, read_epochs
+from .._evaluation.run import run_cell
+from .._evaluation.task import Task, make_task
 from .._utils.params import check_number
 from .._utils.seeding import draw_seed
 from .._utils.shipping import Shipment, unpacked
-from ..embeddings.table import check_table
-from .folds import check_folds
+from .folds import check_folds, split_rows
 from .report import EvaluationReport
-from .splitters import ConceptKFold
 
 
 def evaluate(
@@ -142,12 +136,10 @@ def evaluate(
     """
     check_number("n_seeds", n_seeds, low=1, integer=True)
     named = _named(estimators)
-    task = _task(X, y, subject, concept, targets, candidates, average_test, oracle, draw_seed(random_state))
-    if groups is None:
-        groups = task.concept if isinstance(cv, ConceptKFold) else task.subject
-    splits = [
-        (np.asarray(train), np.asarray(test)) for train, test in check_cv(cv).split(task.X, task.y, groups)
-    ]
+    task = make_task(
+        X, y, subject, concept, targets, candidates, average_test, oracle, draw_seed(random_state)
+    )
+    splits = split_rows(cv, task, groups)
     names = _fold_names(splits, task)
     folds = dict(zip(names, splits, strict=True))
     _check_galleries(folds, task)
@@ -183,33 +175,6 @@ def _named(estimators: Any) -> dict[str, Any]:
                 f"estimators must map names to estimators, got {name!r}: {estimator!r}. Pass instances with get_params."
             )
     return dict(estimators)
-
-
-def _task(X, y, subject, concept, targets, candidates, average_test, oracle, random_state) -> Task:
-    for name, table in (("targets", targets), ("candidates", candidates)):
-        if table is not None:
-            check_table(name, table)
-    if not (is_view(X) or isinstance(X, np.ndarray) or (as_mne_list(X) or [None])[0] is X):
-        read = read_epochs(X, subject)
-        X, subject = np.asarray(read.X), read.subject
-    n_rows = len(X)
-    stimulus = stimuli_of(X, y, n_rows) if y is None else as_ids(y, name="y")
-    if stimulus is None:
-        raise ValueError("y is None, and X carries no stimuli. Pass y, the stimulus id of each epoch.")
-    if len(stimulus) != n_rows:
-        raise ValueError(f"y must hold one id per epoch, shape ({n_rows},), got {stimulus.shape}.")
-    carried = carried_subject(X)
-    people = carried if subject is None else per_row("subject", subject, X, n_rows)
-    if carried is not None and (carried != people).any():
-        raise ValueError("subject disagrees with the one that X carries. Pass only one of them.")
-    kinds = per_row("concept", concept, X, n_rows, stimulus=stimulus)
-    if candidates is not None and kinds is None:
-        raise ValueError(
-            "candidates are vectors of concepts, but the concept of each epoch is not known. Pass concept=."
-        )
-    return Task(
-        X, stimulus, people, kinds, targets, candidates, bool(average_test), bool(oracle), random_state
-    )
 
 
 def _is_seeded(estimator: Any) -> bool:
