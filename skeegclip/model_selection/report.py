@@ -15,8 +15,10 @@ from .._evaluation.cells import Cell
 from .._utils.params import check_number, check_option
 from .._utils.persistence import write_whole
 from .._version import __version__
+from . import page
 from ._report.estimates import ORACLE, Estimate, estimates, query_table
-from ._report.flags import find_flags
+from ._report.flags import find_flags, not_checked, selection_text
+from ._report.sections import Findings, document
 from ._report.tables import comparison_table, interval_table, score_table, summary_table
 from .audit import SplitAudit
 
@@ -341,9 +343,7 @@ class EvaluationReport:
         str
             The text.
         """
-        from ._report.export import markdown
-
-        text = markdown(self)
+        text = page.markdown(as_document(self))
         if path is not None:
             write_whole(path, text.encode())
         return text
@@ -361,9 +361,7 @@ class EvaluationReport:
         str
             The page.
         """
-        from ._report.export import page
-
-        text = page(self)
+        text = page.html(as_document(self))
         if path is not None:
             write_whole(path, text.encode())
         return text
@@ -385,6 +383,31 @@ class EvaluationReport:
     def _headline_metrics(self) -> list[str]:
         known = self.scores["metric"].unique().tolist()
         return [metric for metric in ("top-1", "top-5") if metric in known]
+
+
+def as_document(report: EvaluationReport) -> page.Document:
+    """What the files of a report say."""
+    metrics = report._headline_metrics()
+    cells = report._cells
+    return document(
+        Findings(
+            report.settings,
+            report.estimators,
+            report.scores,
+            report._summary,
+            report.flags,
+            report.compare(metrics[0]),
+            report.intervals(metrics[:1]),
+            report.bias(metrics),
+            report.published,
+            chosen={
+                name: [text for cell in cells if cell.estimator == name for text in selection_text(cell)]
+                for name in report.estimators
+            },
+            transductive={cell.estimator for cell in cells if cell.facts["transductive"]},
+            not_checked=not_checked(report.audits),
+        )
+    )
 
 
 def _check(confidence: float, n_permutations: int) -> None:
