@@ -37,6 +37,13 @@ class Queries:
         return {"subject": self.subject}
 
 
+def asked_of(task: Task, test: np.ndarray) -> list[tuple[str, str]]:
+    """Subject and stimulus of all queries of a fold, in any order."""
+    people = np.full(len(task.y), "all") if task.subject is None else task.subject
+    pairs = list(zip(people[test].tolist(), task.y[test].tolist(), strict=True))
+    return sorted(set(pairs)) if task.average_test else pairs
+
+
 def queries_of(task: Task, test: np.ndarray) -> Queries:
     X, y = task.X[test], task.y[test]
     subject = None if task.subject is None else task.subject[test]

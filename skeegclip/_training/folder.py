@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from .._utils.persistence import write_whole
+from .._utils.plain import channels_from_plain, channels_to_plain, from_plain, to_plain
 from .._utils.seen import Seen
 from .._utils.stated import Stated
 from .._version import __version__
 from ..embeddings import EmbeddingTable
 from ..nets.names import find_net, name_of
 from ..nets.registry import get_net
-from .._utils.plain import channels_from_plain, channels_to_plain, from_plain, to_plain
 from .sharing import rebuild_net, weights_of
 
 FORMAT = 1

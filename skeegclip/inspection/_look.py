@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.stats import rankdata
 
 from .._evaluation.cuts import as_data
 from .._evaluation.decoder import as_decoder, class_scores, targets_of
 from .._evaluation.decoder import fit as fit_on
+from .._evaluation.files import DamagedFileError, read_result, warn_of_damage, write_result
 from .._evaluation.fingerprint import data_digest, estimator_digest
+from .._evaluation.parallel import in_parallel
 from .._evaluation.queries import Queries
 from .._evaluation.task import Task, make_task
+from .._utils.identity import identity
 from .._utils.params import check_number
-from .._utils.persistence import write_whole
 from .._utils.seeding import draw_seed, set_seeds
 from .._utils.shipping import Shipment, unpacked
 from .._version import __version__
@@ -158,53 +156,42 @@ def run(
     folder: str | os.PathLike | None,
 ) -> list[Arrays]:
     """Do ``function(problem, *job)`` for every job, in parallel; finished ones are found again in `folder`."""
-    from tqdm.auto import tqdm
-
     paths: list[Path | None] = [None] * len(jobs)
-    if folder is not None:
-        base = (
-            __version__,
-            estimator_digest("estimator", problem.estimator),
-            data_digest(problem.task),
-            problem.k,
-            function.__name__,
-        )
-        paths = [
-            Path(folder) / f"{function.__name__.strip('_')}-{joblib.hash((base, job))[:24]}.npz"
-            for job in jobs
-        ]
-    bar_or_none = tqdm(total=len(jobs), desc="inspecting", unit="fit") if verbose else nullcontext()
-    with Shipment((problem, function, jobs), folder) as shared, bar_or_none as bar:
-        work = Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(_do)(shared, place, path) for place, path in enumerate(paths)
-        )
-        results = []
-        for result in work:
-            results.append(result)
-            if bar is not None:
-                bar.update()
-    return results
+    if folder is not None and (of_estimator := estimator_digest("estimator", problem.estimator)) is not None:
+        name = function.__name__.strip("_")
+        base = (__version__, of_estimator, data_digest(problem.task), problem.k, name)
+        paths = [Path(folder) / f"{name}-{identity((base, job))}.arrays" for job in jobs]
+    work = in_parallel(
+        _do,
+        (problem, function, jobs),
+        list(enumerate(paths)),
+        n_jobs=n_jobs,
+        folder=folder,
+        verbose=verbose,
+        what="inspecting",
+    )
+    done = dict(work)
+    return [done[place] for place in range(len(jobs))]
 
 
-def _do(shared: Shipment, place: int, path: Path | None) -> Arrays:
+def _do(shared: Shipment, place: int, path: Path | None) -> tuple[int, Arrays]:
     if path is not None and (found := _load(path)) is not None:
-        return found
+        return place, found
     with unpacked(shared) as (problem, function, jobs):
         result = function(problem, *jobs[place])
-    if path is None:
-        return result
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **result)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, buffer.getvalue())
-    return result
+    if path is not None:
+        write_result(path, {"file": path.name}, result)
+    return place, result
 
 
 def _load(path: Path) -> Arrays | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        facts, arrays = read_result(path)
+        if facts != {"file": path.name}:
+            raise DamagedFileError("it belongs to other work")
+        return arrays
     except FileNotFoundError:
         return None
-    except Exception:  # damaged, or of another make: it is done again
+    except ValueError as error:
+        warn_of_damage(path, error)
         return None

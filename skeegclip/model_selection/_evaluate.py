@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from .._evaluation.cells import Cell, cell_path, load_cell, save_cell
 from .._evaluation.fingerprint import cell_digest, data_digest, estimator_digest
+from .._evaluation.parallel import in_parallel
+from .._evaluation.queries import asked_of
 from .._evaluation.run import run_cell
 from .._evaluation.task import Task, make_task
 from .._utils.params import check_number
@@ -82,8 +84,9 @@ def evaluate(
         does not enter training.
     folder : path-like | None
         Where finished cells are kept: an evaluation that was interrupted goes on from there. A cell is done again
-        if anything has changed that decides its outcome. With workers on other machines, a folder that all of them
-        see.
+        if anything has changed that decides its outcome, the code of your own functions and classes too; and, with a
+        warning, if its file is not the one that was written. With workers on other machines, a folder that all of
+        them see.
     n_jobs : int | None
         Cells at the same time, as in joblib; inside ``joblib.parallel_config("dask")`` on dask's workers.
     verbose : int
@@ -102,9 +105,15 @@ def evaluate(
         If X, y, a column or a parameter is not usable, or a fold has fewer than two stimuli to choose from.
     KeyError
         If stimuli are not in the targets.
+    OSError
+        If the disk is full. Finished cells are kept.
+    RuntimeError
+        If a worker process was killed. Finished cells are kept.
 
     Warns
     -----
+    RuntimeWarning
+        If the file of a cell is damaged, or an estimator cannot be told from others, so that its cells are not kept.
     LeakWarning
         If test data or test stimuli are in training, or in what was fitted before: see
         :func:`~skeegclip.model_selection.audit_split`. It comes before the training does.
@@ -150,7 +159,7 @@ def evaluate(
         for name, estimator in named.items()
         for seed in range(n_seeds if _is_seeded(estimator) else 1)
     ]
-    cells = list(_cells(task, named, jobs, folder, n_jobs, verbose))
+    cells = _cells(task, named, jobs, folder, n_jobs, verbose)
     settings = {
         "cv": repr(cv) if hasattr(cv, "split") else f"{len(splits)} given splits",
         "n_folds": len(splits),
@@ -214,47 +223,41 @@ def _check_rows(what: str, rows: np.ndarray, n_rows: int) -> None:
 
 def _cells(
     task: Task, named: dict[str, Any], jobs: list[tuple], folder: Any, n_jobs: int | None, verbose: int
-) -> Iterator[Cell]:
-    """Finished cells from the folder, then the others as they are done; in the order of the jobs."""
-    from tqdm.auto import tqdm
-
+) -> list[Cell]:
+    """Finished cells from the folder, and the others; in the order of the jobs."""
     paths: list[Path | None] = [None] * len(jobs)
     if folder is not None:
         data = data_digest(task)
         digests = {name: estimator_digest(name, estimator) for name, estimator in named.items()}
         for place, (name, fold, train, test, seed) in enumerate(jobs):
-            digest = cell_digest(digests[name], data, train, test, seed)
-            paths[place] = cell_path(Path(folder), name, fold, seed, digest)
-    done = [None if path is None else load_cell(path) for path in paths]
-    todo = [place for place, cell in enumerate(done) if cell is None]
-    bar = (
-        tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="evaluating", unit="cell")
-        if verbose
-        else None
+            if (of_estimator := digests[name]) is not None:
+                digest = cell_digest(of_estimator, data, train, test, seed)
+                paths[place] = cell_path(Path(folder), name, fold, seed, digest)
+    done = [_found(task, test, path) for (*_, test, _), path in zip(jobs, paths, strict=True)]
+    todo = [(place, paths[place]) for place, cell in enumerate(done) if cell is None]
+    work = in_parallel(
+        _do, (task, named, jobs), todo, n_jobs=n_jobs, folder=folder, verbose=verbose, what="evaluating"
     )
-    try:
-        with Shipment((task, named, jobs), folder) as shared:
-            work = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-                delayed(_do)(shared, place, paths[place]) for place in todo
-            )
-            for place, cell in work:
-                done[place] = cell
-                if bar is not None:
-                    bar.update()
-    finally:
-        if bar is not None:
-            bar.close()
-    for cell, (name, *_) in zip(done, jobs, strict=True):
-        # Two equal estimators may share a file; each goes by its own name.
-        assert cell is not None
-        yield Cell(name, cell.fold, cell.seed, cell.tasks, cell.facts)
+    for place, cell in work:
+        done[place] = cell
+    # Equal estimators, and folds of the same rows, may share a file; each goes by its own name.
+    return [
+        replace(cell, estimator=name, fold=fold, seed=seed)
+        for cell, (name, fold, *_, seed) in zip(done, jobs, strict=True)
+        if cell is not None
+    ]
+
+
+def _found(task: Task, test: np.ndarray, path: Path | None) -> Cell | None:
+    return None if path is None else load_cell(path, asked_of(task, test))
 
 
 def _do(shared: Shipment, place: int, path: Path | None) -> tuple[int, Cell]:
-    if path is not None and (found := load_cell(path)) is not None:
-        return place, found  # by a worker that died before it could tell
     with unpacked(shared) as (task, named, jobs):
         name, fold, train, test, seed = jobs[place]
+        # By a worker that died before it could tell.
+        if path is not None and path.exists() and (found := _found(task, test, path)) is not None:
+            return place, found
         try:
             cell = run_cell(task, name, named[name], fold, train, test, seed)
         except Exception as error:

@@ -118,9 +118,10 @@ def test_how_passes_were_chosen(report):
 
 def test_cells_survive_their_files(report, tmp_path):
     for number, cell in enumerate(report._cells):
-        path = tmp_path / f"{number}.npz"
+        path = tmp_path / f"cell-{number}.cell"
         save_cell(path, cell)
-        again = load_cell(path)
+        ranked = cell.tasks["retrieval"]
+        again = load_cell(path, list(zip(ranked.subject, ranked.stimulus, strict=True)))
         assert (again.estimator, again.fold, again.seed, again.facts) == (
             cell.estimator,
             cell.fold,
@@ -130,10 +131,7 @@ def test_cells_survive_their_files(report, tmp_path):
         for task, ranked in cell.tasks.items():
             for name, value in vars(ranked).items():
                 np.testing.assert_array_equal(getattr(again.tasks[task], name), value)
-    assert load_cell(tmp_path / "none.npz") is None
-    # What would have to be unpickled is not read.
-    np.savez(tmp_path / "evil.npz", facts=np.array([{"a": 1}], dtype=object))
-    assert load_cell(tmp_path / "evil.npz") is None
+    assert load_cell(tmp_path / "none-0.cell", []) is None
 
 
 # -- files ---------------------------------------------------------------------------------------------
@@ -147,6 +145,7 @@ def test_files(report, tmp_path):
         "report.json",
         "report.md",
         "scores.csv",
+        "skeegclip-files.json",
     ]
     pd.testing.assert_frame_equal(pd.read_csv(folder / "scores.csv"), report.scores, check_dtype=False)
     content = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -155,6 +154,18 @@ def test_files(report, tmp_path):
     assert {cell["n_averaged"][0] for cell in content["cells"]} == {2}
     assert content["oracle"][0]["bias"] == pytest.approx(report.bias()["bias"].iloc[0])
     assert (folder / "report.md").read_text(encoding="utf-8") == report.to_markdown()
+
+
+def test_a_report_replaces_its_own_files_only(report, tmp_path):
+    report.save(tmp_path / "a")
+    first = (tmp_path / "a" / "report.md").read_bytes()
+    report.save(tmp_path / "a")
+    assert (tmp_path / "a" / "report.md").read_bytes() == first
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "report.html").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"report.html' is not what an earlier save wrote"):
+        report.save(tmp_path / "b")
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["report.html"]
 
 
 class _Page(HTMLParser):
