@@ -1,7 +1,7 @@
 """Walking through estimators, everywhere in one way: Pipelines, searches, frozen ones and what else is around another.
 
-What is fitted is walked by `unwrap`, `inner_most` and `last_step`; what is yet to be fitted by `parts`, `learner` and
-`inside`.
+What is fitted is walked by `unwrap`, `inner_most`, `last_step` and `fitted_parts`; what is yet to be fitted by `parts`,
+`learners` and `inside`.
 """
 
 from __future__ import annotations
@@ -96,6 +96,26 @@ def parts(estimator: Any) -> Iterator[Any]:
             part = part[1] if isinstance(part, tuple) and len(part) == 2 else part
             if not isinstance(part, type) and hasattr(part, "get_params"):
                 yield part
+
+
+def fitted_parts(estimator: Any) -> Iterator[Any]:
+    """Yield an estimator and the fitted ones inside it, however deep; unfitted ones where they have no fitted twin."""
+    from sklearn.base import BaseEstimator
+
+    if not isinstance(estimator, BaseEstimator):
+        return
+    yield estimator
+    held = vars(estimator)
+    for name, value in held.items():
+        if not name.endswith("_") and f"{name}_" in held:
+            continue  # the fitted twin stands for it
+        if isinstance(value, dict):
+            value = value.values()
+        elif not isinstance(value, (list, tuple)):
+            value = [value]
+        for item in value:
+            for part in item if isinstance(item, tuple) else [item]:
+                yield from fitted_parts(part)
 
 
 def learners(estimator: Any) -> Iterator[Any]:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import recipes as _recipes
+from .._utils.listed import check_unclaimed
 from ..embeddings import EmbeddingTable
 from ..epochs import EpochsStore, EpochsView
 from ..model_selection import EvaluationReport, LeaveOneSubjectOut, WithinSubject, evaluate, published_figures
+from ..model_selection.report import FILES
 from ..nets import list_nets
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def run_evaluation(
     EvaluationReport
         The report, with published figures where the recipes have some.
     """
+    check_unclaimed(out, FILES)  # now, not after hours of training
     view, images, words = _open(store, targets, texts)
     if subjects:
         view = view.select(subject=list(subjects))

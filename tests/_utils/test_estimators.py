@@ -17,6 +17,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skeegclip import EEGEncoder, EmbeddingTable, ImageRetriever
 from skeegclip._utils.estimators import (
     find_table,
+    fitted_parts,
     holds_own,
     inner_most,
     inside,
@@ -117,3 +118,18 @@ def test_the_table_of_the_last_step_comes_first():
     assert find_table(FrozenEstimator(ImageRetriever(encoder, targets=other))) is other
     assert find_table(VotingRegressor([("a", Ridge()), ("b", encoder)])) is TABLE
     assert find_table(make_pipeline(StandardScaler(), DummyClassifier())) is None
+
+
+def test_fitted_parts_are_the_fitted_ones():
+    stack = StackingRegressor(
+        [("a", make_pipeline(StandardScaler(), Ridge()))], final_estimator=Ridge(), cv=2
+    )
+    search = GridSearchCV(make_pipeline(stack), {"stackingregressor__final_estimator__alpha": [1.0]}, cv=2)
+    kinds = [type(part).__name__ for part in fitted_parts(search.fit(X, Y[:, 0]))]
+    assert kinds[:3] == ["GridSearchCV", "Pipeline", "StackingRegressor"]
+    assert set(kinds) >= {"StandardScaler", "Ridge"}
+    fitted = [part for part in fitted_parts(search) if isinstance(part, (StandardScaler, Ridge))]
+    assert sum(hasattr(part, "n_features_in_") for part in fitted) >= 3
+    frozen = FrozenEstimator(search.best_estimator_)
+    assert [part for part in fitted_parts(make_pipeline(frozen)) if part is frozen] == [frozen]
+    assert list(fitted_parts(Ridge)) == []
