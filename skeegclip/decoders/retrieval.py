@@ -39,9 +39,9 @@ class ImageRetriever(EmbeddingComposite):
         The images searched, read when retrieving; None takes the targets.
     n_retrieved : int
         Images that :meth:`retrieve` gives by default; a smaller gallery is given whole.
-    index : {"auto", "exact", "faiss"}
-        How :meth:`retrieve` and :meth:`predict` search. "exact" compares with every image, in blocks of bounded memory;
-        "auto" is the same, whatever the size of the gallery. "faiss" looks only where the image probably is, in
+    index : {"exact", "faiss"}
+        How :meth:`retrieve` and :meth:`predict` search. "exact" compares with every image, in blocks of bounded
+        memory. "faiss" looks only where the image probably is, in
         galleries of more than 20,000 images: many times faster, but it may miss some (:meth:`recall` tells how many).
         The similarities it gives are exact. :meth:`similarity`, :meth:`rank` and :meth:`score` always compare with all.
     n_probes : int
@@ -99,7 +99,7 @@ class ImageRetriever(EmbeddingComposite):
         targets=None,
         gallery=None,
         n_retrieved=5,
-        index="auto",
+        index="exact",
         n_probes=_N_PROBES,
         whiten=0.0,
         hubness=None,
@@ -245,7 +245,7 @@ class ImageRetriever(EmbeddingComposite):
         return gallery.nearest(z, k)
 
     def _check_index(self) -> None:
-        check_option("index", self.index, ["auto", "exact", "faiss"])
+        check_option("index", self.index, ["exact", "faiss"])
         check_number("n_probes", self.n_probes, low=1, integer=True)
         if self.index != "faiss" and self.n_probes != _N_PROBES and not hasattr(self, "encoder_"):
             warn_idle(
