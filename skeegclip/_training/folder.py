@@ -19,11 +19,14 @@ from .._version import __version__
 from ..embeddings import EmbeddingTable
 from ..nets.names import find_net, name_of
 from ..nets.registry import get_net
+from .fitted import FittedNet
 from .sharing import rebuild_net, weights_of
+from .spec import NetSpec
 
 FORMAT = 1
 _FACTS, _WEIGHTS = "encoder.json", "weights.safetensors"
 _FITTED = ("n_chans_", "n_times_in_", "n_features_in_", "n_outputs_", "history_", "selection_")
+_OF_THE_DOOR = ("n_chans_", "n_times_in_", "n_features_in_")
 _TABLES = ("targets", "text_targets")
 # What concerns the machine or the run, not the encoder.
 _NOT_SHARED = (
@@ -45,8 +48,8 @@ def save_encoder(encoder: Any, folder: str | os.PathLike) -> None:
     folder = Path(folder)
     params = encoder.get_params(deep=False)
     tables = {name: params[name] for name in _TABLES if params[name] is not None}
-    (cls, net_params), criterion_params = encoder._spec
-    net_params = dict(net_params)
+    fitted = encoder.fitted_
+    net_params = dict(fitted.spec.net_params)
     chs_info = net_params.pop("chs_info", None)
     shared = {name: value for name, value in params.items() if name not in _NOT_SHARED}
     shared["net"] = shared["net"] if isinstance(shared["net"], str) else None
@@ -56,17 +59,15 @@ def save_encoder(encoder: Any, folder: str | os.PathLike) -> None:
         "skeegclip": __version__,
         "params": {name: _plain(name, value) for name, value in shared.items()},
         "fitted": {name: _plain(name, getattr(encoder, name)) for name in _FITTED},
-        "trained_on": {name: seen.to_plain() for name, seen in getattr(encoder, "trained_on_", {}).items()},
+        "trained_on": {name: seen.to_plain() for name, seen in fitted.trained_on.items()},
         "subjects": encoder.subjects_.tolist(),
         "ch_names": encoder.ch_names_,
-        "input": _plain(
-            "input", asdict(getattr(encoder, "_stated", None) or Stated(ch_names=encoder.ch_names_))
-        ),
-        "net": name_of(cls, encoder.net),
-        "net_class": cls.__qualname__,
+        "input": _plain("input", asdict(fitted.stated)),
+        "net": name_of(fitted.spec.net, encoder.net),
+        "net_class": fitted.spec.net.__qualname__,
         "net_params": _plain("net_params", net_params),
         "chs_info": None if chs_info is None else channels_to_plain(chs_info),
-        "criterion_params": _plain("criterion", criterion_params),
+        "criterion_params": _plain("criterion", fitted.spec.criterion_params),
         "tables": list(tables),
         "sha256": hashlib.sha256(weights).hexdigest(),
     }
@@ -155,17 +156,24 @@ def _assemble(
     if net is not None:
         params["net"] = net
     encoder.set_params(**params, **tables, device=device)
-    for name in _FITTED:
-        setattr(encoder, name, from_plain(facts["fitted"][name]))
-    # Older folders have no such record.
-    encoder.trained_on_ = {name: Seen.from_plain(p) for name, p in facts.get("trained_on", {}).items()}
-    encoder.subjects_ = np.array(facts["subjects"], dtype=str)
+    told = from_plain(facts["fitted"])
+    for name in _OF_THE_DOOR:
+        setattr(encoder, name, told[name])
     encoder.ch_names_ = None if facts["ch_names"] is None else tuple(facts["ch_names"])
-    encoder._stated = Stated(**from_plain(facts.get("input", {"ch_names": encoder.ch_names_})))
     net_params = from_plain(facts["net_params"])
     if facts["chs_info"] is not None:
         net_params["chs_info"] = channels_from_plain(facts["chs_info"])
     cls = find_net(facts["net"]) if net is None else get_net(net)[0]
-    encoder._spec = (cls, net_params), from_plain(facts["criterion_params"])
-    encoder.net_ = rebuild_net(encoder._spec, weights, device=device, precision=encoder.precision)
+    spec = NetSpec(cls, net_params, from_plain(facts["criterion_params"]))
+    encoder.fitted_ = FittedNet(
+        spec=spec,
+        net=rebuild_net(spec, weights, device=device, precision=encoder.precision),
+        subjects=np.array(facts["subjects"], dtype=str),
+        n_outputs=told["n_outputs_"],
+        history=told["history_"],
+        selection=told["selection_"],
+        # Older folders have no such records.
+        trained_on={name: Seen.from_plain(p) for name, p in facts.get("trained_on", {}).items()},
+        stated=Stated(**from_plain(facts.get("input", {"ch_names": encoder.ch_names_}))),
+    )
     return encoder

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.cloning import copy_callbacks
 from .._utils.params import DictParams
 
+if TYPE_CHECKING:
+    from .._training.fitted import FittedNet
+
 
 class SharedEncoder(DictParams):
     """Base of EEGEncoder: saving, loading and pickling."""
 
     net: Any
-    net_: Any
     device: Any
     precision: Any
     callbacks: Any
-    _spec: tuple
+    fitted_: FittedNet
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write the fitted encoder to a folder: ``encoder.json``, ``weights.safetensors`` and its targets.
@@ -118,32 +120,18 @@ class SharedEncoder(DictParams):
         return copied.set_params(callbacks=copy_callbacks(self.callbacks))
 
     def __getstate__(self) -> dict:
-        # Weights travel as arrays and the network is rebuilt: parametrised modules cannot be pickled, and a
-        # model trained on a GPU must open where there is none.
         state = dict(super().__getstate__())
         if state.get("callbacks"):
             from .._training.given import check_portable
 
             check_portable(state["callbacks"])
-        net = state.pop("net_", None)
-        if net is not None:
-            from .._training.sharing import weights_of
-            from ..nets.names import name_of
-
-            state["_weights"] = weights_of(net)
-            # By its name, where it has one: some of braindecode's classes cannot be pickled.
-            (cls, params), criterion = state["_spec"]
-            state["_spec"] = (name_of(cls, self.net) or cls, params), criterion
+        if "fitted_" in state:
+            state["fitted_"] = state["fitted_"].pack(self.net)
         return state
 
     def __setstate__(self, state: dict) -> None:
-        state = dict(state)
-        weights = state.pop("_weights", None)
         super().__setstate__(state)
-        if weights is not None:
-            from .._training.sharing import rebuild_net
-            from ..nets.names import find_net
+        if "fitted_" in state:
+            from .._training.fitted import FittedNet
 
-            (cls, params), criterion = self._spec
-            self._spec = (find_net(cls) if isinstance(cls, str) else cls, params), criterion
-            self.net_ = rebuild_net(self._spec, weights, device=self.device, precision=self.precision)
+            self.fitted_ = FittedNet.unpack(state["fitted_"], device=self.device, precision=self.precision)
