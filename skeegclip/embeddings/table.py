@@ -312,20 +312,19 @@ class EmbeddingTable:
 
         Raises
         ------
+        FileNotFoundError
+            If there is no such file.
         ValueError
-            If the file is not such a table.
+            If the file is not such a table, or not as it was written: its digest is compared, with `mmap` too.
         """
         table = cls._mapped(path, check=True)
         return table if mmap else cls(table._ids, table._vectors, meta=table._meta)
 
     @classmethod
     def _mapped(cls, path: Any, *, check: bool) -> EmbeddingTable:
-        ids, vectors, meta, source = map_table(path)
-        keys, _ = unique_ids(ids, name="ids")
-        if check:
-            check_finite_rows(vectors, keys)
+        ids, vectors, meta, source = map_table(path, check=check)
         table = object.__new__(cls)
-        table._assign(keys, None, vectors, meta, source)
+        table._assign(ids, None, vectors, meta, source)
         return table
 
 
