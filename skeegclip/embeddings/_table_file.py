@@ -57,6 +57,11 @@ def check_finite_rows(vectors: np.ndarray, ids: np.ndarray) -> None:
 
 def write_table(path: Any, ids: np.ndarray, blocks: Iterable[Any], meta: dict) -> None:
     """Write ids and blocks of vectors, whole or not at all."""
+    write_whole(path, table_bytes(ids, blocks, meta))
+
+
+def table_bytes(ids: np.ndarray, blocks: Iterable[Any], meta: dict) -> Iterator[Any]:
+    """The content of the file of a table, a part at a time."""
     blocks = iter(blocks)
     first = next(blocks, None)
     if first is None:
@@ -72,8 +77,9 @@ def write_table(path: Any, ids: np.ndarray, blocks: Iterable[Any], meta: dict) -
         {"__metadata__": {"skeegclip": notes}, "vectors": tensor}, ensure_ascii=False
     ).encode()
     header += b" " * (-len(header) % 8)
-    parts = (block.data for block in itertools.chain([first], checked))
-    write_whole(path, itertools.chain([len(header).to_bytes(8, "little"), header], parts))
+    yield len(header).to_bytes(8, "little")
+    yield header
+    yield from (block.data for block in itertools.chain([first], checked))
 
 
 def _checked(blocks: Iterable[Any], ids: np.ndarray) -> Iterator[np.ndarray]:
@@ -114,12 +120,35 @@ def map_table(path: str | os.PathLike) -> tuple[list[str], np.ndarray, dict, Sou
     except SafetensorError as error:
         raise ValueError(f"{path} is not a readable safetensors file ({error}).") from error
     ids, meta = header["ids"], header["meta"]
-    if dtype != "F32" or len(shape) != 2 or len(ids) != shape[0] or 0 in shape:
-        raise ValueError(f"{path} holds {len(ids)} ids, but vectors of type {dtype} and shape {shape}.")
+    _check_vectors(path, ids, shape, dtype)
     # The only tensor is the end of the file: safetensors admits no gaps, and has checked the length.
     offset = status.st_size - 4 * shape[0] * shape[1]
     vectors = np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape).view(np.ndarray)
     return ids, vectors, meta, Source(str(path.resolve()), status.st_size, status.st_mtime_ns)
+
+
+def read_table(content: bytes, name: str) -> tuple[list[str], np.ndarray, dict]:
+    """Ids, vectors (which lie in `content`) and notes of what `table_bytes` gave; `name` is for messages."""
+    from safetensors import SafetensorError, deserialize
+
+    try:
+        tensors = deserialize(content)
+        length = int.from_bytes(content[:8], "little")
+        notes = json.loads(content[8 : 8 + length])["__metadata__"]["skeegclip"]
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{name} is not a readable safetensors file ({error}).") from error
+    header = _header(notes)
+    if header.get("format") != _FORMAT or [key for key, _ in tensors] != ["vectors"]:
+        raise ValueError(f"{name} is a safetensors file but not an EmbeddingTable ({_FORMAT}).")
+    ids, shape, dtype = header["ids"], tuple(tensors[0][1]["shape"]), tensors[0][1]["dtype"]
+    _check_vectors(name, ids, shape, dtype)
+    vectors = np.frombuffer(content, dtype="<f4", offset=8 + length).reshape(shape)
+    return ids, vectors, header["meta"]
+
+
+def _check_vectors(name: Any, ids: list, shape: tuple, dtype: str) -> None:
+    if dtype != "F32" or len(shape) != 2 or len(ids) != shape[0] or 0 in shape:
+        raise ValueError(f"{name} holds {len(ids)} ids, but vectors of type {dtype} and shape {shape}.")
 
 
 def _header(text: str) -> dict:

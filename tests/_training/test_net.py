@@ -11,6 +11,7 @@ from torch import nn
 from skeegclip._training.build import make_net
 from skeegclip._training.loader import EpochsDataset
 from skeegclip._training.net import batches, embed, evaluating, top1
+from skeegclip._training.spec import NetSpec
 from skeegclip._training.targets import Targets
 
 N_CHANS, N_TIMES, N_DIMS = 3, 8, 4
@@ -58,7 +59,7 @@ def world():
 def net_of(cls=Linear, criterion=LOSS, **params):
     defaults = {"device": "cpu", "precision": "float32", "lr": 0.01, "batch_size": 8, "max_epochs": 2}
     torch.manual_seed(0)
-    return make_net((cls, SIZES), criterion, **{**defaults, **params})
+    return make_net(NetSpec(cls, SIZES, criterion), **{**defaults, **params})
 
 
 def test_the_loss_of_a_pass_is_that_of_its_epochs_not_of_its_batches(world):

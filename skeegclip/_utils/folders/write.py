@@ -97,7 +97,7 @@ def _laid_out(content: Content, prefix: str = "") -> tuple[Tree, dict[str, Seque
     files = dict(content.files)
     if content.arrays:
         # safetensors writes the memory of an array as it lies, whatever its strides.
-        files[WEIGHTS] = save({key: np.ascontiguousarray(value) for key, value in content.arrays.items()})
+        files[WEIGHTS] = save({key: np.asarray(value, order="C") for key, value in content.arrays.items()})
     names = [*files, *content.parts]
     for name in names:
         if not NAME.fullmatch(name):
