@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple
@@ -62,6 +63,21 @@ def check_finite_rows(vectors: np.ndarray, ids: np.ndarray) -> None:
 
 def write_table(path: Any, ids: np.ndarray, blocks: Iterable[Any], meta: dict) -> None:
     """Write ids and blocks of vectors, whole or not at all."""
+    path, (n_bytes, write) = Path(path), _laid_out(ids, blocks, meta)
+    with room_told(path, n_bytes):
+        write_whole(path, write)
+
+
+def table_bytes(ids: np.ndarray, blocks: Iterable[Any], meta: dict) -> bytes:
+    """The content of the file of a table."""
+    _, write = _laid_out(ids, blocks, meta)
+    file = io.BytesIO()
+    write(file)
+    return file.getvalue()
+
+
+def _laid_out(ids: np.ndarray, blocks: Iterable[Any], meta: dict) -> tuple[int, Callable[[BinaryIO], None]]:
+    """How long the file is, and what writes it."""
     blocks = iter(blocks)
     first = next(blocks, None)
     if first is None:
@@ -69,8 +85,8 @@ def write_table(path: Any, ids: np.ndarray, blocks: Iterable[Any], meta: dict) -
     checked = _checked(itertools.chain([first], blocks), ids)
     first = next(checked)
     notes = json.dumps({"format": _FORMAT, "ids": ids.tolist(), "meta": meta}, ensure_ascii=False)
-    shape = [len(ids), first.shape[1]]
-    tensor = {"dtype": "F32", "shape": shape, "data_offsets": [0, 4 * shape[0] * shape[1]]}
+    n_rows, n_dims = len(ids), first.shape[1]
+    tensor = {"dtype": "F32", "shape": [n_rows, n_dims], "data_offsets": [0, 4 * n_rows * n_dims]}
     about = {"sha256": _UNKNOWN, "skeegclip": notes}
     # By hand, because safetensors wants all the vectors in memory, and writes entries in any order, so that equal tables
     # give files that differ; the format is a length, a header and the bytes.
@@ -86,9 +102,7 @@ def write_table(path: Any, ids: np.ndarray, blocks: Iterable[Any], meta: dict) -
         file.seek(8 + header.index(_UNKNOWN.encode()))
         file.write(digest.hexdigest().encode())
 
-    path = Path(path)
-    with room_told(path, len(header) + tensor["data_offsets"][1]):  # type: ignore[index]
-        write_whole(path, write)
+    return 8 + len(header) + 4 * n_rows * n_dims, write
 
 
 def _checked(blocks: Iterable[Any], ids: np.ndarray) -> Iterator[np.ndarray]:
@@ -146,8 +160,7 @@ def map_table(
                 raise ValueError(f"it holds {list(file.keys())[:3]}, not vectors")
             part = file.get_slice("vectors")
             shape, dtype = tuple(part.get_shape()), part.get_dtype()
-        if dtype != "F32" or len(shape) != 2 or len(notes.ids) != shape[0] or 0 in shape:
-            raise ValueError(f"it holds {len(notes.ids)} ids, but vectors of type {dtype} and shape {shape}")
+        _check_vectors(notes, shape, dtype)
         # The only tensor is the end of the file: safetensors admits no gaps, and has checked the length.
         offset = status.st_size - 4 * shape[0] * shape[1]
         vectors = np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape).view(np.ndarray)
@@ -177,6 +190,32 @@ def _compare(about: dict[str, str], vectors: np.ndarray) -> None:
     digest.update(vectors)
     if digest.hexdigest() != about["sha256"]:
         raise ValueError("it does not have the sha256 that it tells")
+
+
+def read_table(content: bytes, name: str) -> tuple[list[str], np.ndarray, dict]:
+    """Ids, vectors (which lie in `content`) and notes of what `table_bytes` gave; `name` is for messages."""
+    from safetensors import SafetensorError, deserialize
+
+    try:
+        tensors = deserialize(content)
+        length = int.from_bytes(content[:8], "little")
+        about = json.loads(content[8 : 8 + length])["__metadata__"]
+        notes = _read_notes(about)
+        if [key for key, _ in tensors] != ["vectors"]:
+            raise ValueError(f"it holds {[key for key, _ in tensors][:3]}, not vectors")
+        shape, dtype = tuple(tensors[0][1]["shape"]), tensors[0][1]["dtype"]
+        _check_vectors(notes, shape, dtype)
+        vectors = np.frombuffer(content, dtype="<f4", offset=8 + length).reshape(shape)
+        if notes.format == _FORMAT:
+            _compare(about, vectors)
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{name} is not an EmbeddingTable as one was saved ({str(error)[:300]}).") from error
+    return notes.ids, vectors, notes.meta
+
+
+def _check_vectors(notes: _Notes, shape: tuple, dtype: str) -> None:
+    if dtype != "F32" or len(shape) != 2 or len(notes.ids) != shape[0] or 0 in shape:
+        raise ValueError(f"it holds {len(notes.ids)} ids, but vectors of type {dtype} and shape {shape}")
 
 
 def reopen(source: Source) -> str:

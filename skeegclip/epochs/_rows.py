@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.subjects import as_subject, id_text, text_or_empty
+from .._utils.ids import as_subject, id_text, text_or_empty
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -427,7 +427,7 @@ def test_inputs_that_are_refused(data, fitted):
 
 
 def test_ctrl_c_leaves_the_prior_as_it_was(data, fitted, monkeypatch):
-    from skeegclip.generation.prior.diffusion_prior import training as _prior_training
+    from skeegclip.generation.prior import training as _prior_training
 
     Z, table = data
     prior = copy.deepcopy(fitted)
