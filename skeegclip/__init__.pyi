@@ -10,6 +10,8 @@ from . import nets as nets
 from . import plotting as plotting
 from . import preprocessing as preprocessing
 from . import recipes as recipes
+from ._utils.saving import load as load
+from ._utils.saving import save as save
 from .decoders.averaging import AveragedTraining as AveragedTraining
 from .decoders.encoder import EEGEncoder as EEGEncoder
 from .decoders.ensemble import EnsembleEncoder as EnsembleEncoder
@@ -56,6 +58,7 @@ __all__ = [
     "evaluate",
     "generation",
     "inspection",
+    "load",
     "load_reference_checkpoint",
     "losses",
     "metrics",
@@ -64,4 +67,5 @@ __all__ = [
     "plotting",
     "preprocessing",
     "recipes",
+    "save",
 ]

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any, Self
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.cloning import copy_callbacks
+from .._utils.folders import Content
 from .._utils.params import DictParams
+from .._utils.saving import Loading, Savable
 
 if TYPE_CHECKING:
     from .._training.fitted import FittedNet
 
 
-class SharedEncoder(DictParams):
-    """Base of EEGEncoder: saving, loading and pickling."""
+class SharedEncoder(Savable, DictParams):
+    """Base of EEGEncoder: saving, loading and pickling.
+
+    What belongs to a run rather than to the encoder is not saved: callbacks, augmentation, device, seed.
+    """
 
     net: Any
     device: Any
@@ -23,59 +28,25 @@ class SharedEncoder(DictParams):
     callbacks: Any
     fitted_: FittedNet
 
-    def save(self, folder: str | os.PathLike) -> None:
-        """Write the fitted encoder to a folder: ``encoder.json``, ``weights.safetensors`` and its targets.
+    _given_on_load = ("net",)
 
-        The folder is what one uploads to a hub, see the user guide. What belongs to a run rather than to the
-        encoder stays behind: callbacks, augmentation, device, seed.
+    def _to_content(self) -> Content:
+        from .._training.folder import encoder_content
 
-        Parameters
-        ----------
-        folder : path-like
-            Made if missing; files of an earlier save are replaced.
-
-        Raises
-        ------
-        NotFittedError
-            If the encoder is not fitted.
-        TypeError
-            If a parameter has no place in a JSON file: numbers, text, lists, tuples, dicts and torch's own
-            classes of layers, optimizers and schedulers have one.
-        """
-        from .._training.folder import save_encoder
-
-        check_is_fitted(self, "net_")
-        save_encoder(self, folder)
+        check_is_fitted(self, "fitted_")
+        return encoder_content(self)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike, *, net: type | None = None, device: str = "auto") -> Self:
-        """Read an encoder that :meth:`save` wrote.
+    def _from_content(cls, content: Content, loading: Loading) -> Self:
+        from .._training.folder import encoder_from
 
-        Parameters
-        ----------
-        folder : path-like
-            The folder.
-        net : type | None
-            The network class, where it was given as a class of your own: a file must not name code to import.
-        device : str
-            Torch device to put it on.
+        return encoder_from(cls, content, loading)
 
-        Returns
-        -------
-        EEGEncoder
-            Gives the same embeddings as the one saved.
+    @classmethod
+    def _older_content(cls, folder: str | os.PathLike) -> Content | None:
+        from .._training.format_1 import read_format_1
 
-        Raises
-        ------
-        FileNotFoundError
-            If the folder lacks a file.
-        ValueError
-            If a file is cut short or is not what :meth:`save` writes. Nothing in a folder is run: it names no
-            code.
-        """
-        from .._training.folder import load_encoder
-
-        return load_encoder(cls, folder, net=net, device=device)
+        return read_format_1(folder)
 
     def export(self, path: str | os.PathLike) -> None:
         """Write the network to an ONNX file, for programs without torch and scikit-learn.

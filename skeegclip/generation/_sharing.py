@@ -76,7 +76,7 @@ def write_folder(
     """Write ``weights.safetensors``, then ``{name}.json``: a folder without it is not complete."""
     from safetensors.numpy import save
 
-    from .._training.plain import to_plain
+    from .._utils.plain import to_plain
 
     # safetensors writes the memory of an array as it lies, whatever its strides.
     content = save({key: np.ascontiguousarray(value) for key, value in weights.items()})
@@ -96,7 +96,7 @@ def read_folder(folder: str | os.PathLike, name: str, *, owner: str) -> tuple[di
     """Read what `write_folder` wrote; a folder from anywhere runs no code."""
     from safetensors.numpy import load
 
-    from .._training.plain import from_plain
+    from .._utils.plain import from_plain
 
     path, weights = Path(folder) / f"{name}.json", Path(folder) / _WEIGHTS
     for file in (path, weights):

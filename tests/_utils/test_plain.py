@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from skeegclip._training.plain import channels_from_plain, channels_to_plain, from_plain, to_plain
+from skeegclip._utils.plain import channels_from_plain, channels_to_plain, from_plain, to_plain
 
 
 @pytest.mark.parametrize(

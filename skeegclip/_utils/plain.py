@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
-# The classes that a parameter may be: subclasses of the second, found in the first under their own name.
-_NAMESPACES: dict[str, tuple[Any, type]] = {
-    "torch.nn": (torch.nn, torch.nn.Module),
-    "torch.optim": (torch.optim, torch.optim.Optimizer),
-    "torch.optim.lr_scheduler": (torch.optim.lr_scheduler, torch.optim.lr_scheduler.LRScheduler),
-}
 _MARKS = ("__tuple__", "__class__", "__partial__")
+
+
+def _namespaces() -> dict[str, tuple[Any, type]]:
+    """The classes that a parameter may be: subclasses of the second, found in the first under their own name."""
+    import torch
+
+    return {
+        "torch.nn": (torch.nn, torch.nn.Module),
+        "torch.optim": (torch.optim, torch.optim.Optimizer),
+        "torch.optim.lr_scheduler": (torch.optim.lr_scheduler, torch.optim.lr_scheduler.LRScheduler),
+    }
 
 
 def to_plain(value: Any) -> Any:
@@ -48,14 +52,10 @@ def to_plain(value: Any) -> Any:
         return {"__partial__": to_plain(value.func), "keywords": to_plain(value.keywords)}
     if isinstance(value, dict) and all(isinstance(key, str) and key not in _MARKS for key in value):
         return {key: to_plain(item) for key, item in value.items()}
-    own_name = getattr(value, "__name__", "")
-    for module, (namespace, base) in _NAMESPACES.items():
-        if (
-            isinstance(value, type)
-            and issubclass(value, base)
-            and getattr(namespace, own_name, None) is value
-        ):
-            return {"__class__": f"{module}.{own_name}"}
+    if isinstance(value, type):
+        for module, (namespace, base) in _namespaces().items():
+            if issubclass(value, base) and getattr(namespace, value.__name__, None) is value:
+                return {"__class__": f"{module}.{value.__name__}"}
     raise TypeError(f"{value!r} of type {type(value).__name__}")
 
 
@@ -92,12 +92,13 @@ def from_plain(value: Any) -> Any:
 
 def _class_named(path: Any) -> type:
     module, _, name = str(path).rpartition(".")
-    if module in _NAMESPACES:
-        namespace, base = _NAMESPACES[module]
+    namespaces = _namespaces()
+    if module in namespaces:
+        namespace, base = namespaces[module]
         found = getattr(namespace, name, None)
         if isinstance(found, type) and issubclass(found, base):
             return found
-    raise ValueError(f"{path!r} is not a class of {', '.join(_NAMESPACES)}")
+    raise ValueError(f"{path!r} is not a class of {', '.join(namespaces)}")
 
 
 def channels_to_plain(chs_info: Any) -> list[dict]:

@@ -1,0 +1,61 @@
+"""Single files: written to the disk, and read only where they are ordinary ones."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from .content import FolderError
+
+NO_FILE = "{!r} is a link or no ordinary file, which skeegclip neither writes nor follows. Get the folder with its files."
+
+
+def write_new(path: Path, content: Sequence) -> None:
+    with open(path, "xb") as file:
+        for part in content:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    # So that new names survive a power cut too; Windows has no such thing.
+    if hasattr(os, "O_DIRECTORY"):
+        number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(number)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network drives cannot
+                raise
+        finally:
+            os.close(number)
+
+
+def read_regular(path: Path, *, size: int | None = None, most: int | None = None) -> bytes:
+    """Read a file that is neither a link nor a pipe, and of one size, or of a size up to `most`."""
+    flags = (
+        os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
+    try:
+        number = os.open(path, flags)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENOTDIR):
+            raise FolderError(NO_FILE.format(str(path))) from None
+        raise
+    try:
+        state = os.fstat(number)
+        if not stat.S_ISREG(state.st_mode):
+            raise FolderError(NO_FILE.format(str(path)))
+        # Looked at first: to read n bytes Python reserves n.
+        if state.st_size != size if size is not None else state.st_size > (most or 0):
+            raise FolderError(
+                f"{str(path)!r} has {state.st_size} bytes, which is not what was saved: the copy is cut short, or"
+                " another file. Get the folder again."
+            )
+        with open(number, "rb", closefd=False) as file:
+            return file.read(state.st_size)
+    finally:
+        os.close(number)

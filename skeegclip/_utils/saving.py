@@ -1,0 +1,410 @@
+"""One way to keep what is fitted: every estimator as a folder of JSON and safetensors that runs no code when read."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from .folders import Content, FolderError, is_saved, read_folder, write_folder
+from .packing import Packer, Unpacker
+
+# The rooms whose public classes a folder may name; nothing else is ever looked up.
+_PUBLIC = ("skeegclip", "skeegclip.embeddings", "skeegclip.generation", "skeegclip.preprocessing")
+_SKOPS = "estimator.skops"
+_PIPELINE, _FROZEN, _FOREIGN = "Pipeline", "FrozenEstimator", "skops"
+# Files of saves before there was one format, and the class that still reads its own.
+_OLDER = {
+    "encoder.json": "EEGEncoder",
+    **dict.fromkeys(("prior.json", "low_level.json", "captioner.json", "reconstructor.json")),
+}
+
+
+def save(estimator: Any, folder: str | os.PathLike) -> None:
+    """Save a fitted estimator, a Pipeline or a table to a folder, whole or not at all.
+
+    Estimators of skeegclip are written as JSON and safetensors, those of scikit-learn by skops: nothing in the folder
+    is a pickle.
+
+    Parameters
+    ----------
+    estimator : estimator | Pipeline | EmbeddingTable | ImageTable
+        What to save. Estimators of skeegclip have the same as a method.
+    folder : path-like
+        Made if missing. A save of the same kind that is there is replaced; until the new one is complete, the old one
+        stays readable.
+
+    Raises
+    ------
+    NotFittedError
+        If it is not fitted.
+    FileExistsError
+        If the folder holds anything else, which is left as it is.
+    TypeError
+        If it holds what has no place in a file, such as a function.
+
+    See Also
+    --------
+    load : Read it again.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import skeegclip
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.pipeline import make_pipeline
+    >>> rng = np.random.default_rng(0)
+    >>> table = skeegclip.EmbeddingTable(["cat", "dog", "owl"], np.eye(3))
+    >>> X, y = rng.normal(size=(30, 4, 25)), np.repeat(table.ids, 10)
+    >>> decoder = make_pipeline(skeegclip.preprocessing.EpochScaler(), skeegclip.ImageRetriever(Ridge(), targets=table))
+    >>> folder = tempfile.mkdtemp()
+    >>> skeegclip.save(decoder.fit(X, y), folder)
+    >>> bool((skeegclip.load(folder).predict(X) == decoder.predict(X)).all())
+    True
+    """
+    write_folder(folder, to_content(estimator))
+
+
+def load(
+    folder: str | os.PathLike, *, device: str = "auto", trusted: bool | list[str] = False, **given: Any
+) -> Any:
+    """Read what :func:`save`, or the `save` of an estimator, wrote.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder. It may come from anywhere: it is checked before it is believed, and runs no code.
+    device : str
+        Torch device for the networks in it; "auto" is the GPU where there is one.
+    trusted : bool | list of str
+        Types outside scikit-learn, numpy and scipy that a part of another library may be made of, by name, as the error
+        lists them; True trusts all, and so whoever made the folder.
+    **given : object
+        What was a class or a module of your own, which no file may name: ``net=MyNet``, or
+        ``encoder__net=MyNet`` for a part.
+
+    Returns
+    -------
+    estimator
+        As it was saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no save.
+    ValueError
+        If it is not what was saved, or needs something that was not given.
+    TypeError
+        If something was given that nothing in it takes.
+    """
+    return _read(folder, None, device, trusted, given)
+
+
+def _read(
+    folder: str | os.PathLike,
+    cls: type[Savable] | None,
+    device: str,
+    trusted: bool | list[str],
+    given: dict[str, Any],
+) -> Any:
+    """Read a folder; `cls` is the class whose save it must be, which may be one of the user's own."""
+    content = None if is_saved(folder) else _older(folder, cls)
+    if content is None:
+        content = read_folder(folder, kind=None if cls is None else cls.__name__)
+    takes = list(_takes(content, cls))
+    if unknown := [name for name in given if name not in takes]:
+        raise TypeError(
+            f"load has no parameter {unknown[0]!r}; of what is in {os.fspath(folder)!r} it takes"
+            f" {', '.join(takes) or 'none'}."
+        )
+    loading = Loading(os.fspath(folder), device, trusted, given)
+    return from_content(content, loading) if cls is None else cls._from_content(content, loading)
+
+
+def _older(folder: str | os.PathLike, cls: type[Savable] | None) -> Content | None:
+    """What a save of an older format holds, where it can still be read."""
+    names = [name for name in _OLDER if (Path(folder) / name).is_file()]
+    if not names:
+        return None
+    known: Any = class_named(_OLDER[names[0]] or "") if cls is None else cls
+    content = None if known is None else known._older_content(folder)
+    if content is None:
+        raise FolderError(
+            f"{os.fspath(folder)!r} is a save of format 1 ({names[0]}), which this version reads for EEGEncoder only."
+            " Load it with the version that wrote it, or fit again, and save anew."
+        )
+    return content
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a folder is read.
+
+    Attributes
+    ----------
+    folder : str
+        The folder, and the part of it, for messages.
+    device : str
+        Torch device.
+    trusted : bool or list of str
+        As in `load`.
+    given : dict
+        What the user hands over, by the names of this part.
+    prefix : str
+        What stands before these names where the user gives them.
+    """
+
+    folder: str
+    device: str = "auto"
+    trusted: bool | list[str] = False
+    given: Mapping[str, Any] = field(default_factory=dict)
+    prefix: str = ""
+
+    def part(self, name: str) -> Loading:
+        """How a part is read."""
+        start = f"{name}__"
+        given = {key.removeprefix(start): value for key, value in self.given.items() if key.startswith(start)}
+        return Loading(f"{self.folder}: {name}", self.device, self.trusted, given, self.prefix + start)
+
+    def need(self, name: str) -> Any:
+        """Return what was given under a name, which the folder cannot hold."""
+        if self.given.get(name) is None:
+            raise ValueError(
+                f"{self.folder!r} was saved with a class or a module of your own as {name}, which no file names."
+                f" Pass it: load(folder, {self.prefix}{name}=...)."
+            )
+        return self.given[name]
+
+    def refuse(self, why: Any) -> FolderError:
+        """Return the error that says that the folder does not hold what its kind needs."""
+        return FolderError(
+            f"{self.folder!r} does not describe what this version can build: {why}. Get the folder again."
+        )
+
+
+class Savable:
+    """Base of estimators that can be saved.
+
+    All parameters are written, and those fitted attributes that `_saved_state` names, whatever they hold: plain values,
+    arrays, tables and other estimators. A subclass with a network has its own `_to_content` and `_from_content`.
+    """
+
+    _saved_state: ClassVar[tuple[str, ...]] = ()
+    _not_saved: ClassVar[tuple[str, ...]] = ("verbose", "n_jobs")  # parameters of the machine or the run
+    _given_on_load: ClassVar[tuple[str, ...]] = ()
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Save to a folder of JSON and safetensors, whole or not at all.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made if missing. A save of the same kind that is there is replaced; until the new one is complete, the old
+            one stays readable.
+
+        Raises
+        ------
+        NotFittedError
+            If it is not fitted.
+        FileExistsError
+            If the folder holds anything else, which is left as it is.
+        TypeError
+            If it holds what has no place in a file, such as a function.
+        """
+        save(self, folder)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | os.PathLike,
+        *,
+        device: str = "auto",
+        trusted: bool | list[str] = False,
+        **given: Any,
+    ) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        folder : path-like
+            The folder. It may come from anywhere: it is checked before it is believed, and runs no code.
+        device : str
+            Torch device for the networks in it; "auto" is the GPU where there is one.
+        trusted : bool | list of str
+            Types of other libraries that its parts may be made of, see :func:`skeegclip.load`.
+        **given : object
+            What was a class or a module of your own, which no file may name: ``net=MyNet``, or
+            ``encoder__net=MyNet`` for a part.
+
+        Returns
+        -------
+        estimator
+            As it was saved.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder holds no save.
+        ValueError
+            If it is not what was saved, or needs something that was not given.
+        TypeError
+            If something was given that nothing in it takes.
+        """
+        return _read(folder, cls, device, trusted, given)
+
+    @classmethod
+    def _older_content(cls, folder: str | os.PathLike) -> Content | None:
+        """What an older version saved, if this class can read it."""
+        return None
+
+    def _to_content(self) -> Content:
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        estimator: Any = self
+        pack = Packer(type(self).__name__, to_content)
+        params = {k: v for k, v in estimator.get_params(deep=False).items() if k not in self._not_saved}
+        state = {name: getattr(self, name) for name in self._saved_state if hasattr(self, name)}
+        return pack.content({"params": pack(params, "params"), "state": pack(state, "state")})
+
+    @classmethod
+    def _from_content(cls, content: Content, loading: Loading) -> Self:
+        facts = unpacked(content, loading)
+        params, state = facts.get("params"), facts.get("state")
+        if not isinstance(params, dict) or not isinstance(state, dict):
+            raise loading.refuse("its params and state are missing")
+        own: Any = cls
+        known = set(own._get_param_names()) - set(cls._not_saved)
+        unknown = sorted(set(params) - known) + sorted(set(state) - set(cls._saved_state))
+        if unknown:
+            raise loading.refuse(f"{cls.__name__} has no {unknown[0]!r:.60}")
+        if "device" in known:
+            params["device"] = loading.device
+        try:
+            made = own(**params)
+        except TypeError as error:
+            raise loading.refuse(error) from error
+        for name, value in state.items():
+            setattr(made, name, value)
+        return made
+
+
+# -- from estimators to content and back --------------------------------------------------------------------
+
+
+def to_content(part: Any) -> Content:
+    """What an estimator, a Pipeline or a table consists of."""
+    from sklearn.frozen import FrozenEstimator
+    from sklearn.pipeline import Pipeline
+
+    if hasattr(part, "_to_content"):
+        return part._to_content()
+    if isinstance(part, FrozenEstimator):
+        return Content(_FROZEN, parts={"estimator": to_content(part.estimator)})
+    if type(part) is Pipeline:
+        pack = Packer(_PIPELINE, to_content)
+        steps = [
+            [name, pack.part(step, name) if hasattr(step, "get_params") else step]
+            for name, step in part.steps
+        ]
+        return pack.content(
+            {"steps": steps, "transform_input": pack(part.transform_input, "transform_input")}
+        )
+    return _by_skops(part)
+
+
+def from_content(content: Content, loading: Loading) -> Any:
+    """Undo `to_content`."""
+    from sklearn.frozen import FrozenEstimator
+    from sklearn.pipeline import Pipeline
+
+    if content.kind == _FROZEN:
+        return FrozenEstimator(from_content(_part(content, "estimator", loading), loading))
+    if content.kind == _PIPELINE:
+        facts = unpacked(content, loading)
+        try:
+            steps = [(name, step) for name, step in facts["steps"]]
+            return Pipeline(steps, transform_input=facts["transform_input"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise loading.refuse(error) from error
+    if content.kind == _FOREIGN:
+        return _from_skops(content, loading)
+    cls: Any = class_named(content.kind)
+    if cls is None:
+        raise loading.refuse(f"there is no {content.kind!r:.60}")
+    return cls._from_content(content, loading)
+
+
+def unpacked(content: Content, loading: Loading) -> dict[str, Any]:
+    """The facts of a content, with its arrays and parts in their places."""
+
+    def load_part(name: str) -> Any:
+        return from_content(_part(content, name, loading), loading.part(name))
+
+    try:
+        return Unpacker(content.arrays, load_part)(content.facts)
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise loading.refuse(f"{type(error).__name__}: {error}") from error
+
+
+def class_named(kind: str) -> type | None:
+    """The public class of this package that has a name, if it can be saved."""
+    for room in _PUBLIC:
+        module = importlib.import_module(room)
+        if kind in module.__all__ and hasattr(getattr(module, kind), "_from_content"):
+            return getattr(module, kind)
+    return None
+
+
+def _part(content: Content, name: str, loading: Loading) -> Content:
+    if name not in content.parts:
+        raise loading.refuse(f"its {name!r:.60} is missing")
+    return content.parts[name]
+
+
+def _takes(content: Content, cls: type | None = None, prefix: str = "") -> Iterator[str]:
+    """Names of all that a load may be given."""
+    cls = cls or class_named(content.kind)
+    yield from (prefix + name for name in getattr(cls, "_given_on_load", ()))
+    for name, part in content.parts.items():
+        # A frozen estimator goes by the name of what it is around.
+        yield from _takes(part, None, prefix if content.kind == _FROZEN else f"{prefix}{name}__")
+
+
+# -- other libraries ------------------------------------------------------------------------------------------
+
+
+def _by_skops(part: Any) -> Content:
+    from skops.io import dumps
+
+    try:
+        return Content(_FOREIGN, {"class": type(part).__name__}, files={_SKOPS: dumps(part)})
+    except Exception as error:
+        raise TypeError(
+            f"{type(part).__name__} has no save of ours, and skops cannot write it ({error}). Define its classes and"
+            " functions in a module, or use joblib.dump, for your own use."
+        ) from error
+
+
+def _from_skops(content: Content, loading: Loading) -> Any:
+    from skops.io import get_untrusted_types, loads
+
+    try:
+        data = content.files[_SKOPS]
+        unknown = get_untrusted_types(data=data)
+    except Exception as error:
+        raise loading.refuse(f"{type(error).__name__}: {error}") from error
+    allowed = unknown if loading.trusted is True else list(loading.trusted or [])
+    if left := sorted(set(unknown) - set(allowed)):
+        raise ValueError(
+            f"{loading.folder!r} holds objects of other libraries that could run code: {', '.join(left)}. If you trust who"
+            f" made the folder, pass trusted={left!r} to load."
+        )
+    try:
+        return loads(data, trusted=unknown)
+    except Exception as error:
+        raise loading.refuse(f"{type(error).__name__}: {error}") from error
