@@ -50,10 +50,10 @@ def demo(
     them on pictures and concepts that they have never seen. Downloads
     nothing; takes about two minutes on two CPU cores.
     """
-    from .demo.output import prepare_folder
+    from .demo.output import FILES, prepare_folder
 
     try:
-        folder = prepare_folder(out)
+        folder = prepare_folder(out, FILES)
     except OSError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None

@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from .._utils.cloning import clone_to_fit
-from .._utils.estimators import find_table, project
+from .._utils.estimators import find_table, project, tells_routing
 from .._utils.ids import as_ids
 from .._utils.params import refuse_class
 from .._utils.seen import Seen
@@ -260,7 +260,7 @@ class EmbeddingComposite(BaseEstimator):
             The routing of this estimator and its encoder.
         """
         router = MetadataRouter(owner=self).add_self_request(self)
-        if isinstance(self.encoder, str):
+        if isinstance(self.encoder, str) or not tells_routing(self.encoder):
             return router
         mapping = (
             MethodMapping()

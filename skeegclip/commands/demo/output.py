@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
+from ..._utils.listed import check_unclaimed
 from ..._version import __version__
 
+FIGURES = ("retrieved", "reconstructed", "training", "similarity")
+FILES = ("metrics.json", "report.html", *(f"{name}.png" for name in FIGURES))
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "mne", "matplotlib")
 
 
-def prepare_folder(path: str | os.PathLike) -> Path:
+def prepare_folder(path: str | os.PathLike, names: Iterable[str] = ()) -> Path:
     """Make the folder and make sure that files can be written to it.
 
     Parameters
     ----------
     path : path-like
         A folder, or a path at which one can be made.
+    names : iterable of str
+        Files that are to be written: what is not ours must not have these names.
 
     Returns
     -------
@@ -28,7 +34,8 @@ def prepare_folder(path: str | os.PathLike) -> Path:
     Raises
     ------
     OSError
-        If there is a file in the way or writing is not allowed; one sentence says so.
+        If there is a file in the way, or one that would be replaced and is not ours, or writing is not allowed; one
+        sentence says so.
     """
     folder = Path(path)
     probe = folder / f".skeegclip-{os.getpid()}"
@@ -43,6 +50,7 @@ def prepare_folder(path: str | os.PathLike) -> Path:
         raise OSError(
             f"--out: cannot write to the folder {folder} ({error.strerror}). Name another one."
         ) from None
+    check_unclaimed(folder, names)
     return folder
 
 
