@@ -19,6 +19,7 @@ from .callbacks import AveragedWeights, BestWeights
 from .loader import BatchLoader, EpochsDataset
 from .net import EncoderNet
 from .ranks import ALONE, Ranks
+from .spec import NetSpec
 
 # Whose networks' outputs are about as large as published targets, and are to be scaled to others; a class of the user's
 # says by itself how large its are.
@@ -70,8 +71,7 @@ def net_spec(
 
 
 def make_net(
-    spec: tuple[type, dict],
-    criterion_params: dict,
+    spec: NetSpec,
     *,
     device: str,
     precision: str,
@@ -89,13 +89,12 @@ def make_net(
     ranks: Ranks = ALONE,
 ) -> EncoderNet:
     """An initialised skorch net; with ``optimizer=None`` one to be used, not trained."""
-    cls, params = spec
     optimizer_class = None if optimizer is None else _optimizer(optimizer)
     optimizer_params = check_dict("optimizer_params", optimizer_params)
     if optimizer_class in (torch.optim.AdamW, torch.optim.Adam) and "foreach" not in optimizer_params:
         optimizer_params.setdefault("fused", torch.device(device).type in ("cpu", "cuda"))
     net = EncoderNet(
-        cls,
+        spec.net,
         criterion=MixedLoss,
         optimizer=optimizer_class,
         lr=lr,
@@ -115,8 +114,8 @@ def make_net(
         precision=precision,
         watched=watched,
         verbose=verbose,
-        **{f"module__{name}": value for name, value in params.items()},
-        **{f"criterion__{name}": value for name, value in criterion_params.items()},
+        **{f"module__{name}": value for name, value in spec.net_params.items()},
+        **{f"criterion__{name}": value for name, value in spec.criterion_params.items()},
         **{f"optimizer__{name}": value for name, value in optimizer_params.items()},
     )
     return net.initialize()

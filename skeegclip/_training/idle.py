@@ -12,10 +12,10 @@ from .given import WHY
 _OF_THE_CLIP_LOSS = ("normalize", "temperature", "temperature_mode", "same_stimulus", "text_weight")
 
 
-def warn_of_idle(encoder: Any, *, validated: bool, takes_subject: bool) -> None:
+def warn_of_idle(encoder: Any, *, validated: bool, has_subjects: bool, takes_subject: bool) -> None:
     """Warn of each parameter that was given (is not its default) and cannot act."""
     defaults = inspect.signature(type(encoder).__init__).parameters
-    for name, why in _idle(encoder, validated, takes_subject):
+    for name, why in _idle(encoder, validated, has_subjects, takes_subject):
         value = getattr(encoder, name)
         if name == "text_targets":
             given = value is not None
@@ -27,7 +27,9 @@ def warn_of_idle(encoder: Any, *, validated: bool, takes_subject: bool) -> None:
             warn_idle(name, value, why, stacklevel=5)
 
 
-def _idle(encoder: Any, validated: bool, takes_subject: bool) -> Iterator[tuple[str, str]]:
+def _idle(
+    encoder: Any, validated: bool, has_subjects: bool, takes_subject: bool
+) -> Iterator[tuple[str, str]]:
     if not validated:
         yield "patience", f"nothing is held out ({WHY}), so that all {encoder.max_epochs} passes are trained"
     if encoder.loss_weight == 0:
@@ -35,7 +37,7 @@ def _idle(encoder: Any, validated: bool, takes_subject: bool) -> Iterator[tuple[
             yield name, "it belongs to the CLIP loss, and loss_weight is 0"
     if encoder.text_weight == 0:
         yield "text_targets", "text_weight is 0"
-    if len(encoder.subjects_) == 0:
+    if not has_subjects:
         yield "unknown_subject", "no epoch has a subject. Pass subject=, or X that carries it"
     elif encoder.subject_layer == "none":
         yield "unknown_subject", "subject_layer is 'none'"

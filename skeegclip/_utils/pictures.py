@@ -89,6 +89,8 @@ def open_rgb(path: str | os.PathLike) -> Any:
     """Open a picture file as a PIL image in RGB."""
     from PIL import Image
 
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would wait for a writer
+        raise ValueError(f"{path} is no picture but a folder or a pipe. Pass the path of a file.")
     try:
         with Image.open(path) as picture:
             return to_rgb(picture)

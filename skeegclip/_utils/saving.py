@@ -6,15 +6,21 @@ import importlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from .folders import Content, FolderError, read_folder, write_folder
+from .folders import Content, FolderError, is_saved, read_folder, write_folder
 from .packing import Packer, Unpacker
 
 # The rooms whose public classes a folder may name; nothing else is ever looked up.
 _PUBLIC = ("skeegclip", "skeegclip.embeddings", "skeegclip.generation", "skeegclip.preprocessing")
 _SKOPS = "estimator.skops"
 _PIPELINE, _FROZEN, _FOREIGN = "Pipeline", "FrozenEstimator", "skops"
+# Files of saves before there was one format, and the class that still reads its own.
+_OLDER = {
+    "encoder.json": "EEGEncoder",
+    **dict.fromkeys(("prior.json", "low_level.json", "captioner.json", "reconstructor.json")),
+}
 
 
 def save(estimator: Any, folder: str | os.PathLike) -> None:
@@ -99,16 +105,39 @@ def load(
 
 
 def _read(
-    folder: str | os.PathLike, kind: str | None, device: str, trusted: bool | list[str], given: dict[str, Any]
+    folder: str | os.PathLike,
+    cls: type[Savable] | None,
+    device: str,
+    trusted: bool | list[str],
+    given: dict[str, Any],
 ) -> Any:
-    content = read_folder(folder, kind=kind)
-    takes = list(_takes(content))
+    """Read a folder; `cls` is the class whose save it must be, which may be one of the user's own."""
+    content = None if is_saved(folder) else _older(folder, cls)
+    if content is None:
+        content = read_folder(folder, kind=None if cls is None else cls.__name__)
+    takes = list(_takes(content, cls))
     if unknown := [name for name in given if name not in takes]:
         raise TypeError(
             f"load has no parameter {unknown[0]!r}; of what is in {os.fspath(folder)!r} it takes"
             f" {', '.join(takes) or 'none'}."
         )
-    return from_content(content, Loading(os.fspath(folder), device, trusted, given))
+    loading = Loading(os.fspath(folder), device, trusted, given)
+    return from_content(content, loading) if cls is None else cls._from_content(content, loading)
+
+
+def _older(folder: str | os.PathLike, cls: type[Savable] | None) -> Content | None:
+    """What a save of an older format holds, where it can still be read."""
+    names = [name for name in _OLDER if (Path(folder) / name).is_file()]
+    if not names:
+        return None
+    known: Any = class_named(_OLDER[names[0]] or "") if cls is None else cls
+    content = None if known is None else known._older_content(folder)
+    if content is None:
+        raise FolderError(
+            f"{os.fspath(folder)!r} is a save of format 1 ({names[0]}), which this version reads for EEGEncoder only."
+            " Load it with the version that wrote it, or fit again, and save anew."
+        )
+    return content
 
 
 @dataclass(frozen=True)
@@ -225,7 +254,12 @@ class Savable:
         TypeError
             If something was given that nothing in it takes.
         """
-        return _read(folder, cls.__name__, device, trusted, given)
+        return _read(folder, cls, device, trusted, given)
+
+    @classmethod
+    def _older_content(cls, folder: str | os.PathLike) -> Content | None:
+        """What an older version saved, if this class can read it."""
+        return None
 
     def _to_content(self) -> Content:
         from sklearn.utils.validation import check_is_fitted
@@ -332,13 +366,13 @@ def _part(content: Content, name: str, loading: Loading) -> Content:
     return content.parts[name]
 
 
-def _takes(content: Content, prefix: str = "") -> Iterator[str]:
+def _takes(content: Content, cls: type | None = None, prefix: str = "") -> Iterator[str]:
     """Names of all that a load may be given."""
-    cls = class_named(content.kind)
+    cls = cls or class_named(content.kind)
     yield from (prefix + name for name in getattr(cls, "_given_on_load", ()))
     for name, part in content.parts.items():
         # A frozen estimator goes by the name of what it is around.
-        yield from _takes(part, prefix if content.kind == _FROZEN else f"{prefix}{name}__")
+        yield from _takes(part, None, prefix if content.kind == _FROZEN else f"{prefix}{name}__")
 
 
 # -- other libraries ------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def check_epochs(
     Returns
     -------
     Epoched
-        X is a float32 array (C order) or an EpochsView, three-dimensional.
+        X is a float32 array (C order) or an EpochsView, three-dimensional; what it states is measured.
 
     Raises
     ------
@@ -80,8 +80,9 @@ def check_epochs(
             " Crop or resample the epochs as in fit."
         )
     read = replace(read, X=array)
-    check_stated(estimator, read, reset=reset, is_measured=not (is_lazy and is_view(array)), stacklevel=5)
-    return read
+    measured = not (is_lazy and is_view(array))
+    stated = check_stated(estimator, read, reset=reset, is_measured=measured, stacklevel=5)
+    return replace(read, stated=stated)
 
 
 def check_stated(
@@ -92,13 +93,13 @@ def check_stated(
     is_measured: bool = True,
     any_unit: bool = False,
     stacklevel: int = 3,
-) -> None:
+) -> Stated:
     """Remember in ``fit`` what X says of itself and how large its numbers are; afterwards refuse what contradicts it.
 
     Parameters
     ----------
     estimator : object
-        Gets ``_stated`` where `reset`; else X is compared with it.
+        Gets ``_stated`` where `reset`, unless it has that as a property; else X is compared with it.
     read : Epoched
         X, as an array or a view of three dimensions.
     reset : bool
@@ -109,6 +110,11 @@ def check_stated(
         Whether it makes no difference in which unit they are, as long as it stays the same.
     stacklevel : int
         Whose the warnings are.
+
+    Returns
+    -------
+    Stated
+        What X says, and how large its numbers are.
     """
     name = type(estimator).__name__
     stated = replace(read.stated, size=size_of(read.X, in_fit=reset)) if is_measured else read.stated
@@ -116,7 +122,10 @@ def check_stated(
         ch_names=getattr(estimator, "ch_names_", None)
     )
     if reset:
-        estimator._stated, known = stated, Stated()
+        known = Stated()
+        # Not where it lies in the one value that the rest of the fit gives.
+        if not isinstance(getattr(type(estimator), "_stated", None), property):
+            estimator._stated = stated
         if read.subject is not None:
             warn_alike_within(read.subject.tolist(), stacklevel=stacklevel)
         log_left_out(read.left_out)
@@ -133,6 +142,7 @@ def check_stated(
             UserWarning,
             stacklevel=stacklevel,
         )
+    return stated
 
 
 def check_told(

@@ -10,6 +10,7 @@ from torch import nn
 
 from skeegclip._training.build import make_callbacks, make_net, net_spec
 from skeegclip._training.callbacks import AveragedWeights, BestWeights
+from skeegclip._training.spec import NetSpec
 from skeegclip._utils.epoched import Epoched
 from skeegclip._utils.stated import Stated
 
@@ -95,7 +96,7 @@ def test_subjects_are_the_networks_or_a_layer_before_it_or_nobodys():
 
 
 def net_of(**params):
-    return make_net(spec(), {"loss_weight": 0.5}, device="cpu", precision="float32", **params)
+    return make_net(NetSpec(*spec(), {"loss_weight": 0.5}), device="cpu", precision="float32", **params)
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,11 @@ def test_every_network_comes_back(data, net, tmp_path):
         pickle.loads(pickle.dumps(encoder)).transform(data[0]), again.transform(data[0])
     )
     np.testing.assert_array_equal(again.transform(data[0]), encoder.transform(data[0]))
-    for name, value in vars(encoder).items():
-        if name.endswith("_") and name != "net_":
-            np.testing.assert_equal(getattr(again, name), value, err_msg=name)
+    parts = [name for name in dir(encoder) if name.endswith("_") and not name.startswith("_")]
+    assert {"n_chans_", "history_", "subjects_", "trained_on_"} < set(parts)
+    for name in set(parts) - {"net_", "fitted_"}:
+        np.testing.assert_equal(getattr(again, name), getattr(encoder, name), err_msg=name)
+    assert again.fitted_.stated == encoder.fitted_.stated
     assert again.fit(*data).transform(data[0]).shape == (12, 8)
 
 
@@ -74,7 +76,9 @@ def test_channels_travel_with_networks_that_read_their_places(data, tmp_path):
     encoder.save(tmp_path)
     again = EEGEncoder.load(tmp_path, device="cpu")
     np.testing.assert_array_equal(again.transform(data[0]), encoder.transform(data[0]))
-    for old, new in zip(encoder._spec[0][1]["chs_info"], again._spec[0][1]["chs_info"], strict=True):
+    for old, new in zip(
+        encoder.fitted_.spec.net_params["chs_info"], again.fitted_.spec.net_params["chs_info"], strict=True
+    ):
         np.testing.assert_array_equal(old["loc"], new["loc"])
         assert old["ch_name"] == new["ch_name"]
 
