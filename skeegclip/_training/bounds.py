@@ -65,7 +65,9 @@ def check_sizes(spec: NetSpec, weights: Mapping[str, np.ndarray]) -> None:
         if isinstance(error.__cause__, TooLarge):
             raise error.__cause__ from None
         return  # it will be built, and say for itself what is wrong
-    wanted = {f"{part}.{key}": value for part, net in parts.items() for key, value in net.state_dict().items()}
+    wanted = {
+        f"{part}.{key}": value for part, net in parts.items() for key, value in net.state_dict().items()
+    }
     for key in [*wanted, *weights]:
         shapes = [tuple(where[key].shape) if key in where else None for where in (weights, wanted)]
         if shapes[0] != shapes[1]:

@@ -140,7 +140,9 @@ def _check_alike(facts: Facts, net_params: dict[str, Any]) -> None:
         if saying.get(name, value) != value:
             raise ValueError(f"{name} is {value!r}, but {saying[name]!r:.40} in the network")
     if net_params.get("n_subjects") not in (None, 0, len(facts.subjects)):
-        raise ValueError(f"n_subjects is {net_params['n_subjects']!r:.40}, but {len(facts.subjects)} are named")
+        raise ValueError(
+            f"n_subjects is {net_params['n_subjects']!r:.40}, but {len(facts.subjects)} are named"
+        )
     if any(a >= b for a, b in itertools.pairwise(facts.subjects)):
         raise ValueError("its subjects are not sorted")
     if facts.ch_names is not None and len(facts.ch_names) != facts.n_chans:

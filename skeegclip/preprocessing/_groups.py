@@ -9,6 +9,7 @@ import numpy as np
 
 from .._utils.epoched import is_view
 from .._utils.inputs import as_mne_list, as_subject
+from .._utils.plain import record
 from .._utils.subjects import text_or_empty, warn_alike
 
 
@@ -30,6 +31,7 @@ def read_session(X: Any, session: Any, n_rows: int) -> np.ndarray | None:
     return as_subject(session, n_rows, name="session")
 
 
+@record
 @dataclass(frozen=True)
 class Groups:
     """The recordings that a transformer was fitted on: pairs of subject and session.
