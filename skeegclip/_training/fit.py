@@ -18,7 +18,7 @@ from .._utils.spread import typical_spread
 from .._utils.validation import check_same_length
 from .augment import Augment
 from .build import make_callbacks, make_net, net_spec
-from .callbacks import BestWeights, Progress
+from .callbacks import Progress, chosen_pass
 from .checkpoint import RunCheckpoint, run_path
 from .fitted import FittedNet, subject_codes
 from .given import forget_optimizer, loaded_pass, name_callbacks
@@ -28,12 +28,11 @@ from .net import EncoderNet
 from .ranks import ALONE, Ranks
 from .spec import NetSpec
 from .targets import Targets, hold_out, read_targets, seen_by
+from .trainer import passes_of
 
 # Parameters that do not change the weights a run ends with.
 _OUTCOME_NEUTRAL = {"verbose", "checkpoint_dir", "callbacks", "targets", "text_targets", "random_state"}
 _OUTCOME_NEUTRAL |= {"augment"}  # of which the settings count, not the object
-# What skorch's callbacks read in a net's history, of no interest afterwards.
-_FOR_CALLBACKS = ("batches", "_batch_count", "_best")
 
 
 def fit_encoder(
@@ -235,18 +234,11 @@ def _report(
     validation: Any,
     loaded: int | None,
 ) -> tuple[list[dict], dict]:
-    history = [
-        {key: value for key, value in row.items() if not key.endswith(_FOR_CALLBACKS)} for row in net.history
-    ]
-    best = next((callback for _, callback in net.callbacks_ if isinstance(callback, BestWeights)), None)
-    chosen = best.pass_ if best is not None else len(history)
-    chosen = chosen if loaded is None else loaded
-    for row in history:
-        row["chosen"] = row["epoch"] == chosen
+    chosen = chosen_pass(net) if loaded is None else loaded
     rule, held = "last", 0
     if valid is not None:
         rule = validation if isinstance(validation, str) else "validation"
         held = len(np.setdiff1d(targets.stimulus[valid.rows], targets.stimulus[train.rows]))
     if loaded is not None:
         rule = "callback"
-    return history, {"rule": rule, "epoch": chosen, "n_stimuli_held_out": held}
+    return passes_of(net, chosen), {"rule": rule, "epoch": chosen, "n_stimuli_held_out": held}

@@ -115,8 +115,10 @@ def test_batches_are_shown_as_skorch_shows_them(world):
 def test_losses_of_batches_are_read_for_whoever_asks(world, watched):
     net = net_of(watched=watched, max_epochs=1)
     net.fit_passes(world[2])
-    assert [row["train_batch_size"] for row in net.history[0, "batches"]] == [8, 8, 7]
-    assert all(("train_loss" in row) == watched for row in net.history[0, "batches"])
+    rows = net.history[0]["batches"]
+    assert [row["train_batch_size"] for row in rows] == ([8, 8, 7] if watched else [])
+    assert all(row["train_loss"] > 0 for row in rows)
+    assert net.history[0, "train_batch_count"] == 3
 
 
 def test_training_lowers_the_loss_and_ends_after_so_many_passes(world):
