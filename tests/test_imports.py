@@ -27,7 +27,7 @@ HEAVY = {
 # use those below it alone, so that there is no circle; an edge that nothing uses is taken off the list.
 EDGES = {
     "_version": "",
-    "_utils": "",
+    "_utils": "_version",
     "epochs": "_utils",
     "nets": "_utils",
     "losses": "",
