@@ -39,7 +39,7 @@ EDGES = {
     "decoders": "_utils epochs nets embeddings metrics preprocessing _training",
     "recipes": "_utils embeddings preprocessing decoders",
     "generation": "_version _utils nets embeddings metrics preprocessing _training decoders",
-    "_evaluation": "_version _utils epochs metrics preprocessing _training decoders",
+    "_evaluation": "_version _utils epochs embeddings metrics preprocessing _training decoders",
     "model_selection": "_version _utils embeddings metrics _evaluation",
     "inspection": "_version _utils epochs metrics preprocessing generation _evaluation model_selection",
     "plotting": "_utils epochs model_selection inspection",

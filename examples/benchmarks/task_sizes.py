@@ -18,7 +18,7 @@ import pandas as pd
 from skeegclip import EEGEncoder, EmbeddingTable, EpochsStore, ImageRetriever
 from skeegclip._utils.shipping import Shipment
 from skeegclip.model_selection import LeaveOneSubjectOut
-from skeegclip.model_selection._evaluate import _task
+from skeegclip._evaluation.task import make_task
 
 N_PEOPLE, N_TRAIN, N_TEST = 10, 16540, 200
 
@@ -49,7 +49,7 @@ def main():
     table = EmbeddingTable(stimulus, np.random.default_rng(0).standard_normal((len(stimulus), 1024)))
     table.save(folder / "table.safetensors")
     mapped = EmbeddingTable.load(folder / "table.safetensors", mmap=True)
-    task = _task(view, None, None, None, table, None, True, False, 0)
+    task = make_task(view, None, None, None, table, None, True, False, 0)
     train, test = next(LeaveOneSubjectOut().split(view))
     decoders = {
         name: ImageRetriever(EEGEncoder(targets=t)) for name, t in (("in memory", table), ("mapped", mapped))

@@ -23,7 +23,7 @@ import pandas as pd
 
 from skeegclip._evaluation.permutation import Answers, permutation_p, trials
 from skeegclip._evaluation.statistics import paired_p
-from skeegclip.inspection._look import _ranked
+from skeegclip.inspection._look import ranked
 from skeegclip.inspection._statistics import p_values
 
 N_DIMS, N_WINDOWS, N_PERMUTATIONS = 8, 5, 200
@@ -53,7 +53,7 @@ def any_window(rng, n_classes, n_people, shared):
     target = np.arange(n_classes)
     folds = []
     for person in similarities(rng, n_classes, n_people, shared, n_variants=N_WINDOWS).transpose(1, 0, 2, 3):
-        looks = [_ranked(window, target, 1) for window in person]
+        looks = [ranked(window, target, 1) for window in person]
         fold = {name: np.stack([look[name] for look in looks]) for name in looks[0]}
         fold |= {"target": np.tile(target, (N_WINDOWS, 1)), "labels": np.zeros(N_WINDOWS, bool)}
         folds.append(fold | {"stimulus": names, "subject": np.full(n_classes, str(len(folds)))})

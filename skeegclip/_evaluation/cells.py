@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._utils.persistence import write_whole
+from .._utils.folders import checked
 from ..metrics.counts import count_better_equal
+from .files import DamagedFileError, read_result, warn_of_damage, write_result
+
+Asked = list[tuple[str, str]]
 
 N_TOP = 5  # most similar items kept of each query, for permutation tests
+_MOST_BYTES = 2**30  # 16,000 queries and 1,000 passes take 130 MB
 
 
 @dataclass(frozen=True)
@@ -90,39 +91,144 @@ class Cell:
 def cell_path(folder: Path, estimator: str, fold: str, seed: int, digest: str) -> Path:
     """Name of a cell's file: readable, and different for whatever decides its content."""
     parts = [re.sub(r"[^\w.-]+", "_", part)[:40] for part in (estimator, fold)]
-    return folder / "cells" / f"{parts[0]}-{parts[1]}-seed{seed}-{digest[:16]}.npz"
+    return folder / "cells" / f"{parts[0]}-{parts[1]}-seed{seed}-{digest}.cell"
 
 
 def save_cell(path: Path, cell: Cell) -> None:
     """Write a cell, whole or not at all."""
     facts = {"estimator": cell.estimator, "fold": cell.fold, "seed": cell.seed, "facts": cell.facts}
-    arrays: dict[str, Any] = {
-        f"{task}/{name}": value for task, ranked in cell.tasks.items() for name, value in _arrays(ranked)
+    arrays = {
+        f"{task}/{entry.name}": value
+        for task, ranked in cell.tasks.items()
+        for entry in fields(ranked)
+        if (value := getattr(ranked, entry.name)) is not None
     }
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, facts=np.array(json.dumps(facts)), **arrays)
-    write_whole(path, buffer.getvalue())
+    write_result(path, facts | {"digest": _digest_of(path)}, arrays)
 
 
-def load_cell(path: Path) -> Cell | None:
-    """Read a cell; None where there is none, or the file is not one."""
+def _digest_of(path: Path) -> str:
+    return path.stem.rpartition("-")[2]
+
+
+def load_cell(path: Path, asked: Asked) -> Cell | None:
+    """Read a cell; None where there is none, or, with a warning, where the file is not the one of this fold.
+
+    Parameters
+    ----------
+    path : Path
+        From `cell_path`.
+    asked : list of (str, str)
+        Subject and stimulus of all queries of the fold, in any order.
+    """
     try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            facts = json.loads(str(file["facts"]))
-            tasks: dict[str, dict[str, np.ndarray]] = {}
-            for key in file.files:
-                task, _, name = key.rpartition("/")
-                if task:
-                    tasks.setdefault(task, {})[name] = file[key]
-        return Cell(**{**facts, "tasks": {task: Ranked(**arrays) for task, arrays in tasks.items()}})
+        return _checked_cell(path, asked)
     except FileNotFoundError:
         return None
-    except Exception:  # a file of another make, or damaged: the cell is done again
+    except ValueError as error:  # damaged, or of another make
+        warn_of_damage(path, error)
         return None
 
 
-def _arrays(ranked: Ranked) -> Iterator[tuple[str, np.ndarray]]:
-    for entry in fields(ranked):
-        value = getattr(ranked, entry.name)
-        if value is not None:
-            yield entry.name, value
+def _checked_cell(path: Path, asked: Asked) -> Cell:
+    said, arrays = read_result(path, _MOST_BYTES)
+    stored = checked(said, _Stored, path)
+    if stored.digest != _digest_of(path):
+        raise DamagedFileError("it belongs to another cell")
+    tasks: dict[str, dict[str, np.ndarray]] = {}
+    for key, array in arrays.items():
+        task, _, name = key.partition("/")
+        tasks.setdefault(task, {})[name] = array
+    known, needed = (
+        {entry.name for entry in fields(Ranked)},
+        {entry.name for entry in fields(Ranked) if entry.default is MISSING},
+    )
+    if not tasks or not set(tasks) <= {"retrieval", "classification"}:
+        raise DamagedFileError(f"it has the tasks {sorted(tasks)}")
+    for task, parts in tasks.items():
+        if not needed <= set(parts) <= known:
+            raise DamagedFileError(f"{task} has the parts {sorted(parts)}")
+        check_ranked(Ranked(**parts), asked, task)
+    return Cell(
+        stored.estimator,
+        stored.fold,
+        stored.seed,
+        {task: Ranked(**parts) for task, parts in tasks.items()},
+        said["facts"],
+    )
+
+
+def check_ranked(ranked: Ranked, asked: Asked, task: str) -> None:
+    """Refuse what cannot be the ranks of the queries of a fold.
+
+    Raises
+    ------
+    DamagedFileError
+        If a shape, a place or a name is impossible.
+    """
+    n, size = len(asked), len(_array(ranked.gallery).reshape(-1))
+    shapes = dict.fromkeys(("subject", "stimulus", "target", "better", "equal"), (n,))
+    shapes |= {"gallery": (size,), "top": (n, min(N_TOP, size))}
+    if ranked.pass_better is not None or ranked.pass_equal is not None:
+        shapes |= dict.fromkeys(
+            ("pass_better", "pass_equal"), (_array(ranked.pass_better).size // max(n, 1), n)
+        )
+    for name, shape in shapes.items():
+        array = _array(getattr(ranked, name))
+        kind = "U" if name in ("subject", "stimulus", "gallery") else "i"
+        if array.shape != shape or array.dtype.kind != kind:
+            raise DamagedFileError(f"{name} is {array.dtype} of shape {array.shape}, not {shape}")
+    if size < 2 or (np.sort(np.unique(ranked.gallery)) != ranked.gallery).any():
+        raise DamagedFileError("its gallery is no sorted list of names")
+    queries = zip(ranked.subject.tolist(), ranked.stimulus.tolist(), strict=True)
+    if sorted(queries) != sorted(asked):
+        raise DamagedFileError("its queries are not those of this fold")
+    for name in ("target", "top"):
+        places = getattr(ranked, name)
+        if places.min() < 0 or places.max() >= size:
+            raise DamagedFileError(f"{name} lies outside the gallery")
+    if task == "retrieval" and (ranked.gallery[ranked.target] != ranked.stimulus).any():
+        raise DamagedFileError("its true items are not what was shown")
+    for before, beside in ((ranked.better, ranked.equal), (ranked.pass_better, ranked.pass_equal)):
+        if before is None or beside is None:
+            continue
+        if (
+            min(before.min(initial=0), beside.min(initial=0)) < 0
+            or (before.astype(np.int64) + beside).max(initial=0) >= size
+        ):
+            raise DamagedFileError(f"a true item has fewer than 0 or more than {size - 1} others before it")
+
+
+def _array(value: Any) -> np.ndarray:
+    return np.zeros(()) if value is None else value
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """How the weights of an encoder were chosen, as far as a report tells it."""
+
+    net: str
+    rule: str
+    epoch: int
+    n_passes: int
+    n_stimuli_held_out: int
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a report reads of the facts of a cell."""
+
+    selection: list[_Chosen]
+    transductive: list[str]
+    frozen: list[tuple[str, str]]
+    notes: list[str]
+    labels: bool
+    n_averaged: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    estimator: str
+    fold: str
+    seed: int
+    facts: _Facts
+    digest: str

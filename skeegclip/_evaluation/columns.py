@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .._utils.epoched import is_view
-from .._utils.subjects import text_or_empty
-
-if TYPE_CHECKING:
-    import pandas as pd
+from .._utils.ids import text_or_empty
+from .._utils.tables import rows_of
 
 # Columns that make one recording: onsets are counted within it.
 RECORDING = ("subject", "session", "run")
-
-
-def table_of(X: Any) -> pd.DataFrame | None:
-    """The table that X carries: ``view.rows``, or the metadata of Epochs or of a list of them."""
-    import pandas as pd
-
-    if is_view(X):
-        return X.rows
-    if isinstance(X, pd.DataFrame):
-        return X
-    parts = [X] if hasattr(X, "metadata") else list(X) if isinstance(X, (list, tuple)) else []
-    tables = [getattr(part, "metadata", None) for part in parts]
-    if not tables or any(table is None for table in tables):
-        return None
-    return pd.concat(tables, ignore_index=True)
 
 
 def per_row(
@@ -65,7 +47,7 @@ def per_row(
                 " Pass the column that belongs to these rows."
             )
         return as_text(values)
-    table = table_of(X)
+    table = rows_of(X)
     if table is not None and (given or column) in table:
         return as_text(table[given or column].to_numpy())
     if given is not None:

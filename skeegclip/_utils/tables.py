@@ -1,4 +1,4 @@
-"""The tables of rows that Epochs and windows carry."""
+"""The tables of rows that views, Epochs and windows carry."""
 
 from __future__ import annotations
 
@@ -6,11 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .subjects import is_missing
+from .epoched import is_view
+from .inputs import as_mne_list
+from .missing import is_missing
 from .windows import recordings_of, unwrapped
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def rows_of(X: Any) -> pd.DataFrame | None:
+    """Return the table of the rows that X carries, or is; None where there is none."""
+    import pandas as pd
+
+    if is_view(X):
+        return X.rows
+    if isinstance(X, pd.DataFrame):
+        return X
+    if (epochs := as_mne_list(X)) is not None:
+        return epochs_table(epochs)
+    return None if unwrapped(X)[0] is None else windows_table(X)
 
 
 def epochs_table(parts: list) -> pd.DataFrame:

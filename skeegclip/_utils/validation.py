@@ -14,8 +14,8 @@ from .channels import log_left_out
 from .epoched import Epoched, is_view
 from .inputs import as_mne_list, read_epochs
 from .size import check_size, size_of, warn_size
+from .spelling import warn_alike_within
 from .stated import Stated, check_alike
-from .subjects import warn_alike_within
 
 
 def check_epochs(
@@ -145,9 +145,10 @@ def check_stated(
     return stated
 
 
-def check_told(estimator: Any, X: Any, given: Any, *, reset: bool, any_unit: bool = False) -> None:
-    """Do as :func:`check_stated` for an X that goes, as `given`, to a part that does not stand at the door itself."""
-    read = read_epochs(X)
+def check_told(
+    estimator: Any, X: Any, read: Epoched, given: Any, *, reset: bool, any_unit: bool = False
+) -> None:
+    """Do as :func:`check_stated` for an X, `read`, that goes as `given` to a part that does not check it itself."""
     array = read.X if is_view(read.X) or isinstance(read.X, np.ndarray) else np.asarray(read.X)
     if getattr(array, "ndim", 0) == 2 and array.dtype.kind in "fiu":
         array = array[:, :, None]
@@ -158,19 +159,11 @@ def check_told(estimator: Any, X: Any, given: Any, *, reset: bool, any_unit: boo
         is_own = as_mne_list(X) is not None and getattr(given, "ndim", 0) == 3
         measured = reset or not is_own
         read = replace(read, X=array)
-        check_stated(estimator, read, reset=reset, is_measured=measured, any_unit=any_unit, stacklevel=6)
+        check_stated(estimator, read, reset=reset, is_measured=measured, any_unit=any_unit, stacklevel=7)
         if is_own and reset:
             estimator._stated = replace(estimator._stated, size=size_of(given))
         elif is_own:
             check_size(size_of(given), estimator._stated.size, f"{type(estimator).__name__} was fitted with")
-
-
-def stands_at_door(part: Any) -> bool:
-    """Whether an estimator, or one inside it, is of this package: it reads its X here."""
-    if any(cls.__module__.startswith("skeegclip.") for cls in type(part).__mro__):
-        return True
-    inside = [step for _, step in getattr(part, "steps", [])] + [getattr(part, "estimator", None)]
-    return any(stands_at_door(one) for one in inside if hasattr(one, "get_params"))
 
 
 def check_same_length(n_rows: int, n_y: int, *, name: str = "X") -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import recipes as _recipes
+from .._utils.listed import check_unclaimed
 from ..embeddings import EmbeddingTable
 from ..epochs import EpochsStore, EpochsView
 from ..model_selection import EvaluationReport, LeaveOneSubjectOut, WithinSubject, evaluate, published_figures
+from ..model_selection.report import FILES
 from ..nets import list_nets
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def run_evaluation(
     EvaluationReport
         The report, with published figures where the recipes have some.
     """
+    check_unclaimed(out, FILES)  # now, not after hours of training
     view, images, words = _open(store, targets, texts)
     if subjects:
         view = view.select(subject=list(subjects))
@@ -130,10 +133,14 @@ def text_table(report: EvaluationReport) -> str:
 def _open(
     store: Path, targets: Path | None, texts: Path | None
 ) -> tuple[EpochsView, EmbeddingTable, EmbeddingTable | None]:
-    images = None if targets is None else EmbeddingTable.load(targets)
-    words = None if texts is None else EmbeddingTable.load(texts)
+    images, words = _table("targets", targets), _table("texts", texts)
     if (store / "manifest.json").is_file():
         view = EpochsStore.open(store).view()
+    elif next(store.rglob("preprocessed_eeg_training.npy"), None) is None:
+        raise FileNotFoundError(
+            f"store: {store} is neither a folder that EpochsStore.create wrote nor one of THINGS-EEG2 files. Get these"
+            " with skeegclip fetch things-eeg2."
+        )
     else:
         from ..datasets import load_things_eeg2
 
@@ -144,6 +151,12 @@ def _open(
             "targets: nothing is known of the pictures. Pass a table that EmbeddingTable.save wrote."
         )
     return view, images, words
+
+
+def _table(name: str, file: Path | None) -> EmbeddingTable | None:
+    if file is not None and not file.is_file():
+        raise FileNotFoundError(f"{name}: {file} is no file. Name one that EmbeddingTable.save wrote.")
+    return None if file is None else EmbeddingTable.load(file)
 
 
 def _by_stimulus(words: EmbeddingTable, rows: pd.DataFrame) -> EmbeddingTable:

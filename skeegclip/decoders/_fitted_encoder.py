@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.inputs import as_subject, carried_subject
 from .._utils.leaks import LeakWarning
 from .._utils.params import check_number
-from .._utils.subjects import warn_alike
+from .._utils.spelling import warn_alike
 from .._utils.validation import check_epochs, unchanged_on_error
 from ._sharing import SharedEncoder
 

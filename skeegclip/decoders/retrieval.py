@@ -17,8 +17,8 @@ from ..embeddings.table import check_table
 from ..metrics import csls, inverted_softmax
 from ..metrics.counts import count_better_equal, hit_probability
 from .composite import EmbeddingComposite, check_width
-from .gallery.approximate import import_faiss
-from .gallery.exact import Gallery, nearest
+from .gallery.approximate import IndexedGallery, import_faiss
+from .gallery.exact import nearest
 
 _HUBNESS = {"csls": csls, "inverted_softmax": inverted_softmax}
 _N_PROBES = 256
@@ -39,9 +39,9 @@ class ImageRetriever(EmbeddingComposite):
         The images searched, read when retrieving; None takes the targets.
     n_retrieved : int
         Images that :meth:`retrieve` gives by default; a smaller gallery is given whole.
-    index : {"auto", "exact", "faiss"}
-        How :meth:`retrieve` and :meth:`predict` search. "exact" compares with every image, in blocks of bounded memory;
-        "auto" is the same, whatever the size of the gallery. "faiss" looks only where the image probably is, in
+    index : {"exact", "faiss"}
+        How :meth:`retrieve` and :meth:`predict` search. "exact" compares with every image, in blocks of bounded
+        memory. "faiss" looks only where the image probably is, in
         galleries of more than 20,000 images: many times faster, but it may miss some (:meth:`recall` tells how many).
         The similarities it gives are exact. :meth:`similarity`, :meth:`rank` and :meth:`score` always compare with all.
     n_probes : int
@@ -105,7 +105,7 @@ class ImageRetriever(EmbeddingComposite):
         targets=None,
         gallery=None,
         n_retrieved=5,
-        index="auto",
+        index="exact",
         n_probes=_N_PROBES,
         whiten=0.0,
         hubness=None,
@@ -237,12 +237,12 @@ class ImageRetriever(EmbeddingComposite):
         found, _ = self._nearest(z, gallery, k)
         return float(np.mean([np.isin(*rows).mean() for rows in zip(exact, found, strict=True)]))
 
-    def _how_many(self, k: int | None, gallery: Gallery) -> int:
+    def _how_many(self, k: int | None, gallery: IndexedGallery) -> int:
         if k is None:
             return min(self.n_retrieved, len(gallery))
         return check_number("k", k, low=1, high=len(gallery), integer=True)
 
-    def _nearest(self, z: np.ndarray, gallery: Gallery, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _nearest(self, z: np.ndarray, gallery: IndexedGallery, k: int) -> tuple[np.ndarray, np.ndarray]:
         self._check_index()
         if self.hubness is not None:
             return nearest(self._corrected(z, gallery), k)
@@ -251,7 +251,7 @@ class ImageRetriever(EmbeddingComposite):
         return gallery.nearest(z, k)
 
     def _check_index(self) -> None:
-        check_option("index", self.index, ["auto", "exact", "faiss"])
+        check_option("index", self.index, ["exact", "faiss"])
         check_number("n_probes", self.n_probes, low=1, integer=True)
         if self.index != "faiss" and self.n_probes != _N_PROBES and not hasattr(self, "encoder_"):
             warn_idle(
@@ -355,21 +355,21 @@ class ImageRetriever(EmbeddingComposite):
             return *gallery.counts(z, target), len(gallery)
         return count_better_equal(self._corrected(z, gallery), target)
 
-    def _corrected(self, z: np.ndarray, gallery: Gallery) -> np.ndarray:
+    def _corrected(self, z: np.ndarray, gallery: IndexedGallery) -> np.ndarray:
         """Similarities with the whole gallery, corrected for hubs."""
         if self.hubness is None:
             return gallery.matrix(z)
         correct = self.hubness if callable(self.hubness) else _HUBNESS[self.hubness]
         return correct(gallery.matrix(z))
 
-    def _search(self, X: Any, subject: Any) -> tuple[np.ndarray, Gallery]:
+    def _search(self, X: Any, subject: Any) -> tuple[np.ndarray, IndexedGallery]:
         """Embeddings, and what to compare them with."""
         z = self.embed(X, subject=subject)
         ids, tables = self._tables()
         first = self._prepare(tables[0].vectors[:1])
         check_width(z, first, "gallery vectors")
         gallery = self._kept.gallery(
-            tables, first, lambda: Gallery(ids, [table.vectors for table in tables], self._prepare)
+            tables, first, lambda: IndexedGallery(ids, [table.vectors for table in tables], self._prepare)
         )
         return z if self._whitening is None else normalize(z) - self._whitening[0], gallery
 

@@ -325,16 +325,17 @@ class EmbeddingTable:
 
         Raises
         ------
+        FileNotFoundError
+            If there is no such file.
         ValueError
-            If the file is not such a table.
+            If the file is not such a table, or not as it was written: its digest is compared, with `mmap` too.
         """
         table = cls._mapped(path, check=True)
         return table if mmap else cls(table._ids, table._vectors, meta=table._meta)
 
     def _to_content(self) -> Content:
         # The file that `save` writes.
-        parts = list(table_bytes(self._ids, [self._vectors], self._meta))
-        return Content("EmbeddingTable", files={_FILE: parts})
+        return Content("EmbeddingTable", files={_FILE: [table_bytes(self._ids, [self._vectors], self._meta)]})
 
     @classmethod
     def _from_content(cls, content: Content, loading: Loading) -> EmbeddingTable:
@@ -350,12 +351,9 @@ class EmbeddingTable:
 
     @classmethod
     def _mapped(cls, path: Any, *, check: bool) -> EmbeddingTable:
-        ids, vectors, meta, source = map_table(path)
-        keys, _ = unique_ids(ids, name="ids")
-        if check:
-            check_finite_rows(vectors, keys)
+        ids, vectors, meta, source = map_table(path, check=check)
         table = object.__new__(cls)
-        table._assign(keys, None, vectors, meta, source)
+        table._assign(ids, None, vectors, meta, source)
         return table
 
 

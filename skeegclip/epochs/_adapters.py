@@ -95,14 +95,6 @@ def carried_info(X: Any) -> mne.Info | None:
     return None if info is None else mne.pick_info(info, typed_picks(info), verbose=False)
 
 
-def carried_rows(X: Any) -> Any:
-    """Return the table of the rows of X, which is no array; None where there is none."""
-    if is_view(X):
-        return X.rows
-    epochs = as_mne_list(X)
-    return windows_table(X) if epochs is None else epochs_table(epochs)
-
-
 def _parts(n_epochs: int, epoch_bytes: int) -> Iterator[slice]:
     step = max(1, _BLOCK_BYTES // max(1, epoch_bytes))
     for start in range(0, n_epochs, step):

@@ -10,12 +10,13 @@ import numpy as np
 from .._utils.channels import describe, left_out, log_left_out, typed_picks
 from .._utils.epoched import is_view
 from .._utils.foreign import refuse_foreign
+from .._utils.ids import as_subject
 from .._utils.inputs import as_mne_list, read_epochs
 from .._utils.stated import Stated, check_alike
-from .._utils.subjects import as_subject
+from .._utils.tables import rows_of
 from .._utils.validation import check_finite
 from .._utils.windows import unwrapped
-from ._adapters import carried_info, carried_rows
+from ._adapters import carried_info
 from ._deriving import Deriving
 from ._rows import as_frame
 
@@ -188,7 +189,7 @@ class EpochsView(Deriving):
         read = read_epochs(epochs)
         data = _as_data(read.X)
         check_finite(data, ch_names=read.ch_names)
-        table = carried_rows(epochs)
+        table = rows_of(epochs)
         known = _table({} if table is None else table, subject, stimulus, len(data), carried=read.subject)
         if rows is not None:
             given = _table(rows, None, None, len(data))

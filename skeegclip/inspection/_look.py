@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.stats import rankdata
-from sklearn.model_selection import check_cv
 
 from .._evaluation.cuts import as_data
+from .._evaluation.decoder import as_decoder, class_scores, targets_of
+from .._evaluation.decoder import fit as fit_on
+from .._evaluation.files import DamagedFileError, read_result, warn_of_damage, write_result
 from .._evaluation.fingerprint import data_digest, estimator_digest
-from .._evaluation.run import Queries, Task, _class_scores, _fit, _queries, _table, as_decoder
+from .._evaluation.parallel import in_parallel
+from .._evaluation.queries import Queries
+from .._evaluation.task import Task, make_task
+from .._utils.identity import identity
 from .._utils.params import check_number
-from .._utils.persistence import write_whole
 from .._utils.seeding import draw_seed, set_seeds
 from .._utils.shipping import Shipment, unpacked
 from .._version import __version__
 from ..metrics.counts import hit_probability
 from ..metrics.of_estimators import image_similarity
-from ..model_selection import ConceptKFold
-from ..model_selection._evaluate import _task
-from ..model_selection.folds import check_folds
+from ..model_selection.folds import check_folds, split_rows
 from ._statistics import groups_of
 
 Arrays = dict[str, np.ndarray]
@@ -69,12 +67,8 @@ def make_problem(
         raise TypeError(f"estimator must be an instance with get_params, got {estimator!r}.")
     check_number("k", k, low=1, integer=True)
     X, times, info = as_data(X, info, sfreq, tmin)
-    task = _task(X, y, subject, concept, targets, None, average_test, False, draw_seed(random_state))
-    if groups is None:
-        groups = task.concept if isinstance(cv, ConceptKFold) else task.subject
-    folds = [
-        (np.asarray(train), np.asarray(test)) for train, test in check_cv(cv).split(task.X, task.y, groups)
-    ]
+    task = make_task(X, y, subject, concept, targets, None, average_test, False, draw_seed(random_state))
+    folds = split_rows(cv, task, groups)
     for number, (_, test) in enumerate(folds, 1):
         if (n := len(np.unique(task.y[test]))) <= k:
             raise ValueError(
@@ -92,7 +86,7 @@ def fit(problem: Problem, task: Task, train: np.ndarray) -> Any:
     """Fit a clone on the training rows of `task`, which may show a part of the epochs."""
     decoder = as_decoder(problem.estimator, task.targets)
     set_seeds(decoder, np.random.default_rng(task.random_state))
-    _fit(decoder, task, train)
+    fit_on(decoder, task, train)
     return decoder
 
 
@@ -106,12 +100,12 @@ def look(decoder: Any, task: Task, queries: Queries, k: int) -> Arrays:
         permutation test needs; ``target`` (n_queries,), the true item; ``similarity`` (n_queries,), of the true item,
         less the mean of the others; ``n_gallery``; ``labels``, whether the items are classes that were trained on.
     """
-    table = _table(decoder)
+    table = targets_of(decoder)
     if table is not None:
         gallery = np.unique(queries.y)
         scores = image_similarity(decoder, queries.X, table, gallery, queries.params)
     else:
-        scores, classes = _class_scores(decoder, queries)
+        scores, classes = class_scores(decoder, queries)
         gallery = np.array([str(label) for label in classes.tolist()])
         order = np.argsort(gallery)
         gallery, scores = gallery[order], scores[:, order]
@@ -121,10 +115,10 @@ def look(decoder: Any, task: Task, queries: Queries, k: int) -> Arrays:
                 " without targets cannot name them. Pass targets=EmbeddingTable(...), or another cv."
             )
     target = np.searchsorted(gallery, queries.y)
-    return {"target": target, "labels": np.array(table is None), **_ranked(np.asarray(scores), target, k)}
+    return {"target": target, "labels": np.array(table is None), **ranked(np.asarray(scores), target, k)}
 
 
-def _ranked(scores: np.ndarray, target: np.ndarray, k: int) -> Arrays:
+def ranked(scores: np.ndarray, target: np.ndarray, k: int) -> Arrays:
     n = scores.shape[1]
     first, last = (rankdata(-scores, method=method, axis=1).astype(int) for method in ("min", "max"))
     true = scores[np.arange(len(scores)), target].astype(np.float64)
@@ -139,11 +133,6 @@ def only_true(looks: Arrays) -> Arrays:
     """Keep the hits of the true items alone, where there is no permutation test: much less to hold."""
     hits = np.take_along_axis(looks["hits"], looks["target"][..., None], axis=-1)
     return {**looks, "hits": hits, "target": np.zeros_like(looks["target"])}
-
-
-def queries_of(task: Task, test: np.ndarray) -> Queries:
-    """Test epochs, averaged over repetitions where asked for."""
-    return _queries(task, test)
 
 
 def who(queries: Queries) -> Arrays:
@@ -167,53 +156,42 @@ def run(
     folder: str | os.PathLike | None,
 ) -> list[Arrays]:
     """Do ``function(problem, *job)`` for every job, in parallel; finished ones are found again in `folder`."""
-    from tqdm.auto import tqdm
-
     paths: list[Path | None] = [None] * len(jobs)
-    if folder is not None:
-        base = (
-            __version__,
-            estimator_digest("estimator", problem.estimator),
-            data_digest(problem.task),
-            problem.k,
-            function.__name__,
-        )
-        paths = [
-            Path(folder) / f"{function.__name__.strip('_')}-{joblib.hash((base, job))[:24]}.npz"
-            for job in jobs
-        ]
-    bar_or_none = tqdm(total=len(jobs), desc="inspecting", unit="fit") if verbose else nullcontext()
-    with Shipment((problem, function, jobs), folder) as shared, bar_or_none as bar:
-        work = Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(_do)(shared, place, path) for place, path in enumerate(paths)
-        )
-        results = []
-        for result in work:
-            results.append(result)
-            if bar is not None:
-                bar.update()
-    return results
+    if folder is not None and (of_estimator := estimator_digest("estimator", problem.estimator)) is not None:
+        name = function.__name__.strip("_")
+        base = (__version__, of_estimator, data_digest(problem.task), problem.k, name)
+        paths = [Path(folder) / f"{name}-{identity((base, job))}.arrays" for job in jobs]
+    work = in_parallel(
+        _do,
+        (problem, function, jobs),
+        list(enumerate(paths)),
+        n_jobs=n_jobs,
+        folder=folder,
+        verbose=verbose,
+        what="inspecting",
+    )
+    done = dict(work)
+    return [done[place] for place in range(len(jobs))]
 
 
-def _do(shared: Shipment, place: int, path: Path | None) -> Arrays:
+def _do(shared: Shipment, place: int, path: Path | None) -> tuple[int, Arrays]:
     if path is not None and (found := _load(path)) is not None:
-        return found
+        return place, found
     with unpacked(shared) as (problem, function, jobs):
         result = function(problem, *jobs[place])
-    if path is None:
-        return result
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **result)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, buffer.getvalue())
-    return result
+    if path is not None:
+        write_result(path, {"file": path.name}, result)
+    return place, result
 
 
 def _load(path: Path) -> Arrays | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        facts, arrays = read_result(path)
+        if facts != {"file": path.name}:
+            raise DamagedFileError("it belongs to other work")
+        return arrays
     except FileNotFoundError:
         return None
-    except Exception:  # damaged, or of another make: it is done again
+    except ValueError as error:
+        warn_of_damage(path, error)
         return None

@@ -13,7 +13,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from .._evaluation.cuts import crop, hide, mean_epoch, pick
-from .._evaluation.run import Task, _fit
+from .._evaluation.decoder import fit
+from .._evaluation.queries import queries_of
+from .._evaluation.task import Task
 from .._utils.estimators import inner_most, last_step, wanted
 from .._utils.params import check_option
 from .._utils.pictures import read_picture, to_uint8
@@ -23,7 +25,7 @@ from ..generation.generators.training import picture_of
 from ..generation.scores import identification
 from ..metrics.bootstrap import bootstrap_columns
 from ..metrics.reconstruction import pixel_scores
-from ._look import Arrays, Problem, make_problem, queries_of, run, stack, who
+from ._look import Arrays, Problem, make_problem, run, stack, who
 from ._statistics import N_RESAMPLES, groups_of
 from .results import PartialReconstructions
 
@@ -155,7 +157,7 @@ def _rows(task: Task, test: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 def _trained(problem: Problem, task: Task, train: np.ndarray) -> Any:
     reconstructor = clone(problem.estimator)  # a frozen one stays itself
     set_seeds(reconstructor, np.random.default_rng(task.random_state))
-    _fit(reconstructor, task, train)
+    fit(reconstructor, task, train)
     return reconstructor
 
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._evaluation.run import Queries, Task, _class_scores, _table
+from .._evaluation.decoder import class_scores, targets_of
+from .._evaluation.queries import Queries
+from .._evaluation.task import Task
 from .._utils.estimators import embed
 from .._utils.groups import group_rows
 from .._utils.params import check_number
 from ..metrics import cosine_similarity
 from ..preprocessing import average_repetitions
-from ._look import Arrays, Problem, _ranked, fit, look, make_problem, only_true, run, who
+from ._look import Arrays, Problem, fit, look, make_problem, only_true, ranked, run, who
 from ._statistics import chance, join, with_intervals
 
 if TYPE_CHECKING:
@@ -242,8 +244,8 @@ def _mean(task: Task, groups: list[np.ndarray]) -> Queries:
 
 def _output(decoder: Any, queries: Queries) -> np.ndarray:
     """What the decoder says of each query: embeddings, or scores of the classes."""
-    if _table(decoder) is None:
-        return np.asarray(_class_scores(decoder, queries)[0], dtype=np.float64)
+    if targets_of(decoder) is None:
+        return np.asarray(class_scores(decoder, queries)[0], dtype=np.float64)
     return np.asarray(embed(decoder, queries.X, queries.params), dtype=np.float64)
 
 
@@ -273,7 +275,7 @@ def _told_apart(queries_z: np.ndarray, templates_z: np.ndarray, queries: Queries
     """Accuracy of finding each query's own stimulus among one person's templates."""
     a, b = _centred(queries_z, queries), _centred(templates_z, queries)
     hits = [
-        only_true({"target": target, **_ranked(cosine_similarity(a[rows], b[rows]), target, k)})["hits"]
+        only_true({"target": target, **ranked(cosine_similarity(a[rows], b[rows]), target, k)})["hits"]
         for rows in _people(queries)
         for target in [np.arange(len(rows))]
     ]

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._evaluation.cuts import hide, mean_epoch, permute, pick
+from .._evaluation.queries import queries_of
 from .._utils.params import check_number, check_option
 from ..epochs.regions import regions as find_regions
 from ..metrics.bootstrap import bootstrap_columns
-from ._look import Arrays, Problem, fit, look, make_problem, only_true, queries_of, run, stack, who
+from ._look import Arrays, Problem, fit, look, make_problem, only_true, run, stack, who
 from ._statistics import N_RESAMPLES, chance, groups_of, join, with_intervals
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._evaluation.cuts import crop, hide, mean_epoch, windows
+from .._evaluation.queries import queries_of
 from .._utils.params import check_option
-from ._look import Arrays, Problem, fit, look, make_problem, only_true, queries_of, run, stack, who
+from ._look import Arrays, Problem, fit, look, make_problem, only_true, run, stack, who
 from ._statistics import chance, join, p_values, with_intervals
 from .results import Generalization, TimeCourse
 

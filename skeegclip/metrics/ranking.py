@@ -25,7 +25,8 @@ def ranks(
     Parameters
     ----------
     similarity : array-like of shape (n_queries, n_gallery)
-        Similarity of each query to each gallery item; larger is better.
+        Similarity of each query to each gallery item; larger is better. Infinite ones are compared as numbers are:
+        two of one sign are equal.
     target : array-like of int of shape (n_queries,)
         Gallery column of each query's true item.
     ties : {"mid", "pessimistic"}, default="mid"

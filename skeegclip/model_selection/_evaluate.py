@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
-from sklearn.model_selection import check_cv
 
 from .._evaluation.cells import Cell, cell_path, load_cell, save_cell
-from .._evaluation.columns import per_row, stimuli_of
 from .._evaluation.fingerprint import cell_digest, data_digest, estimator_digest
-from .._evaluation.run import Task, run_cell
-from .._utils.epoched import is_view
-from .._utils.ids import as_ids
-from .._utils.inputs import as_mne_list, carried_subject, read_epochs
+from .._evaluation.parallel import in_parallel
+from .._evaluation.queries import asked_of
+from .._evaluation.run import run_cell
+from .._evaluation.task import Task, make_task
 from .._utils.params import check_number
 from .._utils.seeding import draw_seed
 from .._utils.shipping import Shipment, unpacked
-from ..embeddings.table import check_table
-from .folds import check_folds
+from .folds import check_folds, split_rows
 from .report import EvaluationReport
-from .splitters import ConceptKFold
 
 
 def evaluate(
@@ -88,8 +84,9 @@ def evaluate(
         does not enter training.
     folder : path-like | None
         Where finished cells are kept: an evaluation that was interrupted goes on from there. A cell is done again
-        if anything has changed that decides its outcome. With workers on other machines, a folder that all of them
-        see.
+        if anything has changed that decides its outcome, the code of your own functions and classes too; and, with a
+        warning, if its file is not the one that was written. With workers on other machines, a folder that all of
+        them see.
     n_jobs : int | None
         Cells at the same time, as in joblib; inside ``joblib.parallel_config("dask")`` on dask's workers.
     verbose : int
@@ -108,9 +105,15 @@ def evaluate(
         If X, y, a column or a parameter is not usable, or a fold has fewer than two stimuli to choose from.
     KeyError
         If stimuli are not in the targets.
+    OSError
+        If the disk is full. Finished cells are kept.
+    RuntimeError
+        If a worker process was killed. Finished cells are kept.
 
     Warns
     -----
+    RuntimeWarning
+        If the file of a cell is damaged, or an estimator cannot be told from others, so that its cells are not kept.
     LeakWarning
         If test data or test stimuli are in training, or in what was fitted before: see
         :func:`~skeegclip.model_selection.audit_split`. It comes before the training does.
@@ -142,12 +145,10 @@ def evaluate(
     """
     check_number("n_seeds", n_seeds, low=1, integer=True)
     named = _named(estimators)
-    task = _task(X, y, subject, concept, targets, candidates, average_test, oracle, draw_seed(random_state))
-    if groups is None:
-        groups = task.concept if isinstance(cv, ConceptKFold) else task.subject
-    splits = [
-        (np.asarray(train), np.asarray(test)) for train, test in check_cv(cv).split(task.X, task.y, groups)
-    ]
+    task = make_task(
+        X, y, subject, concept, targets, candidates, average_test, oracle, draw_seed(random_state)
+    )
+    splits = split_rows(cv, task, groups)
     names = _fold_names(splits, task)
     folds = dict(zip(names, splits, strict=True))
     _check_galleries(folds, task)
@@ -158,7 +159,7 @@ def evaluate(
         for name, estimator in named.items()
         for seed in range(n_seeds if _is_seeded(estimator) else 1)
     ]
-    cells = list(_cells(task, named, jobs, folder, n_jobs, verbose))
+    cells = _cells(task, named, jobs, folder, n_jobs, verbose)
     settings = {
         "cv": repr(cv) if hasattr(cv, "split") else f"{len(splits)} given splits",
         "n_folds": len(splits),
@@ -183,33 +184,6 @@ def _named(estimators: Any) -> dict[str, Any]:
                 f"estimators must map names to estimators, got {name!r}: {estimator!r}. Pass instances with get_params."
             )
     return dict(estimators)
-
-
-def _task(X, y, subject, concept, targets, candidates, average_test, oracle, random_state) -> Task:
-    for name, table in (("targets", targets), ("candidates", candidates)):
-        if table is not None:
-            check_table(name, table)
-    if not (is_view(X) or isinstance(X, np.ndarray) or (as_mne_list(X) or [None])[0] is X):
-        read = read_epochs(X, subject)
-        X, subject = np.asarray(read.X), read.subject
-    n_rows = len(X)
-    stimulus = stimuli_of(X, y, n_rows) if y is None else as_ids(y, name="y")
-    if stimulus is None:
-        raise ValueError("y is None, and X carries no stimuli. Pass y, the stimulus id of each epoch.")
-    if len(stimulus) != n_rows:
-        raise ValueError(f"y must hold one id per epoch, shape ({n_rows},), got {stimulus.shape}.")
-    carried = carried_subject(X)
-    people = carried if subject is None else per_row("subject", subject, X, n_rows)
-    if carried is not None and (carried != people).any():
-        raise ValueError("subject disagrees with the one that X carries. Pass only one of them.")
-    kinds = per_row("concept", concept, X, n_rows, stimulus=stimulus)
-    if candidates is not None and kinds is None:
-        raise ValueError(
-            "candidates are vectors of concepts, but the concept of each epoch is not known. Pass concept=."
-        )
-    return Task(
-        X, stimulus, people, kinds, targets, candidates, bool(average_test), bool(oracle), random_state
-    )
 
 
 def _is_seeded(estimator: Any) -> bool:
@@ -249,47 +223,41 @@ def _check_rows(what: str, rows: np.ndarray, n_rows: int) -> None:
 
 def _cells(
     task: Task, named: dict[str, Any], jobs: list[tuple], folder: Any, n_jobs: int | None, verbose: int
-) -> Iterator[Cell]:
-    """Finished cells from the folder, then the others as they are done; in the order of the jobs."""
-    from tqdm.auto import tqdm
-
+) -> list[Cell]:
+    """Finished cells from the folder, and the others; in the order of the jobs."""
     paths: list[Path | None] = [None] * len(jobs)
     if folder is not None:
         data = data_digest(task)
         digests = {name: estimator_digest(name, estimator) for name, estimator in named.items()}
         for place, (name, fold, train, test, seed) in enumerate(jobs):
-            digest = cell_digest(digests[name], data, train, test, seed)
-            paths[place] = cell_path(Path(folder), name, fold, seed, digest)
-    done = [None if path is None else load_cell(path) for path in paths]
-    todo = [place for place, cell in enumerate(done) if cell is None]
-    bar = (
-        tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="evaluating", unit="cell")
-        if verbose
-        else None
+            if (of_estimator := digests[name]) is not None:
+                digest = cell_digest(of_estimator, data, train, test, seed)
+                paths[place] = cell_path(Path(folder), name, fold, seed, digest)
+    done = [_found(task, test, path) for (*_, test, _), path in zip(jobs, paths, strict=True)]
+    todo = [(place, paths[place]) for place, cell in enumerate(done) if cell is None]
+    work = in_parallel(
+        _do, (task, named, jobs), todo, n_jobs=n_jobs, folder=folder, verbose=verbose, what="evaluating"
     )
-    try:
-        with Shipment((task, named, jobs), folder) as shared:
-            work = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-                delayed(_do)(shared, place, paths[place]) for place in todo
-            )
-            for place, cell in work:
-                done[place] = cell
-                if bar is not None:
-                    bar.update()
-    finally:
-        if bar is not None:
-            bar.close()
-    for cell, (name, *_) in zip(done, jobs, strict=True):
-        # Two equal estimators may share a file; each goes by its own name.
-        assert cell is not None
-        yield Cell(name, cell.fold, cell.seed, cell.tasks, cell.facts)
+    for place, cell in work:
+        done[place] = cell
+    # Equal estimators, and folds of the same rows, may share a file; each goes by its own name.
+    return [
+        replace(cell, estimator=name, fold=fold, seed=seed)
+        for cell, (name, fold, *_, seed) in zip(done, jobs, strict=True)
+        if cell is not None
+    ]
+
+
+def _found(task: Task, test: np.ndarray, path: Path | None) -> Cell | None:
+    return None if path is None else load_cell(path, asked_of(task, test))
 
 
 def _do(shared: Shipment, place: int, path: Path | None) -> tuple[int, Cell]:
-    if path is not None and (found := load_cell(path)) is not None:
-        return place, found  # by a worker that died before it could tell
     with unpacked(shared) as (task, named, jobs):
         name, fold, train, test, seed = jobs[place]
+        # By a worker that died before it could tell.
+        if path is not None and path.exists() and (found := _found(task, test, path)) is not None:
+            return place, found
         try:
             cell = run_cell(task, name, named[name], fold, train, test, seed)
         except Exception as error:

@@ -210,7 +210,7 @@ def audit_split(
     Raises
     ------
     ValueError
-        If nothing is known of the rows, or lengths do not agree.
+        If nothing is known of the rows that could be compared, or lengths do not agree.
 
     Examples
     --------
@@ -232,7 +232,13 @@ def audit_split(
     train, test = (_positions(name, rows, known.n_rows) for name, rows in (("train", train), ("test", test)))
     known.labels = check_option("labels", labels, [True, False])
     known.used = np.union1d(train, test)
-    return audit_rows(known, train, test)
+    audit = audit_rows(known, train, test)
+    if not audit.flags and set(audit.shared) == {"epochs"}:
+        raise ValueError(
+            "nothing that could be compared is known of these rows: no epochs that differ, no name, no onset. Pass"
+            " what is known of them, such as y= and subject=."
+        )
+    return audit
 
 
 def audit_rows(known: Known, train: np.ndarray, test: np.ndarray) -> SplitAudit:

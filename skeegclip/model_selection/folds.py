@@ -9,15 +9,27 @@ from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import check_cv
 
-from .._evaluation.run import Task, as_decoder, frozen_parts
+from .._evaluation.decoder import as_decoder, frozen_parts
+from .._evaluation.task import Task
 from .._utils.estimators import find_table
 from ._audit.known import Known
 from ._report.flags import Flag, leaks_of, split_flags
 from .audit import SplitAudit, audit_rows
 from .leaks import LeakWarning
+from .splitters import ConceptKFold
 
 Split = tuple[np.ndarray, np.ndarray]
+
+
+def split_rows(cv: Any, task: Task, groups: Any) -> list[Split]:
+    """The folds of `cv`, which is handed the concepts if it keeps those together, else the subjects."""
+    if groups is None:
+        groups = task.concept if isinstance(cv, ConceptKFold) else task.subject
+    return [
+        (np.asarray(train), np.asarray(test)) for train, test in check_cv(cv).split(task.X, task.y, groups)
+    ]
 
 
 def audit_folds(task: Task, folds: Mapping[str, Split], estimators: Iterable[Any]) -> dict[str, SplitAudit]:

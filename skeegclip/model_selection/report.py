@@ -6,22 +6,27 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._evaluation.cells import Cell
+from .._utils.listed import write_listed
 from .._utils.params import check_number, check_option
 from .._utils.persistence import write_whole
 from .._version import __version__
+from . import page
 from ._report.estimates import ORACLE, Estimate, estimates, query_table
-from ._report.flags import find_flags
+from ._report.flags import find_flags, not_checked, selection_text
+from ._report.sections import Findings, document
 from ._report.tables import comparison_table, interval_table, score_table, summary_table
 from .audit import SplitAudit
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+FILES = ("scores.csv", "report.json", "report.md", "report.html")
 
 
 class EvaluationReport:
@@ -296,7 +301,10 @@ class EvaluationReport:
         path : path-like
             The file; replaced if there.
         """
-        write_whole(path, self.scores.to_csv(index=False, lineterminator="\n").encode())
+        write_whole(path, self._csv().encode())
+
+    def _csv(self) -> str:
+        return self.scores.to_csv(index=False, lineterminator="\n")
 
     def to_json(self, path: str | os.PathLike) -> None:
         """Write everything but the single queries as a JSON file.
@@ -306,6 +314,9 @@ class EvaluationReport:
         path : path-like
             The file; replaced if there.
         """
+        write_whole(path, self._json().encode())
+
+    def _json(self) -> str:
         tables = {
             "scores": self.scores,
             "summary": self._summary,
@@ -326,7 +337,7 @@ class EvaluationReport:
         }
         for name, table in tables.items():
             content[name] = [] if table is None else _records(table)
-        write_whole(path, json.dumps(content, indent=1, allow_nan=False).encode())
+        return json.dumps(content, indent=1, allow_nan=False)
 
     def to_markdown(self, path: str | os.PathLike | None = None) -> str:
         """Write the report as Markdown.
@@ -341,9 +352,7 @@ class EvaluationReport:
         str
             The text.
         """
-        from ._report.export import markdown
-
-        text = markdown(self)
+        text = page.markdown(as_document(self))
         if path is not None:
             write_whole(path, text.encode())
         return text
@@ -361,30 +370,56 @@ class EvaluationReport:
         str
             The page.
         """
-        from ._report.export import page
-
-        text = page(self)
+        text = page.html(as_document(self))
         if path is not None:
             write_whole(path, text.encode())
         return text
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Write ``scores.csv``, ``report.json``, ``report.md`` and ``report.html`` to a folder.
+        """Write ``scores.csv``, ``report.json``, ``report.md`` and ``report.html`` to a folder, all or none.
 
         Parameters
         ----------
         folder : path-like
-            Made if missing.
+            Made if missing. Files that an earlier save wrote are replaced, others left alone.
+
+        Raises
+        ------
+        FileExistsError
+            If a file of one of these names is not what an earlier save wrote; nothing is written then.
         """
-        folder = Path(folder)
-        self.to_csv(folder / "scores.csv")
-        self.to_json(folder / "report.json")
-        self.to_markdown(folder / "report.md")
-        self.to_html(folder / "report.html")
+        contents = (self._csv(), self._json(), self.to_markdown(), self.to_html())
+        texts = dict(zip(FILES, contents, strict=True))
+        write_listed(folder, {name: text.encode() for name, text in texts.items()})
 
     def _headline_metrics(self) -> list[str]:
         known = self.scores["metric"].unique().tolist()
         return [metric for metric in ("top-1", "top-5") if metric in known]
+
+
+def as_document(report: EvaluationReport) -> page.Document:
+    """What the files of a report say."""
+    metrics = report._headline_metrics()
+    cells = report._cells
+    return document(
+        Findings(
+            report.settings,
+            report.estimators,
+            report.scores,
+            report._summary,
+            report.flags,
+            report.compare(metrics[0]),
+            report.intervals(metrics[:1]),
+            report.bias(metrics),
+            report.published,
+            chosen={
+                name: [text for cell in cells if cell.estimator == name for text in selection_text(cell)]
+                for name in report.estimators
+            },
+            transductive={cell.estimator for cell in cells if cell.facts["transductive"]},
+            not_checked=not_checked(report.audits),
+        )
+    )
 
 
 def _check(confidence: float, n_permutations: int) -> None:

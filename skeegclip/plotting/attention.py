@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.channels import data_picks
+from .._utils.drawing import COLOURS, WIDTH, axes_of, styled
 from .._utils.params import check_number
-from ._style import COLOURS, WIDTH, axes_of, styled
 
 if TYPE_CHECKING:
     import mne

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.drawing import COLOURS, axes_of, check_made, legend, percent, styled
 from .._utils.params import check_option
-from ._style import COLOURS, axes_of, check_made, legend, percent, styled
 
 if TYPE_CHECKING:
     import pandas as pd

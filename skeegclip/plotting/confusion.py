@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.drawing import STYLE, WIDTH, axes_of, check_table, percent, styled
 from .._utils.params import check_option
-from ._style import STYLE, WIDTH, axes_of, check_table, percent, styled
 
 if TYPE_CHECKING:
     import pandas as pd

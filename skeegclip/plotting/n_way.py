@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._style import COLOURS, GREY, MARKERS, axes_of, check_table, legend, percent, styled
+from .._utils.drawing import COLOURS, GREY, MARKERS, axes_of, check_table, legend, percent, styled
 
 if TYPE_CHECKING:
     import pandas as pd

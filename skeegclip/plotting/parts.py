@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._utils.drawing import check_made
 from .._utils.params import check_option
 from .._utils.pictures import read_picture, square, to_uint8
-from ._style import check_made
 from .reconstruction import plot_reconstruction_grid
 
 if TYPE_CHECKING:

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._style import COLOURS, GREY, MARKERS, WIDTH, axes_of, check_made, fix_ticks, legend, new_figure, styled
+from .._utils.drawing import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    WIDTH,
+    axes_of,
+    check_made,
+    fix_ticks,
+    legend,
+    new_figure,
+    styled,
+)
 from .retrieval import _picture
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._style import COLOURS, GREY, axes_of, check_table, legend, percent, styled
+from .._utils.drawing import COLOURS, GREY, axes_of, check_table, legend, percent, styled
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.drawing import GREY, HIT, WIDTH, new_figure, styled
 from .._utils.pictures import as_list
-from ._style import GREY, HIT, WIDTH, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

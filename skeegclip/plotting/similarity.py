@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._style import GREY, axes_of, styled
+from .._utils.drawing import GREY, axes_of, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.drawing import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    WIDTH,
+    axes_of,
+    check_made,
+    check_table,
+    legend,
+    percent,
+    styled,
+)
 from ..epochs.regions import regions as find_regions
-from ._style import COLOURS, GREY, MARKERS, WIDTH, axes_of, check_made, check_table, legend, percent, styled
 from .attention import _head, drawable
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.drawing import COLOURS, GREY, MARKERS, WIDTH, axes_of, check_made, legend, percent, styled
 from .._utils.params import check_option
-from ._style import COLOURS, GREY, MARKERS, WIDTH, axes_of, check_made, legend, percent, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ._style import COLOURS, GREY, MARKERS, axes_of, fix_ticks, legend, percent, styled
+from .._utils.drawing import COLOURS, GREY, MARKERS, axes_of, fix_ticks, legend, percent, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,52 +10,19 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.epoched import Epoched, is_view
+from .._utils.missing import refuse_missing
 from .._utils.params import check_option
 from .._utils.saving import Savable
 from .._utils.stated import Stated
 from .._utils.validation import check_epochs, check_finite, unchanged_on_error
-from ._groups import Groups, read_column, read_session
+from ._map import ChannelMap
 from ._outputs import like_input
+from ._recordings import Groups, read_column, read_session
 
 _BLOCK_BYTES = 1 << 25
 
 
-class ChannelMap:
-    """``weights @ (epoch - offset)`` of the group of each epoch: what a lazily transformed view holds.
-
-    Parameters
-    ----------
-    weights : ndarray, shape (n_groups, n_chans, n_chans) | (n_groups, n_chans)
-        A matrix, or a factor for each channel.
-    offsets : ndarray, shape (n_groups, n_chans) | None
-        Subtracted first.
-    codes : ndarray of int, shape (n_epochs,)
-        Group of each epoch.
-    """
-
-    def __init__(self, weights: np.ndarray, offsets: np.ndarray | None, codes: np.ndarray) -> None:
-        used, codes = np.unique(codes, return_inverse=True)
-        self.weights = weights[used].astype(np.float32)
-        self.offsets = None if offsets is None else offsets[used].astype(np.float32)
-        self.codes = codes.astype(np.min_scalar_type(max(len(used) - 1, 0)))
-
-    def __call__(self, X: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Transform the epochs at some positions."""
-        codes = self.codes[positions]
-        if self.offsets is not None:
-            X = X - self.offsets[codes][:, :, None]
-        if self.weights.ndim == 2:
-            return X * self.weights[codes][:, :, None]
-        out = np.empty_like(X)
-        for code in np.unique(codes):
-            rows = codes == code
-            out[rows] = self.weights[code] @ X[rows]
-        return out
-
-
-class ChannelTransformer(
-    Savable, OneToOneFeatureMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
-):  # type: ignore[call-arg]
+class ChannelTransformer(Savable, OneToOneFeatureMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """A transformer that learns one map of the channels for each subject and session.
 
     Subclasses have a parameter `unknown` and two methods: ``_learn`` gives the parameters of each group, and ``_map``
@@ -227,6 +194,7 @@ def _conditions(X: Any, y: Any, n_rows: int) -> np.ndarray:
         y = read_column(X, "stimulus")
     if y is None:
         return np.zeros(n_rows, dtype=np.intp)
+    refuse_missing(y, name="y")
     y = np.asarray(y)
     check_consistent_length(np.empty(n_rows), y)
     if y.ndim > 1:

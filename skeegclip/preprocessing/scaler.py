@@ -9,8 +9,8 @@ import numpy as np
 from .._utils.epoched import Epoched
 from .._utils.params import check_option
 from ._channels import ChannelTransformer, blocks
-from ._groups import Groups
 from ._quantiles import channel_quantiles
+from ._recordings import Groups
 
 _NORMAL_IQR = 1.3489795003921634  # interquartile range of the normal distribution
 

@@ -378,7 +378,7 @@ def test_folders_of_format_1_that_are_damaged(older, name):
     place, _ = older
     content = (place / name).read_bytes()
     (place / name).write_bytes(content[:-9])
-    with pytest.raises(ValueError, match=name):
+    with pytest.raises(ValueError, match="encoder.json|weights.safetensors|table.safetensors"):
         EEGEncoder.load(place)
     (place / name).unlink()
     with pytest.raises(FileNotFoundError):

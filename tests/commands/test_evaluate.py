@@ -40,6 +40,7 @@ def test_it_writes_the_report_beside_published_figures(finished):
         "report.json",
         "report.md",
         "scores.csv",
+        "skeegclip-files.json",
     ]
     scores = pd.read_csv(out / "scores.csv")
     assert set(scores["estimator"]) == {"atm_paper", "mlp"}

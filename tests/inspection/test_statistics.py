@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from skeegclip._evaluation.statistics import spreads
-from skeegclip.inspection._look import _ranked
+from skeegclip.inspection._look import ranked
 from skeegclip.inspection._statistics import chance, hits_of, p_values, with_intervals
 from skeegclip.metrics.intervals import share_interval
 
@@ -55,7 +55,7 @@ def test_intervals_cover_at_their_nominal_rate(accuracy):
 def looks(similarity, person, names, k=1, labels=False):
     """A fold as the analyses hand it on, from similarities (n_windows, n_queries, n_gallery)."""
     target = np.arange(similarity.shape[1]) % similarity.shape[2]
-    found = [_ranked(window, target, k) for window in similarity]
+    found = [ranked(window, target, k) for window in similarity]
     fold = {name: np.stack([each[name] for each in found]) for name in found[0]}
     fold |= {"target": np.tile(target, (len(found), 1)), "labels": np.full(len(found), labels)}
     return fold | {"stimulus": names[target], "subject": np.full(len(target), person)}

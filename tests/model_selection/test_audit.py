@@ -141,3 +141,12 @@ def test_what_cannot_be_audited(arguments, message):
 def test_onset_of_the_wrong_length():
     with pytest.raises(ValueError, match=r"onset must hold one time per row, shape \(2,\), got \(1,\)"):
         audit_split([0], [1], y=["a", "b"], onset=[0.0], duration=1.0)
+
+
+@pytest.mark.parametrize(
+    "known", [{"y": [None, None]}, {"y": ["", ""]}, {"X": np.zeros((2, 3, 4))}, {"X": np.zeros((2, 0, 0))}]
+)
+def test_an_audit_of_nothing_does_not_say_that_nothing_is_shared(known):
+    with pytest.raises(ValueError, match="nothing that could be compared is known"):
+        audit_split([0], [1], **known)
+    assert audit_split([0, 1], [1], **known).flags == {"epochs": "leak"}

@@ -1,9 +1,12 @@
 """evaluate: what it computes, on which rows, in which cells; resuming; the oracle."""
 
+import sys
+
 import mne
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
@@ -292,13 +295,14 @@ def test_an_interrupted_evaluation_goes_on(planted, tmp_path, monkeypatch):
     arguments = {"targets": planted.table, "cv": WithinSubject(), "folder": tmp_path}
     with pytest.raises(KeyboardInterrupt):
         evaluate(Ridge(10.0), planted.view, **arguments)
-    assert len(list(tmp_path.rglob("*.npz"))) == 2
+    assert len(list(tmp_path.rglob("*.cell"))) == 2
     assert not list(tmp_path.rglob("*.tmp"))
     monkeypatch.setattr(module, "run_cell", run)
-    # A damaged file counts as none.
-    next(tmp_path.rglob("*.npz")).write_bytes(b"PK\x03\x04 not a cell")
+    # A damaged file counts as none, and is told of.
+    next(tmp_path.rglob("*.cell")).write_bytes(b"PK\x03\x04 not a cell")
     done = count_cells(monkeypatch)
-    report = evaluate(Ridge(10.0), planted.view, **arguments)
+    with pytest.warns(RuntimeWarning, match="is not a result that was written here"):
+        report = evaluate(Ridge(10.0), planted.view, **arguments)
     assert len(done) == 2
     pd.testing.assert_frame_equal(
         report.scores, evaluate(Ridge(10.0), planted.view, targets=planted.table, cv=WithinSubject()).scores
@@ -310,9 +314,9 @@ def test_what_a_worker_finished_before_it_died_is_found_by_the_next(planted, tmp
     first = evaluate(Ridge(10.0), planted.view, **arguments)
     load, asked = module.load_cell, []
 
-    def late(path):  # not there when the evaluation looks, there when the work is begun
+    def late(path, queries):  # not there when the evaluation looks, there when the work is begun
         asked.append(path)
-        return load(path) if asked.count(path) > 1 else None
+        return load(path, queries) if asked.count(path) > 1 else None
 
     monkeypatch.setattr(module, "load_cell", late)
     done = count_cells(monkeypatch)
@@ -321,10 +325,76 @@ def test_what_a_worker_finished_before_it_died_is_found_by_the_next(planted, tmp
     pd.testing.assert_frame_equal(second.scores, first.scores)
 
 
-def test_lambdas_cannot_be_told_apart(planted, tmp_path):
-    pipeline = make_pipeline(FunctionTransformer(lambda X: X), Ridge())
-    with pytest.raises(ValueError, match=r"estimators\['Pipeline'\] cannot be told from others"):
-        evaluate(pipeline, planted.view, targets=planted.table, cv=WithinSubject(), folder=tmp_path)
+class Bent(TransformerMixin, BaseEstimator):
+    """A step of one's own; its code is changed below."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return bend(np.asarray(X))
+
+
+def bend(X):
+    return np.maximum(X, 0)
+
+
+def turned(X):
+    return np.sin(X)
+
+
+def test_a_cell_is_of_the_code_that_made_it(planted, tmp_path, monkeypatch):
+    pipeline = make_pipeline(Bent(), ImageRetriever(Ridge(10.0), targets=planted.table))
+    arguments = {"cv": WithinSubject(), "folder": tmp_path}
+    done = count_cells(monkeypatch)
+    evaluate(pipeline, planted.view, **arguments)
+    evaluate(pipeline, planted.view, **arguments)
+    assert len(done) == 3
+    monkeypatch.setattr(sys.modules[__name__], "bend", turned)
+    stored = evaluate(pipeline, planted.view, **arguments)
+    assert len(done) == 6
+    pd.testing.assert_frame_equal(stored.scores, evaluate(pipeline, planted.view, cv=WithinSubject()).scores)
+
+
+def test_lambdas_are_told_by_what_they_do(planted, tmp_path, monkeypatch):
+    done = count_cells(monkeypatch)
+    arguments = {"targets": planted.table, "cv": WithinSubject(), "folder": tmp_path}
+    for factor, n_done in ((1, 3), (1, 3), (2, 6)):
+        step = FunctionTransformer(lambda X, by=factor: by * np.asarray(X).reshape(len(X), -1))
+        evaluate(make_pipeline(step, Ridge()), planted.view, **arguments)
+        assert len(done) == n_done
+
+
+def test_what_cannot_be_told_from_others_is_not_kept(planted, tmp_path, monkeypatch):
+    done = count_cells(monkeypatch)
+    step = FunctionTransformer(_flat, kw_args={"opaque": Opaque()})
+    for _ in range(2):
+        with pytest.warns(
+            RuntimeWarning, match=r"estimators\['Pipeline'\] cannot be told from others .* not kept"
+        ):
+            evaluate(
+                make_pipeline(step, Ridge()),
+                planted.view,
+                targets=planted.table,
+                cv=WithinSubject(),
+                folder=tmp_path,
+            )
+    assert len(done) == 6
+    assert not list(tmp_path.rglob("*.cell"))
+
+
+class Opaque:
+    """Something that has no state to look at."""
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError("cannot be reduced")
+
+
+def _flat(X, opaque):
+    return np.asarray(X).reshape(len(X), -1)
 
 
 @pytest.mark.slow

@@ -1,8 +1,10 @@
 """The report: its tables against each other, and its files."""
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
@@ -116,9 +118,10 @@ def test_how_passes_were_chosen(report):
 
 def test_cells_survive_their_files(report, tmp_path):
     for number, cell in enumerate(report._cells):
-        path = tmp_path / f"{number}.npz"
+        path = tmp_path / f"cell-{number}.cell"
         save_cell(path, cell)
-        again = load_cell(path)
+        ranked = cell.tasks["retrieval"]
+        again = load_cell(path, list(zip(ranked.subject, ranked.stimulus, strict=True)))
         assert (again.estimator, again.fold, again.seed, again.facts) == (
             cell.estimator,
             cell.fold,
@@ -128,10 +131,7 @@ def test_cells_survive_their_files(report, tmp_path):
         for task, ranked in cell.tasks.items():
             for name, value in vars(ranked).items():
                 np.testing.assert_array_equal(getattr(again.tasks[task], name), value)
-    assert load_cell(tmp_path / "none.npz") is None
-    # What would have to be unpickled is not read.
-    np.savez(tmp_path / "evil.npz", facts=np.array([{"a": 1}], dtype=object))
-    assert load_cell(tmp_path / "evil.npz") is None
+    assert load_cell(tmp_path / "none-0.cell", []) is None
 
 
 # -- files ---------------------------------------------------------------------------------------------
@@ -145,6 +145,7 @@ def test_files(report, tmp_path):
         "report.json",
         "report.md",
         "scores.csv",
+        "skeegclip-files.json",
     ]
     pd.testing.assert_frame_equal(pd.read_csv(folder / "scores.csv"), report.scores, check_dtype=False)
     content = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -155,24 +156,42 @@ def test_files(report, tmp_path):
     assert (folder / "report.md").read_text(encoding="utf-8") == report.to_markdown()
 
 
+def test_a_report_replaces_its_own_files_only(report, tmp_path):
+    report.save(tmp_path / "a")
+    first = (tmp_path / "a" / "report.md").read_bytes()
+    report.save(tmp_path / "a")
+    assert (tmp_path / "a" / "report.md").read_bytes() == first
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "report.html").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"report.html' is not what an earlier save wrote"):
+        report.save(tmp_path / "b")
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["report.html"]
+
+
 class _Page(HTMLParser):
     """Collects tags that were opened and not closed, and everything that would be loaded."""
 
-    VOID = {"meta", "br", "line", "circle"}
+    VOID = {"meta", "br", "img"}
 
     def __init__(self, page):
         super().__init__()
-        self.open, self.loads, self.rows = [], [], 0
+        self.open, self.loads, self.rows, self.ids, self.pictures = [], [], 0, [], []
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
-        self.loads += [value for name, value in attrs if name in ("src", "href")]
+        self.note(attrs)
         self.rows += tag == "tr"
         if tag not in self.VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
-        self.loads += [value for name, value in attrs if name in ("src", "href")]
+        self.note(attrs)
+
+    def note(self, attrs):
+        self.ids += [value for name, value in attrs if name == "id"]
+        sources = [value for name, value in attrs if name in ("src", "href")]
+        self.pictures += [value for value in sources if value.startswith("data:image/")]
+        self.loads += [value for value in sources if not value.startswith("data:image/")]
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -181,7 +200,10 @@ class _Page(HTMLParser):
 def test_the_page_is_whole_and_loads_nothing(report):
     text = report.to_html()
     page = _Page(text)
-    assert (page.open, page.loads) == ([], [])
+    assert page.open == []
+    # Links lead to the sections of the page itself, each to another one.
+    assert page.loads == [f"#{name}" for name in page.ids]
+    assert len(set(page.ids)) == len(page.ids) >= 8
     assert "url(" not in text
     assert "$" not in text.replace("US$", "")
     assert "net &lt;b&gt;" in text
@@ -189,10 +211,21 @@ def test_the_page_is_whole_and_loads_nothing(report):
     assert page.rows > 20
     means = report.summary(["top-1"]).query("task == 'retrieval'")
     for value in means["mean"]:
-        assert f"{100 * value:.1f} [" in text
-    # A dot for each person and estimator, a mean each, and the network's oracle.
-    kinds = re.findall(r'<circle class="(\w+)"', text)
-    assert (kinds.count("one"), kinds.count("mean"), kinds.count("oracle")) == (9, 3, 1)
+        assert f'<td>{100 * value:.1f}<span class="range">' in text
+        assert f'<div class="value">{100 * value:.1f} %</div>' in text
+    (figure,) = page.pictures
+    drawn = ET.fromstring(base64.b64decode(figure.partition("base64,")[2]))
+    assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
+    assert report.to_html() == text
+
+
+def test_the_first_sentence_names_the_best_and_its_figures(report):
+    best = report.summary(["top-1"]).query("task == 'retrieval'").sort_values("mean").iloc[-1]
+    said = (
+        f"{best['estimator']} finds the picture at the first try in {100 * best['mean']:.1f} % of all cases"
+    )
+    assert said in report.to_markdown()
+    assert f"guessing: {100 * best['chance']:.1f} %), the most of 3 estimators." in report.to_markdown()
 
 
 def test_markdown_tables_are_rectangular(report):

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..._utils.missing import refuse_masked
 from ..._utils.params import check_number, check_option
 from ..._utils.validation import unchanged_on_error
 from .._sharing import NetCarrier, device_of
@@ -220,6 +221,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
 
         with unchanged_on_error(self):
             self._check_params()
+            refuse_masked(Z, name="Z")
             Z = validate_data(self, Z, dtype=np.float32)
             fit_prior(self, Z, read_targets(y, len(Z), table=self.targets, owner=type(self).__name__))
         return self
@@ -287,6 +289,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         """What a function of `_prior_sampling` makes of standardised rows, on the scale of the targets."""
         from ..._utils.device import resolve_precision
 
+        refuse_masked(Z, name="Z")
         Z = validate_data(self, Z, dtype=np.float32, reset=False)
         x = make(
             self.net_,

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..._evaluation.columns import as_text, per_row, stimuli_of, table_of
+from ..._evaluation.columns import as_text, per_row, stimuli_of
 from ..._utils.epoched import is_view
 from ..._utils.inputs import as_mne_list, read_epochs
 from ..._utils.params import check_number
+from ..._utils.tables import rows_of
 from .alike import merged, vectors_alike, written_alike
 from .content import Content, content_of, find_copies, same_recordings
 
@@ -274,7 +275,7 @@ def _stimuli(X: Any, y: Any, n_rows: int) -> np.ndarray | None:
 
 
 def _onsets(onset: Any, X: Any, n_rows: int) -> np.ndarray | None:
-    table = table_of(X)
+    table = rows_of(X)
     if onset is None and table is not None and "onset" in table:
         onset = table["onset"].to_numpy()
     if onset is None:

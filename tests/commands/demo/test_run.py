@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
+from skeegclip.commands._shell import prepare_folder
 from skeegclip.commands.demo.config import FULL, QUICK, Config
-from skeegclip.commands.demo.output import prepare_folder
 from skeegclip.commands.demo.report import describe_selection, example_code
 from skeegclip.commands.demo.run import run_demo
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from .._utils.epoched import is_view
+from .._utils.ids import text_or_empty
 from .._utils.inputs import as_mne_list, as_subject
 from .._utils.plain import record
-from .._utils.subjects import text_or_empty, warn_alike
+from .._utils.spelling import warn_alike
 
 
 def read_column(X: Any, name: str) -> np.ndarray | None:

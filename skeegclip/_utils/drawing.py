@@ -1,4 +1,4 @@
-"""What the figures share: size, fonts, colours, and where a new figure is made."""
+"""What all figures share: size, fonts, colours, and where a new figure is made."""
 
 from __future__ import annotations
 
