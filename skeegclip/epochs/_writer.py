@@ -8,6 +8,7 @@ import os
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,8 +78,9 @@ def commit(
             sync(folder / start.info_name)
             start = replace(start, info=hashlib.sha256(info).hexdigest())
         shards = _Shards(folder, start, journal)
-        for block in blocks:
-            shards.write(block)
+        with ThreadPoolExecutor(1, thread_name_prefix="skeegclip-digest") as pool:
+            for block in blocks:
+                shards.write(block, pool)
         n_new = shards.n_epochs - start.n_epochs
         if n_new != len(frame):
             raise ValueError(f"rows must have one line per epoch ({n_new}), got {len(frame)}.")
@@ -110,7 +112,7 @@ class _Shards:
         self.folder, self.start, self.journal = folder, start, journal
         self.n_epochs, self.digest = start.n_epochs, 0
 
-    def write(self, block: Any) -> None:
+    def write(self, block: Any, pool: ThreadPoolExecutor) -> None:
         """Write a block, over as many shards as it takes."""
         start = self.start
         block = np.asarray(block)
@@ -122,6 +124,8 @@ class _Shards:
             )
         with np.errstate(over="ignore"):
             data = np.ascontiguousarray(block, dtype=np.dtype(start.dtype).newbyteorder("<"))
+        # Beside the writing, and done with it: the next block may come in the same memory.
+        digest = pool.submit(zlib.crc32, data.data.cast("B"), self.digest) if data.size else None
         before = self.n_epochs - start.n_epochs
         check_finite(data, rows=range(before, before + len(data)))
         while len(data):
@@ -132,8 +136,9 @@ class _Shards:
             if is_new:
                 self.journal.add(name)
             write_at(self.folder / name, place * start.epoch_bytes, part, is_new=is_new)
-            self.digest = zlib.crc32(part.data.cast("B"), self.digest)
             self.n_epochs += len(part)
+        if digest is not None:
+            self.digest = digest.result()
 
     def sync(self) -> list[int]:
         """Bring the shards to the disk; returns when each was last written."""
