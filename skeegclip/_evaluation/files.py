@@ -35,7 +35,7 @@ def write_result(path: Path, facts: Mapping[str, Any], arrays: Mapping[str, np.n
     from safetensors.numpy import save
 
     text = {name: array.tolist() for name, array in arrays.items() if array.dtype.kind == "U"}
-    numbers = {name: np.ascontiguousarray(array) for name, array in arrays.items() if name not in text}
+    numbers = {name: np.asarray(array, order="C") for name, array in arrays.items() if name not in text}
     content = save(numbers, metadata={"facts": json.dumps(dict(facts)), "text": json.dumps(text)})
     with telling_of_full_disk(path):
         write_whole(path, hashlib.sha256(content).hexdigest().encode() + content)

@@ -162,3 +162,20 @@ def test_a_link_and_too_large_a_file_are_not_read(tmp_path):
     with pytest.raises(ValueError, match="is larger than"):
         read_result(tmp_path / "one", most=8000)
     assert read_result(tmp_path / "one", most=10000)[1]["x"].shape == (1000,)
+
+
+def test_every_shape_and_kind_of_array_comes_back(tmp_path):
+    arrays = {
+        "single": np.array(3),
+        "flag": np.array(True),
+        "transposed": np.arange(6.0).reshape(2, 3).T,
+        "none": np.zeros((0, 4), np.uint8),
+        "text": np.array([["\u00e9", "b"], ["", "c"]]),
+    }
+    write_result(tmp_path / "one", {"a": [1, None]}, arrays)
+    facts, found = read_result(tmp_path / "one")
+    assert facts == {"a": [1, None]}
+    assert set(found) == set(arrays)
+    for name, value in arrays.items():
+        assert (found[name].shape, found[name].dtype) == (value.shape, value.dtype)
+        np.testing.assert_array_equal(found[name], value)

@@ -7,8 +7,8 @@ from mne import EpochsArray
 
 from skeegclip import EpochsView
 from skeegclip.datasets._montages import eeg_info, meg_info
-from skeegclip.epochs.sites import THINGS_EEG_CHANNELS
 from skeegclip.epochs import regions
+from skeegclip.epochs.sites import THINGS_EEG_CHANNELS
 from skeegclip.preprocessing import PickChannels
 
 
