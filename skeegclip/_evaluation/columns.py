@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.subjects import text_or_empty
+from .._utils.ids import text_or_empty
 from .._utils.tables import rows_of
 
 # Columns that make one recording: onsets are counted within it.

@@ -9,14 +9,13 @@ import numpy as np
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 
-from .._utils.estimators import find_table, last_step, wanted
+from .._utils.estimators import find_table, fitted_parts, inside, last_step, wanted
 from .._utils.inputs import carried_subject
 from ..decoders.composite import EmbeddingComposite
 from ..decoders.encoder import EEGEncoder
 from ..decoders.retrieval import ImageRetriever
-from .frozen import frozen_findings, parts_of
+from .frozen import frozen_findings
 from .queries import Queries
 from .task import Task
 
@@ -25,23 +24,15 @@ def as_decoder(estimator: Any, targets: Any) -> Any:
     """A clone whose last step is a classifier, or searches images: encoders are put into an ImageRetriever."""
     decoder = clone(estimator)
     last, frozen = decoder, False
-    while (inside := _inside(last)) is not None:
+    while (inner := inside(last)) is not None:
         frozen = frozen or isinstance(last, FrozenEstimator)
-        last = inside
+        last = inner
     if isinstance(last, ImageRetriever) or is_classifier(last):
         if isinstance(last, EmbeddingComposite) and find_table(last) is None and not frozen:
             last.set_params(targets=targets)
         return decoder
     # The table of an encoder is its own business; `targets` are for those without.
     return ImageRetriever(decoder, targets=None if find_table(decoder) is not None else targets)
-
-
-def _inside(estimator: Any) -> Any:
-    """The last step of a Pipeline, and what a search, a frozen or another estimator is around; None of all else."""
-    if isinstance(estimator, Pipeline):
-        return estimator.steps[-1][1]
-    inside = getattr(estimator, "estimator", None)  # in another library the name of a method, as text
-    return inside if hasattr(inside, "fit") and not isinstance(inside, type) else None
 
 
 def fit(decoder: Any, task: Task, train: np.ndarray) -> None:
@@ -73,7 +64,7 @@ def class_scores(decoder: Any, queries: Queries) -> tuple[np.ndarray, Any]:
 
 def fitted_encoders(estimator: Any) -> Iterator[EEGEncoder]:
     """All fitted EEGEncoders inside a fitted estimator."""
-    for part in parts_of(estimator):
+    for part in fitted_parts(estimator):
         if isinstance(part, EEGEncoder) and hasattr(part, "net_"):
             yield part
 
@@ -86,7 +77,7 @@ def frozen_parts(estimator: Any, task: Task, test: np.ndarray) -> list[tuple[str
 def transductive_steps(estimator: Any) -> list[str]:
     """What steps of an estimator look at the test epochs together."""
     said = []
-    for part in parts_of(estimator):
+    for part in fitted_parts(estimator):
         said.append(getattr(part, "_transductive", None))
         if getattr(part, "transductive_", False):  # preprocessing
             said.append(

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
+from .._utils.estimators import fitted_parts
 from .._utils.seen import Seen, epoch_prints, name_prints, spread, vector_prints
 
 _KINDS = {"epochs": "test epochs compared", "names": "test stimuli", "vectors": "vectors of test stimuli"}
@@ -33,7 +33,7 @@ def frozen_findings(
     table : EmbeddingTable | None
         Vectors of the stimuli; None where labels are predicted, which training has to share.
     """
-    frozen = [part for part in parts_of(estimator) if isinstance(part, FrozenEstimator)]
+    frozen = [part for part in fitted_parts(estimator) if isinstance(part, FrozenEstimator)]
     if not frozen:
         return []
     records = list(_records(frozen))
@@ -86,26 +86,4 @@ def _people(holder: Any) -> Iterator[str]:
 
 def _inside(holder: FrozenEstimator) -> Iterator[Any]:
     # A FrozenEstimator shows the attributes of what it holds as its own.
-    return (part for part in parts_of(holder) if not isinstance(part, FrozenEstimator))
-
-
-def parts_of(estimator: Any) -> Iterator[Any]:
-    """An estimator and the fitted ones inside it; unfitted ones where they have no fitted twin."""
-    if not isinstance(estimator, BaseEstimator):
-        return
-    yield estimator
-    inside = vars(estimator)
-    for name, value in inside.items():
-        if not name.endswith("_") and f"{name}_" in inside:
-            continue  # the fitted twin stands for it
-        items = (
-            value.values()
-            if isinstance(value, dict)
-            else value
-            if isinstance(value, (list, tuple))
-            else [value]
-        )
-        for item in items:
-            for part in item if isinstance(item, tuple) else [item]:
-                if not isinstance(part, type):
-                    yield from parts_of(part)
+    return (part for part in fitted_parts(holder) if not isinstance(part, FrozenEstimator))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,22 +14,26 @@ from tqdm.auto import tqdm
 from .._utils.epoched import Epoched
 from .._utils.seeding import draw_seed
 from ..nets.per_subject import PerSubject, SubjectLinear
+from .fitted import FittedNet
 from .loader import BatchLoader, EpochsDataset, whole
 from .net import EncoderNet
 from .sharing import rebuild_net, weights_of
+from .spec import NetSpec
 from .targets import Targets, read_targets, seen_by
 
 _N_FOLDS = 5
 _PATIENCE = 10
 
 
-def calibrate_encoder(encoder: Any, read: Epoched, y: Any, *, max_epochs: int, lr: float | None) -> None:
-    """Give `encoder` one more subject and fit what is that subject's own; sets its fitted attributes."""
-    name, part = _subject_part(encoder)
-    subject = _new_subject(encoder.subjects_, read.subject)
-    targets = _read_targets(encoder, y, len(read.X))
-    place = int(np.searchsorted(encoder.subjects_, subject))
-    net, spec = _with_one_more(encoder, name, part, place)
+def calibrate_encoder(
+    encoder: Any, fitted: FittedNet, read: Epoched, y: Any, *, max_epochs: int, lr: float | None
+) -> FittedNet:
+    """What was fitted, with one more subject, of whom what is that subject's own is learned; `encoder` is only read."""
+    name, part = _subject_part(encoder, fitted)
+    subject = _new_subject(fitted.subjects, read.subject)
+    targets = _read_targets(encoder, fitted, y, len(read.X))
+    place = int(np.searchsorted(fitted.subjects, subject))
+    spec, net = _with_one_more(fitted, name, part, place)
     if lr is None:
         lr = 3e-3 if isinstance(part, SubjectLinear) else 3e-2
     codes = np.full(len(read.X), place)
@@ -48,20 +52,24 @@ def calibrate_encoder(encoder: Any, read: Epoched, y: Any, *, max_epochs: int, l
     for _ in range(n_passes):
         everything.fit_pass()
     everything.keep()
-    encoder._spec, encoder.net_ = spec, net
-    encoder.subjects_ = np.array([*encoder.subjects_[:place], subject, *encoder.subjects_[place:]], dtype=str)
     chosen = {"epoch": n_passes, "n_epochs": len(codes), "n_stimuli": len(targets.vectors)}
-    calibrated = {**encoder.selection_.get("calibrated", {}), subject: chosen}
-    encoder.selection_ = {**encoder.selection_, "calibrated": calibrated}
-    encoder.trained_on_ = {**getattr(encoder, "trained_on_", {}), subject: seen_by(read.X, y, targets)}
+    calibrated = {**fitted.selection.get("calibrated", {}), subject: chosen}
+    return replace(
+        fitted,
+        spec=spec,
+        net=net,
+        subjects=np.array([*fitted.subjects[:place], subject, *fitted.subjects[place:]], dtype=str),
+        selection={**fitted.selection, "calibrated": calibrated},
+        trained_on={**fitted.trained_on, subject: seen_by(read.X, y, targets)},
+    )
 
 
-def _subject_part(encoder: Any) -> tuple[str, PerSubject]:
+def _subject_part(encoder: Any, fitted: FittedNet) -> tuple[str, PerSubject]:
     """Where the network keeps what it knows of subjects, by name; the linear layer goes before a token behind it."""
-    for name, module in encoder.net_.module_.named_modules():
+    for name, module in fitted.net.module_.named_modules():
         if isinstance(module, PerSubject) and encoder.subject_layer != "none":
             return name, module
-    net = encoder.net if isinstance(encoder.net, str) else encoder._spec[0][0].__name__
+    net = encoder.net if isinstance(encoder.net, str) else fitted.spec.net.__name__
     raise ValueError(
         f"net={net!r} with subject_layer={encoder.subject_layer!r} holds nothing of a subject's own that could be"
         " calibrated. Fit with subject_layer='linear', which goes before any network."
@@ -88,12 +96,12 @@ def _new_subject(known: np.ndarray, given: np.ndarray | None) -> str:
     return subject
 
 
-def _read_targets(encoder: Any, y: Any, n_epochs: int) -> Targets:
+def _read_targets(encoder: Any, fitted: FittedNet, y: Any, n_epochs: int) -> Targets:
     targets = read_targets(
         y, n_epochs, table=encoder.targets, text_table=encoder.text_targets, owner=type(encoder).__name__
     )
-    projector = encoder._spec[1].get("projector")
-    n_dims = encoder.n_outputs_ if projector is None else projector[0]
+    projector = fitted.spec.criterion_params.get("projector")
+    n_dims = fitted.n_outputs if projector is None else projector[0]
     if targets.vectors.shape[1] != n_dims:
         raise ValueError(
             f"y holds vectors of {targets.vectors.shape[1]} dimensions, but the encoder was fitted to vectors of"
@@ -102,22 +110,21 @@ def _read_targets(encoder: Any, y: Any, n_epochs: int) -> Targets:
     return targets
 
 
-def _with_one_more(encoder: Any, name: str, part: PerSubject, place: int) -> tuple[EncoderNet, tuple]:
+def _with_one_more(fitted: FittedNet, name: str, part: PerSubject, place: int) -> tuple[NetSpec, EncoderNet]:
     """A copy of the net that knows one subject more, who so far has the parameters of an unknown one."""
-    (cls, params), criterion_params = encoder._spec
-    params = copy.copy(params)
+    params = dict(fitted.spec.net_params)
     if "subject_linear" in params:
         layer = params["subject_linear"]
         params["subject_linear"] = {**layer, "n_subjects": layer["n_subjects"] + 1}
     else:
         params["n_subjects"] = params.get("n_subjects", 0) + 1
-    spec = (cls, params), criterion_params
-    weights = weights_of(encoder.net_)
+    spec = replace(fitted.spec, net_params=params)
+    weights = weights_of(fitted.net)
     key = f"module_.{name}.known"
     new = part.of_unknown().detach().cpu().numpy()
     weights[key] = np.insert(weights[key], place, new, axis=0) if key in weights else new
-    net = rebuild_net(spec, weights, device=str(encoder.net_.device), precision=encoder.net_.precision)
-    return net, spec
+    net = rebuild_net(spec, weights, device=str(fitted.net.device), precision=fitted.net.precision)
+    return spec, net
 
 
 def _folds(targets: Targets, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -41,8 +41,8 @@ class AveragedWeights(Callback):
     Parameters
     ----------
     decay : float
-        Weight of the past at each step. It starts lower, as ``(1 + step) / (10 + step)``, so that the random
-        weights of the start are soon forgotten.
+        Weight of the past at each step. It starts lower, as ``step / (9 + step)``, so that the random weights of the
+        start are soon forgotten: a short run would otherwise end near them. This is the rule of diffusers' ``EMAModel``.
     """
 
     def __init__(self, decay: float) -> None:
@@ -65,16 +65,20 @@ class AveragedWeights(Callback):
     def on_batch_end(self, net, training: bool, **kwargs) -> None:
         if not training:
             return
+        self.step_ += 1
         if self.average_ is None:
             self.average_ = get_weights(net)
-        self.step_ += 1
-        share = 1 - min(self.decay, (1 + self.step_) / (10 + self.step_))
+            return
+        share = 1 - min(self.decay, self.step_ / (9 + self.step_))
+        averages, values = [], []
         for part, average in self.average_.items():
             for key, value in getattr(net, part).state_dict().items():
                 if value.is_floating_point():
-                    average[key].lerp_(value, share)
+                    averages.append(average[key])
+                    values.append(value)
                 else:  # a counter
                     average[key].copy_(value)
+        torch._foreach_lerp_(averages, values, share)
 
     def on_epoch_end(self, net, **kwargs) -> None:
         self._hold_average(net)
@@ -109,6 +113,14 @@ class KeepPasses(Callback):
     def passes(self) -> list[Path]:
         """Files of the passes, in order."""
         return sorted(Path(self.folder_).glob("*.pt"))
+
+
+def chosen_pass(net: Any) -> int:
+    """The pass whose weights the net has after training: the best one, or the last where none was chosen."""
+    for _, callback in net.callbacks_:
+        if isinstance(callback, BestWeights):
+            return callback.pass_
+    return len(net.history)
 
 
 def get_weights(net: Any) -> dict[str, dict[str, torch.Tensor]]:

@@ -39,16 +39,16 @@ def export_encoder(encoder: Any, path: str | os.PathLike) -> None:
     """Translate the network, compare it with torch's, and write it, whole or not at all."""
     onnx, runtime = _import_onnx()
     # On the CPU and in single precision, wherever and however it was trained.
-    net = rebuild_net(encoder._spec, weights_of(encoder.net_), device="cpu", precision="float32")
+    net = rebuild_net(encoder.fitted_.spec, weights_of(encoder.net_), device="cpu", precision="float32")
     n_subjects = len(encoder.subjects_) if net.takes_subject_ and encoder.subject_layer != "none" else 0
     inputs = _example(encoder, net, n_rows=2, n_subjects=n_subjects)
-    name = name_of(encoder._spec[0][0], encoder.net) or type(net.module_).__name__
+    name = name_of(encoder.fitted_.spec.net, encoder.net) or type(net.module_).__name__
     model = _translate(net, inputs, name)
     facts = {
         "skeegclip": __version__,
         "net": name,
         "unit": "microvolts (MEG: fT)",
-        "sfreq": encoder._spec[0][1].get("sfreq"),
+        "sfreq": encoder.fitted_.spec.net_params.get("sfreq"),
         "n_chans": encoder.n_chans_,
         "n_times": encoder.n_times_in_,
         "n_outputs": encoder.n_outputs_,
@@ -76,7 +76,7 @@ def _import_onnx() -> tuple[Any, Any]:
 
 def _example(encoder: Any, net: EncoderNet, n_rows: int, n_subjects: int) -> tuple[Tensor, ...]:
     rng = np.random.default_rng(0)
-    spread = encoder._spec[0][1].get("input_spread", 1.0)
+    spread = encoder.fitted_.spec.input_spread
     x = spread * rng.standard_normal((n_rows, encoder.n_chans_, encoder.n_times_in_)).astype(np.float32)
     epochs = torch.from_numpy(x)
     # Known subjects and an unknown one.

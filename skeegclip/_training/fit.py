@@ -17,25 +17,31 @@ from .._utils.seeding import draw_seed, seed_torch, seeded_torch
 from .._utils.spread import typical_spread
 from .._utils.validation import check_same_length
 from .augment import Augment
-from .build import make_callbacks, make_net, net_spec
-from .callbacks import BestWeights, Progress
+from .build import make_callbacks, make_net, net_spec, scheduler_of
+from .callbacks import Progress, chosen_pass
 from .checkpoint import RunCheckpoint, run_path
+from .fitted import FittedNet, subject_codes
 from .given import forget_optimizer, loaded_pass, name_callbacks
 from .idle import warn_of_idle
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
 from .ranks import ALONE, Ranks
+from .spec import NetSpec
 from .targets import Targets, hold_out, read_targets, seen_by
+from .trainer import passes_of
 
 # Parameters that do not change the weights a run ends with.
 _OUTCOME_NEUTRAL = {"verbose", "checkpoint_dir", "callbacks", "targets", "text_targets", "random_state"}
 _OUTCOME_NEUTRAL |= {"augment"}  # of which the settings count, not the object
-# What skorch's callbacks read in a net's history, of no interest afterwards.
-_FOR_CALLBACKS = ("batches", "_batch_count", "_best")
 
 
-def fit_encoder(encoder: Any, read: Epoched, y: Any, sample_weight: Any = None) -> None:
-    """Train `encoder` on epochs that are validated already; sets its fitted attributes."""
+def fit_encoder(
+    encoder: Any, read: Epoched, y: Any, sample_weight: Any = None, *, before: FittedNet | None = None
+) -> FittedNet:
+    """Train a net as the parameters of `encoder` ask for, which is only read, on epochs that are validated already.
+
+    With `before` its weights go on from those.
+    """
     if sample_weight is not None:
         read, y, sample_weight = _without_weightless(read, y, sample_weight)
     n_epochs = len(read.X)
@@ -50,24 +56,16 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any, sample_weight: Any = None) 
     ranks = Ranks.current()
     seed = ranks.agree(draw_seed(encoder.random_state))
     device = resolve_device(encoder.device)
-    encoder.subjects_ = np.unique(read.subject) if read.subject is not None else np.array([], dtype=str)
-    encoder.n_outputs_ = targets.vectors.shape[1] if encoder.projector is None else encoder.projector
+    subjects = np.array([], dtype=str) if read.subject is None else np.unique(read.subject)
     train_rows, valid_rows = hold_out(targets, encoder.validation, encoder.batch_size, seed)
-    spreads = _spreads(encoder, read.X, targets, train_rows, ranks)
-    encoder._spec = (
-        net_spec(
-            encoder.net,
-            encoder.net_params,
-            read,
-            encoder.n_outputs_,
-            n_subjects=len(encoder.subjects_),
-            subject_layer=encoder.subject_layer,
-            unknown_subject=encoder.unknown_subject,
-            **spreads,
-        ),
-        _criterion_params(encoder, targets),
+    spreads = (
+        _spreads(encoder, read.X, targets, train_rows, ranks) if before is None else _same_spreads(before)
     )
-    codes = encoder._subject_codes(read.subject, n_epochs)
+    spec = _spec(encoder, read, targets, len(subjects), spreads)
+    if read.subject is None or encoder.subject_layer == "none":
+        codes = np.full(n_epochs, -1, dtype=np.int64)
+    else:
+        codes = subject_codes(read.subject, subjects)
     if ranks.size > 1:
         ends = np.asarray(read.X[:1]), np.asarray(read.X[-1:])
         given = {"X": (read.X.shape, ends), "y": targets, "subject": read.subject}
@@ -80,24 +78,23 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any, sample_weight: Any = None) 
     callbacks = make_callbacks(
         validated=valid is not None,
         patience=encoder.patience,
-        lr_scheduler=encoder.lr_scheduler,
-        max_epochs=encoder.max_epochs,
+        scheduler=scheduler_of(encoder.lr_scheduler, encoder.max_epochs),
         ema=encoder.ema,
         user=user,
     )
     augment = None if encoder.augment is None else Augment(encoder.augment, seed + ranks.rank)
     verbose = encoder.verbose and ranks.rank == 0
     with Progress(verbose, encoder.max_epochs) as progress, seeded_torch(seed, device):
-        callbacks.append(("encoder_progress", progress))
+        callbacks.append(("skeegclip_progress", progress))
         if encoder.checkpoint_dir is not None:
             params = {k: v for k, v in encoder.get_params(deep=False).items() if k not in _OUTCOME_NEUTRAL}
             params["augment"] = None if augment is None else augment.settings()
             params["n_processes"] = ranks.size
             arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes, targets.weight]
             path = run_path(encoder.checkpoint_dir, params=params, arrays=arrays, seed=seed)
-            callbacks.append(("encoder_checkpoint", RunCheckpoint(path, ranks)))
+            callbacks.append(("skeegclip_checkpoint", RunCheckpoint(path, ranks)))
         net = make_net(
-            *encoder._spec,
+            spec,
             device=device,
             precision=resolve_precision(encoder.precision, device),
             optimizer=encoder.optimizer,
@@ -113,19 +110,32 @@ def fit_encoder(encoder: Any, read: Epoched, y: Any, sample_weight: Any = None) 
             seed=seed,
             ranks=ranks,
         )
-        warn_of_idle(encoder, validated=valid is not None, takes_subject=net.takes_subject_)
-        if encoder.warm_start and hasattr(encoder, "net_"):
-            _take_over(encoder.net_, net)
+        warn_of_idle(
+            encoder,
+            validated=valid is not None,
+            has_subjects=len(subjects) > 0,
+            takes_subject=net.takes_subject_,
+        )
+        if before is not None:
+            _take_over(before.net, net)
         ranks.share_state(net.module_, net.criterion_)
         if ranks.rank:
             seed_torch(seed + ranks.rank, device)  # the same dropout in every share would be less of it
         net.fit_passes(train)
-    encoder.net_ = net
-    encoder.trained_on_ = {"fit": seen_by(read.X, y, targets)}
     loaded = loaded_pass(user, net.history)
-    encoder.history_, encoder.selection_ = _report(net, targets, train, valid, encoder.validation, loaded)
+    history, selection = _report(net, targets, train, valid, encoder.validation, loaded)
     _let_go(net)
     forget_optimizer(user)
+    return FittedNet(
+        spec=spec,
+        net=net,
+        subjects=subjects,
+        n_outputs=_n_outputs(encoder, targets),
+        history=history,
+        selection=selection,
+        trained_on={"fit": seen_by(read.X, y, targets)},
+        stated=read.stated,
+    )
 
 
 def _without_weightless(read: Epoched, y: Any, sample_weight: Any) -> tuple[Epoched, Any, np.ndarray]:
@@ -141,19 +151,41 @@ def _without_weightless(read: Epoched, y: Any, sample_weight: Any) -> tuple[Epoc
     return replace(read, X=read.X[rows], subject=subject), y[rows], weight[rows]
 
 
+def _spec(
+    encoder: Any, read: Epoched, targets: Targets, n_subjects: int, spreads: dict[str, float]
+) -> NetSpec:
+    cls, params = net_spec(
+        encoder.net,
+        encoder.net_params,
+        read,
+        _n_outputs(encoder, targets),
+        n_subjects=n_subjects,
+        subject_layer=encoder.subject_layer,
+        unknown_subject=encoder.unknown_subject,
+        **spreads,
+    )
+    return NetSpec(cls, params, _criterion_params(encoder, targets))
+
+
+def _n_outputs(encoder: Any, targets: Targets) -> int:
+    return targets.vectors.shape[1] if encoder.projector is None else encoder.projector
+
+
 def _spreads(
     encoder: Any, X: Any, targets: Targets, train_rows: np.ndarray, ranks: Ranks
 ) -> dict[str, float]:
     """How large epochs and targets are: a network need not know the unit of either, and is fed and asks for one."""
-    if encoder.warm_start and hasattr(encoder, "net_"):  # the weights that go on learned with the old ones
-        params = encoder._spec[0][1]
-        return {name: params.get(name, 1.0) for name in ("input_spread", "output_spread")}
     spread = ranks.agree(typical_spread(X, train_rows)) or 1.0
     # The CLIP loss alone asks for directions, not for lengths.
     return {
         "input_spread": spread,
         "output_spread": 1.0 if encoder.loss_weight == 1 else math.sqrt(targets.variance),
     }
+
+
+def _same_spreads(before: FittedNet) -> dict[str, float]:
+    """The old ones, with which the weights that go on learned."""
+    return {name: before.spec.net_params.get(name, 1.0) for name in ("input_spread", "output_spread")}
 
 
 def _criterion_params(encoder: Any, targets: Targets) -> dict:
@@ -201,18 +233,11 @@ def _report(
     validation: Any,
     loaded: int | None,
 ) -> tuple[list[dict], dict]:
-    history = [
-        {key: value for key, value in row.items() if not key.endswith(_FOR_CALLBACKS)} for row in net.history
-    ]
-    best = next((callback for _, callback in net.callbacks_ if isinstance(callback, BestWeights)), None)
-    chosen = best.pass_ if best is not None else len(history)
-    chosen = chosen if loaded is None else loaded
-    for row in history:
-        row["chosen"] = row["epoch"] == chosen
+    chosen = chosen_pass(net) if loaded is None else loaded
     rule, held = "last", 0
     if valid is not None:
         rule = validation if isinstance(validation, str) else "validation"
         held = len(np.setdiff1d(targets.stimulus[valid.rows], targets.stimulus[train.rows]))
     if loaded is not None:
         rule = "callback"
-    return history, {"rule": rule, "epoch": chosen, "n_stimuli_held_out": held}
+    return passes_of(net, chosen), {"rule": rule, "epoch": chosen, "n_stimuli_held_out": held}

@@ -1,171 +1,153 @@
-"""A fitted encoder as a folder of json and safetensors."""
+"""A fitted encoder as what a folder holds, and back."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from dataclasses import asdict
-from pathlib import Path
+import itertools
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .._utils.persistence import write_whole
-from .._utils.plain import channels_from_plain, channels_to_plain, from_plain, to_plain
+from .._utils.folders import Content, FolderError, checked
+from .._utils.packing import Packer
+from .._utils.plain import channels_from_plain, channels_to_plain
+from .._utils.saving import Loading, to_content, unpacked
 from .._utils.seen import Seen
 from .._utils.stated import Stated
-from .._version import __version__
-from ..embeddings import EmbeddingTable
 from ..nets.names import find_net, name_of
 from ..nets.registry import get_net
+from .bounds import check_sizes
+from .fitted import FittedNet
 from .sharing import rebuild_net, weights_of
+from .spec import NetSpec
 
-FORMAT = 1
-_FACTS, _WEIGHTS = "encoder.json", "weights.safetensors"
-_FITTED = ("n_chans_", "n_times_in_", "n_features_in_", "n_outputs_", "history_", "selection_")
-_TABLES = ("targets", "text_targets")
+_PACKED = ("params", "net_params", "criterion_params", "history", "selection")
+_OF_WEIGHTS = ("module_.", "criterion_.")
 # What concerns the machine or the run, not the encoder.
-_NOT_SHARED = (
-    *_TABLES,
-    "augment",
-    "callbacks",
-    "checkpoint_dir",
-    "device",
-    "random_state",
-    "verbose",
-    "warm_start",
-)
+NOT_SAVED = ("augment", "callbacks", "checkpoint_dir", "device", "random_state", "verbose", "warm_start")
 
 
-def save_encoder(encoder: Any, folder: str | os.PathLike) -> None:
-    """Write json + safetensors; the json comes last, so that a folder without it is not an encoder."""
-    from safetensors.numpy import save
+@dataclass(frozen=True)
+class Facts:
+    """What the manifest says of an encoder. The dicts hold what `Packer` makes of them."""
 
-    folder = Path(folder)
-    params = encoder.get_params(deep=False)
-    tables = {name: params[name] for name in _TABLES if params[name] is not None}
-    (cls, net_params), criterion_params = encoder._spec
-    net_params = dict(net_params)
+    params: dict[str, Any]
+    net: str | None
+    net_class: str
+    net_params: dict[str, Any]
+    chs_info: list[dict[str, Any]] | None
+    criterion_params: dict[str, Any]
+    n_chans: int
+    n_times: int
+    n_outputs: int
+    ch_names: list[str] | None
+    subjects: list[str]
+    history: list[dict[str, Any]]
+    selection: dict[str, Any]
+    trained_on: dict[str, dict[str, str]]
+    stated: Stated
+
+
+def encoder_content(encoder: Any) -> Content:
+    """What a fitted encoder consists of: facts, weights, and its tables as parts."""
+    pack = Packer(type(encoder).__name__, to_content)
+    params = {name: value for name, value in encoder.get_params(deep=False).items() if name not in NOT_SAVED}
+    params["net"] = params["net"] if isinstance(params["net"], str) else None
+    fitted: FittedNet = encoder.fitted_
+    net_params = dict(fitted.spec.net_params)
     chs_info = net_params.pop("chs_info", None)
-    shared = {name: value for name, value in params.items() if name not in _NOT_SHARED}
-    shared["net"] = shared["net"] if isinstance(shared["net"], str) else None
-    weights = save(weights_of(encoder.net_))
-    facts = {
-        "format": FORMAT,
-        "skeegclip": __version__,
-        "params": {name: _plain(name, value) for name, value in shared.items()},
-        "fitted": {name: _plain(name, getattr(encoder, name)) for name in _FITTED},
-        "trained_on": {name: seen.to_plain() for name, seen in getattr(encoder, "trained_on_", {}).items()},
-        "subjects": encoder.subjects_.tolist(),
-        "ch_names": encoder.ch_names_,
-        "input": _plain(
-            "input", asdict(getattr(encoder, "_stated", None) or Stated(ch_names=encoder.ch_names_))
-        ),
-        "net": name_of(cls, encoder.net),
-        "net_class": cls.__qualname__,
-        "net_params": _plain("net_params", net_params),
-        "chs_info": None if chs_info is None else channels_to_plain(chs_info),
-        "criterion_params": _plain("criterion", criterion_params),
-        "tables": list(tables),
-        "sha256": hashlib.sha256(weights).hexdigest(),
-    }
-    write_whole(folder / _WEIGHTS, weights)
-    for name, table in tables.items():
-        table.save(folder / f"{name}.safetensors")
-    write_whole(folder / _FACTS, json.dumps(facts, indent=2).encode())
-    for name in _TABLES:
-        if name not in tables:  # of an earlier save
-            (folder / f"{name}.safetensors").unlink(missing_ok=True)
+    facts = Facts(
+        params=pack(params, "params"),
+        net=name_of(fitted.spec.net, encoder.net),
+        net_class=fitted.spec.net.__qualname__,
+        net_params=pack(net_params, "fitted.net_params"),
+        chs_info=None if chs_info is None else channels_to_plain(chs_info),
+        criterion_params=pack(fitted.spec.criterion_params, "fitted.criterion_params"),
+        n_chans=int(encoder.n_chans_),
+        n_times=int(encoder.n_times_in_),
+        n_outputs=int(fitted.n_outputs),
+        ch_names=None if encoder.ch_names_ is None else list(encoder.ch_names_),
+        subjects=fitted.subjects.tolist(),
+        history=pack(fitted.history, "fitted.history"),
+        selection=pack(fitted.selection, "fitted.selection"),
+        trained_on={name: seen.to_plain() for name, seen in fitted.trained_on.items()},
+        stated=fitted.stated,
+    )
+    content = pack.content(asdict(facts))
+    content.arrays.update(weights_of(fitted.net))
+    return content
 
 
-def _plain(name: str, value: Any) -> Any:
-    try:
-        return to_plain(value)
-    except TypeError as error:
-        raise TypeError(
-            f"{name} of this encoder has no place in a JSON file: {error}. Use joblib.dump, for your own use."
-        ) from None
-
-
-def load_encoder(encoder_class: type, folder: str | os.PathLike, *, net: type | None, device: str) -> Any:
-    """Read what `save_encoder` wrote; a folder from anywhere runs no code."""
-    folder = Path(folder)
-    path = folder / _FACTS
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist: {folder} is not a folder that EEGEncoder.save wrote."
+def encoder_from(cls: type, content: Content, loading: Loading) -> Any:
+    """The encoder that a content describes; nothing is built before it was compared with the weights."""
+    facts = checked(content.facts, Facts, loading.folder)
+    if facts.net is None and loading.given.get("net") is None:
+        raise ValueError(
+            f"{loading.folder!r}: the network is a class, {facts.net_class!r:.80}. Pass it:"
+            f" load(folder, {loading.prefix}net=...)."
         )
     try:
-        facts = json.loads(path.read_bytes())
-        version = facts["format"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(
-            f"{path} is not what EEGEncoder.save writes ({error}). Get the folder again."
-        ) from None
-    if version != FORMAT:
-        raise ValueError(
-            f"{path} has format {version!r}, this version reads {FORMAT}. It was written by skeegclip"
-            f" {facts.get('skeegclip')}; install that version, or save again with this one."
+        values = unpacked(
+            replace(content, facts={name: getattr(facts, name) for name in _PACKED}), loading
         )
-    if net is None and facts.get("net") is None:
-        raise ValueError(
-            f"{path}: the network is a class, {facts.get('net_class')!r}. Pass it: EEGEncoder.load(folder, net=...)."
-        )
-    weights = _read_weights(folder / _WEIGHTS, facts.get("sha256"))
-    tables = {
-        name: EmbeddingTable.load(folder / f"{name}.safetensors")
-        for name in _TABLES
-        if name in facts.get("tables", [])
-    }
-    try:
-        return _assemble(encoder_class, facts, weights, tables, net, device)
-    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"{path} does not describe an encoder that this version can build: {type(error).__name__}: {error}."
-        ) from error
+        return _assembled(cls, facts, values, content.arrays, loading)
+    except FolderError:
+        raise
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError, OverflowError) as error:
+        raise loading.refuse(f"{type(error).__name__}: {error}") from error
 
 
-def _read_weights(path: Path, sha256: Any) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: the folder was not copied whole.")
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError(
-            f"{path} is not the file that was saved with this {_FACTS} (another sha256): the copy is cut short, or"
-            " the two are from different saves. Get the folder again."
-        )
-    try:
-        return load(content)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a readable safetensors file ({error}).") from None
-
-
-def _assemble(
-    encoder_class: type, facts: dict, weights: dict, tables: dict, net: type | None, device: str
+def _assembled(
+    cls: Any, facts: Facts, values: dict[str, Any], arrays: dict[str, np.ndarray], loading: Loading
 ) -> Any:
-    params = from_plain(facts["params"])
-    encoder = encoder_class()
-    unknown = [name for name in params if name in _NOT_SHARED or name not in encoder.get_params(deep=False)]
-    if unknown:
-        raise ValueError(f"EEGEncoder has no parameter {unknown[0]!r} in a folder")
+    params, net = values["params"], loading.given.get("net")
+    known = set(cls._get_param_names()) - set(NOT_SAVED)
+    if unknown := sorted(set(params) - known):
+        raise ValueError(f"{cls.__name__} has no parameter {unknown[0]!r:.60} in a folder")
     if net is not None:
         params["net"] = net
-    encoder.set_params(**params, **tables, device=device)
-    for name in _FITTED:
-        setattr(encoder, name, from_plain(facts["fitted"][name]))
-    # Older folders have no such record.
-    encoder.trained_on_ = {name: Seen.from_plain(p) for name, p in facts.get("trained_on", {}).items()}
-    encoder.subjects_ = np.array(facts["subjects"], dtype=str)
-    encoder.ch_names_ = None if facts["ch_names"] is None else tuple(facts["ch_names"])
-    encoder._stated = Stated(**from_plain(facts.get("input", {"ch_names": encoder.ch_names_})))
-    net_params = from_plain(facts["net_params"])
-    if facts["chs_info"] is not None:
-        net_params["chs_info"] = channels_from_plain(facts["chs_info"])
-    cls = find_net(facts["net"]) if net is None else get_net(net)[0]
-    encoder._spec = (cls, net_params), from_plain(facts["criterion_params"])
-    encoder.net_ = rebuild_net(encoder._spec, weights, device=device, precision=encoder.precision)
+    encoder = cls(**{**params, "device": loading.device})
+    encoder._check_params()
+    net_params = values["net_params"]
+    if facts.chs_info is not None:
+        net_params["chs_info"] = channels_from_plain(facts.chs_info)
+    _check_alike(facts, net_params)
+    found = find_net(facts.net) if net is None and facts.net is not None else get_net(net)[0]
+    spec = NetSpec(found, net_params, values["criterion_params"])
+    weights = {key: value for key, value in arrays.items() if key.startswith(_OF_WEIGHTS)}
+    check_sizes(spec, weights)
+    encoder.fitted_ = FittedNet(
+        spec=spec,
+        net=rebuild_net(spec, weights, device=loading.device, precision=encoder.precision),
+        subjects=np.array(facts.subjects, dtype=str),
+        n_outputs=facts.n_outputs,
+        history=values["history"],
+        selection=values["selection"],
+        trained_on={name: Seen.from_plain(plain) for name, plain in facts.trained_on.items()},
+        stated=facts.stated,
+    )
+    encoder.n_chans_ = encoder.n_features_in_ = facts.n_chans
+    encoder.n_times_in_ = facts.n_times
+    encoder.ch_names_ = None if facts.ch_names is None else tuple(facts.ch_names)
     return encoder
+
+
+def _check_alike(facts: Facts, net_params: dict[str, Any]) -> None:
+    """Refuse facts that contradict each other: an embedding would be another than was saved, or an error."""
+    layer = net_params.get("subject_linear") or {}
+    for name, value, saying in (
+        ("n_chans", facts.n_chans, net_params),
+        ("n_times", facts.n_times, net_params),
+        ("n_chans", facts.n_chans, layer),
+        ("n_subjects", len(facts.subjects), layer),
+    ):
+        if saying.get(name, value) != value:
+            raise ValueError(f"{name} is {value!r}, but {saying[name]!r:.40} in the network")
+    if net_params.get("n_subjects") not in (None, 0, len(facts.subjects)):
+        raise ValueError(
+            f"n_subjects is {net_params['n_subjects']!r:.40}, but {len(facts.subjects)} are named"
+        )
+    if any(a >= b for a, b in itertools.pairwise(facts.subjects)):
+        raise ValueError("its subjects are not sorted")
+    if facts.ch_names is not None and len(facts.ch_names) != facts.n_chans:
+        raise ValueError(f"n_chans is {facts.n_chans}, but {len(facts.ch_names)} are named")

@@ -1,9 +1,9 @@
-"""Parameters of an EEGEncoder that change nothing in this fit: they say so."""
+"""Parameters that change nothing in a fit: they say so."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .._utils.params import warn_idle
@@ -12,22 +12,30 @@ from .given import WHY
 _OF_THE_CLIP_LOSS = ("normalize", "temperature", "temperature_mode", "same_stimulus", "text_weight")
 
 
-def warn_of_idle(encoder: Any, *, validated: bool, takes_subject: bool) -> None:
+def warn_of_idle(encoder: Any, *, validated: bool, has_subjects: bool, takes_subject: bool) -> None:
     """Warn of each parameter that was given (is not its default) and cannot act."""
-    defaults = inspect.signature(type(encoder).__init__).parameters
-    for name, why in _idle(encoder, validated, takes_subject):
-        value = getattr(encoder, name)
+    warn_of_given(encoder, _idle(encoder, validated, has_subjects, takes_subject), stacklevel=6)
+
+
+def warn_of_given(estimator: Any, idle: Iterable[tuple[str, str]], *, stacklevel: int) -> None:
+    """Warn of each of these parameters that was given, and say why it cannot act."""
+    defaults = inspect.signature(type(estimator).__init__).parameters
+    for name, why in idle:
+        value = getattr(estimator, name)
         if name == "text_targets":
             given = value is not None
         elif name == "patience":
-            given = value not in (None, encoder._usual_patience)
+            usual = getattr(estimator, "_usual_patience", defaults[name].default)
+            given = value not in (None, usual)
         else:
             given = value != defaults[name].default
         if given:
-            warn_idle(name, value, why, stacklevel=5)
+            warn_idle(name, value, why, stacklevel=stacklevel)
 
 
-def _idle(encoder: Any, validated: bool, takes_subject: bool) -> Iterator[tuple[str, str]]:
+def _idle(
+    encoder: Any, validated: bool, has_subjects: bool, takes_subject: bool
+) -> Iterator[tuple[str, str]]:
     if not validated:
         yield "patience", f"nothing is held out ({WHY}), so that all {encoder.max_epochs} passes are trained"
     if encoder.loss_weight == 0:
@@ -35,7 +43,7 @@ def _idle(encoder: Any, validated: bool, takes_subject: bool) -> Iterator[tuple[
             yield name, "it belongs to the CLIP loss, and loss_weight is 0"
     if encoder.text_weight == 0:
         yield "text_targets", "text_weight is 0"
-    if len(encoder.subjects_) == 0:
+    if not has_subjects:
         yield "unknown_subject", "no epoch has a subject. Pass subject=, or X that carries it"
     elif encoder.subject_layer == "none":
         yield "unknown_subject", "subject_layer is 'none'"

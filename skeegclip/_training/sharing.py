@@ -8,6 +8,7 @@ from .._utils.device import resolve_device, resolve_precision
 from .._utils.seeding import seeded_torch
 from .build import make_net
 from .net import EncoderNet
+from .spec import NetSpec
 
 _PARTS = ("module_", "criterion_")
 
@@ -39,7 +40,7 @@ def weights_of(net: EncoderNet) -> dict[str, np.ndarray]:
     }
 
 
-def rebuild_net(spec: tuple, weights: dict[str, np.ndarray], *, device: str, precision: str) -> EncoderNet:
+def rebuild_net(spec: NetSpec, weights: dict[str, np.ndarray], *, device: str, precision: str) -> EncoderNet:
     """A net as it was when `weights_of` was called, on a device that this machine has."""
     import torch
 
@@ -50,7 +51,7 @@ def rebuild_net(spec: tuple, weights: dict[str, np.ndarray], *, device: str, pre
     with seeded_torch(0, "cpu"):
         # Building draws initial weights from the global generator, which a fit in another thread may be using: it waits.
         # The first optimizer of a process makes torch load its compiler, which takes longer than all else here.
-        net = make_net(*spec, device=device, precision=resolve_precision(precision, device), optimizer=None)
+        net = make_net(spec, device=device, precision=resolve_precision(precision, device), optimizer=None)
     wanted = {
         f"{part}.{key}": value for part in _PARTS for key, value in getattr(net, part).state_dict().items()
     }

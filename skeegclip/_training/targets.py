@@ -11,6 +11,7 @@ from sklearn.utils import check_array
 from sklearn.utils.multiclass import type_of_target
 
 from .._utils.ids import as_ids
+from .._utils.missing import refuse_masked
 from .._utils.seen import Seen
 from .._utils.validation import check_same_length
 from ..embeddings.table import check_table
@@ -54,6 +55,7 @@ def read_targets(y: Any, n_rows: int, *, table: Any = None, text_table: Any = No
     """Read y: string ids to look up in `table`, or the matrix of embeddings itself."""
     if y is None:
         raise ValueError(f"This {owner} estimator requires y to be passed, but the target y is None.")
+    refuse_masked(y, name="y")
     array = np.asarray(y)
     if array.ndim == 2 and not _are_text(array):
         return _from_matrix(array, n_rows, text_table)

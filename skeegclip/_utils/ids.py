@@ -1,4 +1,4 @@
-"""Stimulus ids: the keys that both tables share."""
+"""Ids of rows as text: one stimulus, subject or session for each, and the rows that some of them stand in."""
 
 from __future__ import annotations
 
@@ -7,12 +7,51 @@ from typing import Any
 
 import numpy as np
 
-from .subjects import refuse_missing
+from .missing import id_array, is_missing, refuse_masked, refuse_missing
+
+
+def id_text(value: Any) -> str:
+    """Return an id as text. Whole floats are ints: one NaN in a column of pandas makes 1.0 of every 1."""
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def text_or_empty(values: Iterable[Any]) -> np.ndarray:
+    """Ids as text, with "" for what is missing."""
+    return np.array(["" if is_missing(value) else id_text(value) for value in values], dtype=str)
+
+
+def as_subject(subject: Any, n_rows: int, *, name: str = "subject") -> np.ndarray:
+    """One id per row, as strings; a single id serves all rows."""
+    if isinstance(subject, str):
+        return np.full(n_rows, subject)
+    refuse_masked(subject, name=name)
+    array = id_array(subject)
+    if array.ndim == 0:
+        if is_missing(array.item()):
+            raise ValueError(f"{name} is {subject!r}. Name it, or pass no {name} at all.")
+        return np.full(n_rows, id_text(array.item()))
+    if array.shape != (n_rows,):
+        raise ValueError(
+            f"{name} must hold one id per epoch, shape ({n_rows},), got {array.shape}."
+            " Pass the column of ids that belongs to these rows."
+        )
+    if array.dtype.kind in "UiubS":
+        return array.astype(str)
+    values = array.tolist()
+    missing = [row for row, value in enumerate(values) if is_missing(value)]
+    if missing:
+        raise ValueError(
+            f"{name} is missing (None or NaN) in {len(missing)} rows (first: row {missing[0]})."
+            f" Name every row's {name}, or pass no {name} at all."
+        )
+    return np.array([id_text(value) for value in values], dtype=str)
 
 
 def as_ids(ids: Any, *, name: str) -> np.ndarray:
     """Return `ids` as a 1-D array of str, refusing everything that is not text."""
-    array = np.asarray(ids if hasattr(ids, "__array__") else _as_sequence(ids, name))
+    array = id_array(ids if hasattr(ids, "__array__") else _as_sequence(ids, name))
     if array.ndim != 1:
         raise ValueError(f"{name} must be 1-D, got shape {array.shape}. Pass one string per row.")
     refuse_missing(array, name=name)
@@ -33,9 +72,7 @@ def as_ids(ids: Any, *, name: str) -> np.ndarray:
 def _as_sequence(ids: Any, name: str) -> Any:
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
         raise TypeError(f"{name} must be a sequence of strings (stimulus ids), got {ids!r}.")
-    ids = list(ids)
-    # numpy would write a number among strings as text.
-    return np.array(ids, dtype=object) if len({isinstance(i, str) for i in ids}) > 1 else ids
+    return list(ids)
 
 
 def unique_ids(ids: Any, *, name: str) -> tuple[np.ndarray, dict[str, int]]:

@@ -10,10 +10,10 @@ import numpy as np
 from .channels import data_picks, describe, display_factors, left_out
 from .epoched import Epoched, is_view
 from .foreign import read_named, refuse_foreign
+from .ids import as_subject as as_subject
 from .loaded import loaded
+from .missing import refuse_masked
 from .stated import Stated, check_alike
-from .subjects import as_subject as as_subject
-from .subjects import refuse_masked
 from .windows import read_windows, unwrapped
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .missing import refuse_masked
+
 _TOLERANCE = 1e-3  # what rounding may leave outside 0..1
 
 
@@ -56,6 +58,7 @@ def read_picture(picture: Any, name: str) -> np.ndarray:
         picture = open_picture(picture)
     elif hasattr(picture, "convert"):  # PIL, not imported for the question
         picture = to_rgb(picture)
+    refuse_masked(picture, name=name)
     array = np.asarray(picture)
     if array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)
@@ -86,6 +89,8 @@ def open_rgb(path: str | os.PathLike) -> Any:
     """Open a picture file as a PIL image in RGB."""
     from PIL import Image
 
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would wait for a writer
+        raise ValueError(f"{path} is no picture but a folder or a pipe. Pass the path of a file.")
     try:
         with Image.open(path) as picture:
             return to_rgb(picture)

@@ -6,15 +6,21 @@ import importlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from .folders import Content, FolderError, read_folder, write_folder
+from .folders import Content, FolderError, is_saved, read_folder, write_folder
 from .packing import Packer, Unpacker
 
 # The rooms whose public classes a folder may name; nothing else is ever looked up.
 _PUBLIC = ("skeegclip", "skeegclip.embeddings", "skeegclip.generation", "skeegclip.preprocessing")
 _SKOPS = "estimator.skops"
 _PIPELINE, _FROZEN, _FOREIGN = "Pipeline", "FrozenEstimator", "skops"
+# Files of saves before there was one format, and the class that still reads its own.
+_OLDER = {
+    "encoder.json": "EEGEncoder",
+    **dict.fromkeys(("prior.json", "low_level.json", "captioner.json", "reconstructor.json")),
+}
 
 
 def save(estimator: Any, folder: str | os.PathLike) -> None:
@@ -60,7 +66,10 @@ def save(estimator: Any, folder: str | os.PathLike) -> None:
     >>> bool((skeegclip.load(folder).predict(X) == decoder.predict(X)).all())
     True
     """
-    write_folder(folder, to_content(estimator))
+    if isinstance(estimator, Savable):
+        write_folder(folder, estimator._to_content())
+    else:
+        write_folder(folder, to_content(estimator))
 
 
 def load(
@@ -99,16 +108,39 @@ def load(
 
 
 def _read(
-    folder: str | os.PathLike, kind: str | None, device: str, trusted: bool | list[str], given: dict[str, Any]
+    folder: str | os.PathLike,
+    cls: type[Savable] | None,
+    device: str,
+    trusted: bool | list[str],
+    given: dict[str, Any],
 ) -> Any:
-    content = read_folder(folder, kind=kind)
-    takes = list(_takes(content))
+    """Read a folder; `cls` is the class whose save it must be, which may be one of the user's own."""
+    content = None if is_saved(folder) else _older(folder, cls)
+    if content is None:
+        content = read_folder(folder, kind=None if cls is None else cls.__name__)
+    takes = list(_takes(content, cls))
     if unknown := [name for name in given if name not in takes]:
         raise TypeError(
             f"load has no parameter {unknown[0]!r}; of what is in {os.fspath(folder)!r} it takes"
             f" {', '.join(takes) or 'none'}."
         )
-    return from_content(content, Loading(os.fspath(folder), device, trusted, given))
+    loading = Loading(os.fspath(folder), device, trusted, given)
+    return from_content(content, loading) if cls is None else cls._from_content(content, loading)
+
+
+def _older(folder: str | os.PathLike, cls: type[Savable] | None) -> Content | None:
+    """What a save of an older format holds, where it can still be read."""
+    names = [name for name in _OLDER if (Path(folder) / name).is_file()]
+    if not names:
+        return None
+    known: Any = class_named(_OLDER[names[0]] or "") if cls is None else cls
+    content = None if known is None else known._older_content(folder)
+    if content is None:
+        raise FolderError(
+            f"{os.fspath(folder)!r} is a save of format 1 ({names[0]}), which this version reads for EEGEncoder only."
+            " Load it with the version that wrote it, or fit again, and save anew."
+        )
+    return content
 
 
 @dataclass(frozen=True)
@@ -164,7 +196,8 @@ class Savable:
     arrays, tables and other estimators. A subclass with a network has its own `_to_content` and `_from_content`.
     """
 
-    _saved_state: ClassVar[tuple[str, ...]] = ()
+    # Fitted attributes and their types, which a file cannot change.
+    _saved_state: ClassVar[Mapping[str, Any]] = {}
     _not_saved: ClassVar[tuple[str, ...]] = ("verbose", "n_jobs")  # parameters of the machine or the run
     _given_on_load: ClassVar[tuple[str, ...]] = ()
 
@@ -225,17 +258,25 @@ class Savable:
         TypeError
             If something was given that nothing in it takes.
         """
-        return _read(folder, cls.__name__, device, trusted, given)
+        return _read(folder, cls, device, trusted, given)
+
+    @classmethod
+    def _older_content(cls, folder: str | os.PathLike) -> Content | None:
+        """What an older version saved, if this class can read it."""
+        return None
 
     def _to_content(self) -> Content:
-        from sklearn.utils.validation import check_is_fitted
-
-        check_is_fitted(self)
+        self._check_fitted()
         estimator: Any = self
         pack = Packer(type(self).__name__, to_content)
         params = {k: v for k, v in estimator.get_params(deep=False).items() if k not in self._not_saved}
         state = {name: getattr(self, name) for name in self._saved_state if hasattr(self, name)}
         return pack.content({"params": pack(params, "params"), "state": pack(state, "state")})
+
+    def _check_fitted(self) -> None:
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
 
     @classmethod
     def _from_content(cls, content: Content, loading: Loading) -> Self:
@@ -250,12 +291,21 @@ class Savable:
             raise loading.refuse(f"{cls.__name__} has no {unknown[0]!r:.60}")
         if "device" in known:
             params["device"] = loading.device
+        for name, value in state.items():
+            if not isinstance(value, cls._saved_state[name]):
+                raise loading.refuse(f"its {name} is of type {type(value).__name__}")
         try:
-            made = own(**params)
-        except TypeError as error:
-            raise loading.refuse(error) from error
+            return cls._made(params, state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise loading.refuse(f"{type(error).__name__}: {error}") from error
+
+    @classmethod
+    def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Self:
+        """An instance with parameters and fitted attributes; a subclass may look at them first."""
+        made = cls(**params)
         for name, value in state.items():
             setattr(made, name, value)
+        made._check_fitted()
         return made
 
 
@@ -268,6 +318,11 @@ def to_content(part: Any) -> Content:
     from sklearn.pipeline import Pipeline
 
     if hasattr(part, "_to_content"):
+        if class_named(type(part).__name__) is not type(part) and not _is_ours(type(part)):
+            raise TypeError(
+                f"{type(part).__name__} is a class of your own, which no file may name. Save it by itself, and read it with"
+                f" {type(part).__name__}.load(folder)."
+            )
         return part._to_content()
     if isinstance(part, FrozenEstimator):
         return Content(_FROZEN, parts={"estimator": to_content(part.estimator)})
@@ -313,7 +368,7 @@ def unpacked(content: Content, loading: Loading) -> dict[str, Any]:
 
     try:
         return Unpacker(content.arrays, load_part)(content.facts)
-    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise loading.refuse(f"{type(error).__name__}: {error}") from error
 
 
@@ -326,19 +381,23 @@ def class_named(kind: str) -> type | None:
     return None
 
 
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
 def _part(content: Content, name: str, loading: Loading) -> Content:
     if name not in content.parts:
         raise loading.refuse(f"its {name!r:.60} is missing")
     return content.parts[name]
 
 
-def _takes(content: Content, prefix: str = "") -> Iterator[str]:
+def _takes(content: Content, cls: type | None = None, prefix: str = "") -> Iterator[str]:
     """Names of all that a load may be given."""
-    cls = class_named(content.kind)
+    cls = cls or class_named(content.kind)
     yield from (prefix + name for name in getattr(cls, "_given_on_load", ()))
     for name, part in content.parts.items():
         # A frozen estimator goes by the name of what it is around.
-        yield from _takes(part, prefix if content.kind == _FROZEN else f"{prefix}{name}__")
+        yield from _takes(part, None, prefix if content.kind == _FROZEN else f"{prefix}{name}__")
 
 
 # -- other libraries ------------------------------------------------------------------------------------------

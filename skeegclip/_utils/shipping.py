@@ -5,16 +5,16 @@ from __future__ import annotations
 import mmap
 import os
 import pickle
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import cloudpickle
 from joblib import parallel_config
+
+from .persistence import room_told
+from .scratch import scratch_folder
 
 _OUT_OF_BAND = 1 << 20  # joblib's own limit: smaller arrays are copied, larger ones arrive read-only
 _ALIGN = 64
@@ -25,7 +25,8 @@ class Shipment:
 
     joblib's own way with dask is to scatter large arguments into the memory of workers, where they are lost with a
     worker that dies, and to put whatever it takes for small, a table inside an estimator for example, into every task.
-    A file outlives its readers, and its arrays are memory-mapped: workers of one machine share the memory.
+    A file outlives its readers, and its arrays are memory-mapped: workers of one machine share the memory. What runs
+    that were killed have left is removed by the next one in the same place.
 
     Parameters
     ----------
@@ -40,21 +41,32 @@ class Shipment:
         self.value = value
         self._folder = folder
         self._written: tuple[str, list[int]] | None = None
+        self._failed: OSError | None = None
+        self._place = ExitStack()
         self._lock = threading.Lock()  # joblib pickles in several threads
 
     def __enter__(self) -> Shipment:
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         with self._lock:
-            if self._written is not None:
-                # Workers that still read go on with the file they hold open.
-                shutil.rmtree(Path(self._written[0]).parent, ignore_errors=True)
+            # Workers that still read go on with the file they hold open.
+            self._place.close()
+            if isinstance(error, Exception) and self._failed not in (None, error):
+                # Who pickles for joblib says that a task cannot be pickled, not why.
+                raise self._failed from error
 
     def __reduce__(self) -> tuple:
         with self._lock:
+            if self._failed is not None:
+                raise self._failed
             if self._written is None:
-                self._written = self._write()
+                try:
+                    self._written = self._write()
+                except OSError as error:
+                    self._failed = error
+                    self._place.close()
+                    raise
         return _Arrived, self._written
 
     def _write(self) -> tuple[str, list[int]]:
@@ -68,11 +80,9 @@ class Shipment:
 
         parts = [cloudpickle.dumps(self.value, protocol=5, buffer_callback=stays)]
         parts += [buffer.raw() for buffer in large]
-        if self._folder is not None:
-            Path(self._folder).mkdir(parents=True, exist_ok=True)
         place = self._folder or os.environ.get("JOBLIB_TEMP_FOLDER")
-        path = Path(tempfile.mkdtemp(prefix=".skeegclip-shipment-", dir=place)).absolute() / "value"
-        with open(path, "xb") as file:
+        path = self._place.enter_context(scratch_folder("shipment", place)) / "value"
+        with room_told(path, sum(len(part) for part in parts)), open(path, "xb") as file:
             for part in parts:
                 file.write(bytes(-file.tell() % _ALIGN))
                 file.write(part)

@@ -1,4 +1,4 @@
-"""How large the numbers of epochs typically are: what tells microvolts from volts, and what a network is fed with."""
+"""How large the numbers are that a network is fed with."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from .epoched import is_view
 
+# Not the size that units are told apart by (`size.py`): that one leaves out the offset of each epoch and channel, so that
+# it is the same for one epoch and for many; a network is fed with these offsets, and its input is scaled by all it gets.
 _EPOCHS = 256
 
 

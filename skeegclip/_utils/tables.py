@@ -8,7 +8,7 @@ import numpy as np
 
 from .epoched import is_view
 from .inputs import as_mne_list
-from .subjects import is_missing
+from .missing import is_missing
 from .windows import recordings_of, unwrapped
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from .channels import log_left_out
 from .epoched import Epoched, is_view
 from .inputs import as_mne_list, read_epochs
 from .size import check_size, size_of, warn_size
+from .spelling import warn_alike_within
 from .stated import Stated, check_alike
-from .subjects import warn_alike_within
 
 
 def check_epochs(
@@ -40,7 +40,7 @@ def check_epochs(
     Returns
     -------
     Epoched
-        X is a float32 array (C order) or an EpochsView, three-dimensional.
+        X is a float32 array (C order) or an EpochsView, three-dimensional; what it states is measured.
 
     Raises
     ------
@@ -80,8 +80,9 @@ def check_epochs(
             " Crop or resample the epochs as in fit."
         )
     read = replace(read, X=array)
-    check_stated(estimator, read, reset=reset, is_measured=not (is_lazy and is_view(array)), stacklevel=5)
-    return read
+    measured = not (is_lazy and is_view(array))
+    stated = check_stated(estimator, read, reset=reset, is_measured=measured, stacklevel=5)
+    return replace(read, stated=stated)
 
 
 def check_stated(
@@ -92,13 +93,13 @@ def check_stated(
     is_measured: bool = True,
     any_unit: bool = False,
     stacklevel: int = 3,
-) -> None:
+) -> Stated:
     """Remember in ``fit`` what X says of itself and how large its numbers are; afterwards refuse what contradicts it.
 
     Parameters
     ----------
     estimator : object
-        Gets ``_stated`` where `reset`; else X is compared with it.
+        Gets ``_stated`` where `reset`, unless it has that as a property; else X is compared with it.
     read : Epoched
         X, as an array or a view of three dimensions.
     reset : bool
@@ -109,6 +110,11 @@ def check_stated(
         Whether it makes no difference in which unit they are, as long as it stays the same.
     stacklevel : int
         Whose the warnings are.
+
+    Returns
+    -------
+    Stated
+        What X says, and how large its numbers are.
     """
     name = type(estimator).__name__
     stated = replace(read.stated, size=size_of(read.X, in_fit=reset)) if is_measured else read.stated
@@ -116,7 +122,10 @@ def check_stated(
         ch_names=getattr(estimator, "ch_names_", None)
     )
     if reset:
-        estimator._stated, known = stated, Stated()
+        known = Stated()
+        # Not where it lies in the one value that the rest of the fit gives.
+        if not isinstance(getattr(type(estimator), "_stated", None), property):
+            estimator._stated = stated
         if read.subject is not None:
             warn_alike_within(read.subject.tolist(), stacklevel=stacklevel)
         log_left_out(read.left_out)
@@ -133,11 +142,13 @@ def check_stated(
             UserWarning,
             stacklevel=stacklevel,
         )
+    return stated
 
 
-def check_told(estimator: Any, X: Any, given: Any, *, reset: bool, any_unit: bool = False) -> None:
-    """Do as :func:`check_stated` for an X that goes, as `given`, to a part that does not stand at the door itself."""
-    read = read_epochs(X)
+def check_told(
+    estimator: Any, X: Any, read: Epoched, given: Any, *, reset: bool, any_unit: bool = False
+) -> None:
+    """Do as :func:`check_stated` for an X, `read`, that goes as `given` to a part that does not check it itself."""
     array = read.X if is_view(read.X) or isinstance(read.X, np.ndarray) else np.asarray(read.X)
     if getattr(array, "ndim", 0) == 2 and array.dtype.kind in "fiu":
         array = array[:, :, None]
@@ -148,19 +159,11 @@ def check_told(estimator: Any, X: Any, given: Any, *, reset: bool, any_unit: boo
         is_own = as_mne_list(X) is not None and getattr(given, "ndim", 0) == 3
         measured = reset or not is_own
         read = replace(read, X=array)
-        check_stated(estimator, read, reset=reset, is_measured=measured, any_unit=any_unit, stacklevel=6)
+        check_stated(estimator, read, reset=reset, is_measured=measured, any_unit=any_unit, stacklevel=7)
         if is_own and reset:
             estimator._stated = replace(estimator._stated, size=size_of(given))
         elif is_own:
             check_size(size_of(given), estimator._stated.size, f"{type(estimator).__name__} was fitted with")
-
-
-def stands_at_door(part: Any) -> bool:
-    """Whether an estimator, or one inside it, is of this package: it reads its X here."""
-    if any(cls.__module__.startswith("skeegclip.") for cls in type(part).__mro__):
-        return True
-    inside = [step for _, step in getattr(part, "steps", [])] + [getattr(part, "estimator", None)]
-    return any(stands_at_door(one) for one in inside if hasattr(one, "get_params"))
 
 
 def check_same_length(n_rows: int, n_y: int, *, name: str = "X") -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from .channels import channel_kinds, describe, display_factors, left_out, typed_picks
+from .ids import as_subject
 from .loaded import loaded
 from .stated import Stated, check_alike
-from .subjects import as_subject
 
 # Volts and tesla lie below, and what was scaled to microvolts, or to a deviation of one, lies above. Inside the head, where
 # millivolts are read, volts are larger.

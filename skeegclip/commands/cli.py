@@ -12,13 +12,23 @@ import typer
 from typer.core import TyperCommand
 
 from .._version import __version__
+from ._shell import NoFolderError, output_folder, refusals, stoppable
 
 app = typer.Typer(
     help="Decode what a person sees from EEG or MEG.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+_BAD_INPUT = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    RuntimeError,
+)  # of saved parts, of epochs, of a device
+_GOES_ON = "Stopped. The same command goes on from here."
 
 
 def _show_version(wanted: bool) -> None:
@@ -38,6 +48,7 @@ def _skeegclip(
 
 @app.command()
 def demo(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for the results; made if missing.")] = Path(
         "skeegclip-demo"
     ),
@@ -50,21 +61,15 @@ def demo(
     them on pictures and concepts that they have never seen. Downloads
     nothing; takes about two minutes on two CPU cores.
     """
-    from .demo.output import FILES, prepare_folder
+    # Nothing else that goes wrong is anybody's fault but the demo's.
+    from .demo.output import FILES
 
-    try:
-        folder = prepare_folder(out, FILES)
-    except OSError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
-    try:
+    wrong = NoFolderError, FileExistsError
+    with stoppable("Stopped."), refusals(context, wrong=wrong), output_folder(out, FILES) as folder:
         from .demo.config import FULL, QUICK
         from .demo.run import run_demo
 
         run_demo(folder, QUICK if quick else FULL, seed=seed)
-    except KeyboardInterrupt:
-        typer.echo("\nStopped.", err=True)
-        raise typer.Exit(130) from None
 
 
 _SEVERAL = ("--subjects", "--what", "--recipes")
@@ -94,6 +99,7 @@ class Published(StrEnum):
 
 @app.command(cls=_Several)
 def fetch(
+    context: typer.Context,
     dataset: Annotated[Published, typer.Argument(help="What to download.")],
     subjects: Annotated[
         list[str] | None, typer.Option(help="One or several, as in --subjects 1 2. All, unless given.")
@@ -123,14 +129,9 @@ def fetch(
         raise typer.BadParameter("things-meg has one thing to download, its epochs.", param_hint="--what")
     if what:
         options["what"] = what
-    try:
-        where = (fetch_things_eeg2 if dataset == Published.EEG2 else fetch_things_meg)(subjects, **options)
-    except (OSError, ValueError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2 if isinstance(error, ValueError) else 1) from None
-    except KeyboardInterrupt:
-        typer.echo("\nStopped. The same command goes on from here.", err=True)
-        raise typer.Exit(130) from None
+    fetch_them = fetch_things_eeg2 if dataset == Published.EEG2 else fetch_things_meg
+    with stoppable(_GOES_ON), refusals(context, wrong=(ValueError,), failed=(OSError,)):
+        where = fetch_them(subjects, **options)
     typer.echo(str(where))
 
 
@@ -143,6 +144,7 @@ class Protocol(StrEnum):
 
 @app.command(cls=_Several)
 def evaluate(
+    context: typer.Context,
     store: Annotated[Path, typer.Option(help="An EpochsStore, or a folder of THINGS-EEG2 files.")],
     recipes: Annotated[
         list[str], typer.Option(help="One or several: atm_paper nice strong, or names of networks.")
@@ -173,11 +175,12 @@ def evaluate(
     share. An evaluation that was interrupted goes on where it stopped:
     give the same command again.
     """
-    from .demo.output import prepare_folder
-
     own = {"batch_size": batch_size, "max_epochs": max_epochs}
-    try:
-        folder = prepare_folder(out)
+    with (
+        stoppable(_GOES_ON),
+        refusals(context, wrong=(OSError, ValueError, KeyError)),
+        output_folder(out) as folder,
+    ):
         from .evaluate import run_evaluation, text_table
 
         report = run_evaluation(
@@ -193,18 +196,13 @@ def evaluate(
             oracle=oracle,
             params={name: value for name, value in own.items() if value is not None},
         )
-    except (OSError, ValueError, KeyError) as error:
-        typer.echo(str(error.args[0] if isinstance(error, KeyError) else error), err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        typer.echo("\nStopped. The same command goes on from here.", err=True)
-        raise typer.Exit(130) from None
     typer.echo(text_table(report))
     typer.echo(str(folder / "report.html"))
 
 
 @app.command()
 def reconstruct(
+    context: typer.Context,
     parts: Annotated[Path, typer.Argument(help="Folder that EEGImageReconstructor.save wrote.")],
     data: Annotated[
         Path, typer.Argument(help="Epochs: an EpochsStore, an -epo.fif file, or an array in .npy.")
@@ -213,10 +211,10 @@ def reconstruct(
         "skeegclip-pictures"
     ),
     average: Annotated[
-        bool, typer.Option("--average", help="Average the epochs of each stimulus and subject (of a store).")
+        bool, typer.Option("--average", help="Average the epochs of each stimulus and subject.")
     ] = False,
-    split: Annotated[str | None, typer.Option(help="Only this split (of a store), such as test.")] = None,
-    subject: Annotated[str | None, typer.Option(help="Only this subject (of a store).")] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split, such as test.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only this subject.")] = None,
     n_images: Annotated[int, typer.Option(min=1, help="Pictures of each epoch.")] = 1,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the pictures.")] = 0,
     device: Annotated[str, typer.Option(help="Torch device.")] = "auto",
@@ -227,13 +225,10 @@ def reconstruct(
     """Paint what was seen, with a saved reconstructor.
 
     Writes a picture for each epoch, and rows.csv, which says what each
-    shows. A run that was interrupted goes on where it stopped: give the
+    shows (of an array nothing is known). A run that was interrupted goes on where it stopped: give the
     same command again.
     """
-    from .demo.output import prepare_folder
-
-    try:
-        folder = prepare_folder(out)
+    with stoppable(_GOES_ON), refusals(context, wrong=_BAD_INPUT), output_folder(out) as folder:
         from .reconstruct import reconstruct_epochs
 
         n_epochs = reconstruct_epochs(
@@ -247,12 +242,6 @@ def reconstruct(
             device=device,
             trusted=trusted,
         )
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
-        typer.echo(str(error.args[0] if isinstance(error, KeyError) else error), err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        typer.echo("\nStopped. The same command goes on from here.", err=True)
-        raise typer.Exit(130) from None
     typer.echo(f"Pictures of {n_epochs} epochs: {folder}")
 
 

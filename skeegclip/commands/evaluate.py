@@ -133,10 +133,14 @@ def text_table(report: EvaluationReport) -> str:
 def _open(
     store: Path, targets: Path | None, texts: Path | None
 ) -> tuple[EpochsView, EmbeddingTable, EmbeddingTable | None]:
-    images = None if targets is None else EmbeddingTable.load(targets)
-    words = None if texts is None else EmbeddingTable.load(texts)
+    images, words = _table("targets", targets), _table("texts", texts)
     if (store / "manifest.json").is_file():
         view = EpochsStore.open(store).view()
+    elif next(store.rglob("preprocessed_eeg_training.npy"), None) is None:
+        raise FileNotFoundError(
+            f"store: {store} is neither a folder that EpochsStore.create wrote nor one of THINGS-EEG2 files. Get these"
+            " with skeegclip fetch things-eeg2."
+        )
     else:
         from ..datasets import load_things_eeg2
 
@@ -147,6 +151,12 @@ def _open(
             "targets: nothing is known of the pictures. Pass a table that EmbeddingTable.save wrote."
         )
     return view, images, words
+
+
+def _table(name: str, file: Path | None) -> EmbeddingTable | None:
+    if file is not None and not file.is_file():
+        raise FileNotFoundError(f"{name}: {file} is no file. Name one that EmbeddingTable.save wrote.")
+    return None if file is None else EmbeddingTable.load(file)
 
 
 def _by_stimulus(words: EmbeddingTable, rows: pd.DataFrame) -> EmbeddingTable:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import hashlib
 import logging
-import shutil
+import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from .._utils.persistence import room_told
+from .._utils.scratch import scratch_folder
+
 _CHUNK = 1 << 16  # what is lost at most when a connection ends
 _TIMEOUT = 60  # seconds without a byte
 _RETRIES = 3
+_RATIO, _ANY_RATIO = 100, 2**26  # unpacked to packed; below so many bytes it does not matter
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,16 @@ def _download_one(file: Remote, target: Path, parts: Path, progress: bool) -> No
 
     parts.mkdir(parents=True, exist_ok=True)
     name = file.name.replace("/", "--")
-    source = pooch.create(
-        parts, base_url="", registry={name: file.hash}, urls={name: file.url}, retry_if_failed=_RETRIES
-    )
     try:
-        with FileLock(parts / f"{name}.lock", timeout=0), _quiet(pooch.get_logger()):
+        with (
+            FileLock(parts / f"{name}.lock", timeout=0),
+            _quiet(pooch.get_logger()),
+            # pooch keeps what it checks under names that it draws: in a folder that goes with the process.
+            scratch_folder("download", parts) as scratch,
+        ):
+            source = pooch.create(
+                scratch, base_url="", registry={name: None}, urls={name: file.url}, retry_if_failed=_RETRIES
+            )
             whole = source.fetch(name, downloader=_Resumed(file, _part(file, parts, name), progress))
             target.parent.mkdir(parents=True, exist_ok=True)
             Path(whole).replace(target)
@@ -99,8 +108,9 @@ def _part(file: Remote, parts: Path, name: str) -> Path:
     """Where a download stands: a name for each version of the file, so that no two versions are joined."""
     version = hashlib.blake2s(f"{file.hash} {file.etag} {file.size}".encode(), digest_size=4).hexdigest()
     part = parts / f"{name}.{version}.part"
-    for old in parts.glob(f"{glob.escape(name)}.*.part"):
-        if old != part:
+    ours = re.compile(rf"{re.escape(name)}\.[0-9a-f]{{8}}\.part")
+    for old in parts.iterdir():
+        if ours.fullmatch(old.name) and (old != part or old.is_symlink()):
             old.unlink()
     return part
 
@@ -123,8 +133,9 @@ class _Resumed:
         self.file, self.part, self.progress = file, part, progress
 
     def __call__(self, url: str, output_file: Any, pooch: Any) -> None:
-        """Download to the part, then hand it over to be checked."""
+        """Download to the part, check it, then hand it over."""
         import requests
+        from pooch.hashes import hash_matches
         from tqdm import tqdm
 
         start = self.part.stat().st_size if self.part.exists() else 0
@@ -154,7 +165,12 @@ class _Resumed:
                 raise requests.ConnectionError(f"the connection ended after {size} of {self.file.size} bytes")
             self.part.unlink()
             raise ValueError(f"it has {size} bytes instead of {self.file.size}.")
-        # pooch checks the hash of what it is given, and throws it away if it is wrong.
+        # Before it is handed over: a kill while a large file is read does not lose it.
+        try:
+            hash_matches(self.part, self.file.hash, strict=True, source=PurePosixPath(self.file.name).name)
+        except ValueError:
+            self.part.unlink()
+            raise
         self.part.replace(output_file)
 
 
@@ -180,31 +196,42 @@ def unpack(archive: Path, target: Path, *, progress: bool) -> None:
 
     from tqdm import tqdm
 
-    fresh = target.with_name(f".{target.name}.unpacking")
-    shutil.rmtree(fresh, ignore_errors=True)
     damaged = f"{archive} is damaged or not a zip archive ({{}}). Download it again."
+    if archive.exists() and not archive.is_file():  # a pipe would wait for a writer
+        raise ValueError(damaged.format("it is a folder or a pipe"))
     try:
         content = zipfile.ZipFile(archive)
     except (zipfile.BadZipFile, OSError) as error:
         raise ValueError(damaged.format(error)) from error
     try:
-        with content:
+        with content, scratch_folder("unpacking", target.parent) as scratch:
+            fresh = scratch / target.name
             members = [member for member in content.infolist() if not _is_debris(member.filename)]
             for member in members:
                 inside(fresh, member.filename)
-            for member in tqdm(members, desc=f"Unpacking {target.name}", unit="file", disable=not progress):
-                content.extract(member, fresh)
-        tops = list(fresh.iterdir()) if fresh.is_dir() else []
-        top = tops[0] if len(tops) == 1 and tops[0].name == target.name and tops[0].is_dir() else fresh
-        top.rename(target)
+                if stat.S_ISLNK(member.external_attr >> 16):
+                    raise ValueError(f"{archive} is refused: {member.filename!r} in it is a link.")
+            needed = sum(member.file_size for member in members)
+            # Recordings and pictures shrink to a tenth at best; what claims more is made to fill the disk.
+            if needed > max(_ANY_RATIO, _RATIO * archive.stat().st_size):
+                raise ValueError(
+                    f"{archive} is refused: it would unpack to {needed} bytes, {needed // archive.stat().st_size} times"
+                    " its own size."
+                )
+            with room_told(fresh, needed):
+                for member in tqdm(
+                    members, desc=f"Unpacking {target.name}", unit="file", disable=not progress
+                ):
+                    content.extract(member, fresh)
+            tops = list(fresh.iterdir()) if fresh.is_dir() else []
+            top = tops[0] if len(tops) == 1 and tops[0].name == target.name and tops[0].is_dir() else fresh
+            top.rename(target)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ValueError(damaged.format(error)) from error
     except OSError as error:
         if error.errno == errno.EINVAL:  # a table of contents that points before the file
             raise ValueError(damaged.format(error)) from error
         raise
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def inside(folder: Path, name: str) -> Path:

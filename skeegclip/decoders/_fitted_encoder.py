@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -12,16 +12,26 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.inputs import as_subject, carried_subject
 from .._utils.leaks import LeakWarning
 from .._utils.params import check_number
-from .._utils.subjects import warn_alike
+from .._utils.spelling import warn_alike
 from .._utils.validation import check_epochs, unchanged_on_error
 from ._sharing import SharedEncoder
+
+if TYPE_CHECKING:
+    from .._training.net import EncoderNet
+    from .._utils.seen import Seen
+    from .._utils.stated import Stated
 
 
 class FittedEncoder(SharedEncoder):
     """Base of EEGEncoder: what needs a network that is trained."""
 
-    subjects_: np.ndarray
     projector: int | None
+    targets: Any
+    text_targets: Any
+    batch_size: int
+    random_state: Any
+    verbose: Any
+    subject_layer: str
 
     def calibrate(
         self, X: Any, y: Any, subject: Any = None, *, max_epochs: int = 100, lr: float | None = None
@@ -68,14 +78,14 @@ class FittedEncoder(SharedEncoder):
         check_number("lr", lr, low=0, open_low=True, none=True)
         with unchanged_on_error(self):
             read = check_epochs(self, X, subject=subject, reset=False)
-            calibrate_encoder(self, read, y, max_epochs=max_epochs, lr=lr)
+            self.fitted_ = calibrate_encoder(self, self.fitted_, read, y, max_epochs=max_epochs, lr=lr)
         return self
 
     def _warn_of_calibration(self, X: Any, y: Any, targets: Any, subject: Any) -> None:
         """Warn where a person is scored with stimuli that served to learn that person."""
         from .._training.targets import seen_by
 
-        learned = {name: seen for name, seen in getattr(self, "trained_on_", {}).items() if name != "fit"}
+        learned = {name: seen for name, seen in self.trained_on_.items() if name != "fit"}
         if not learned:
             return
         people = carried_subject(X) if subject is None else as_subject(subject, len(targets.stimulus))
@@ -167,8 +177,43 @@ class FittedEncoder(SharedEncoder):
     def _subject_codes(self, subject: np.ndarray | None, n_rows: int) -> np.ndarray:
         if subject is None or len(self.subjects_) == 0 or self.subject_layer == "none":
             return np.full(n_rows, -1, dtype=np.int64)
-        code = np.searchsorted(self.subjects_, subject).clip(max=len(self.subjects_) - 1)
-        codes = np.where(self.subjects_[code] == subject, code, -1).astype(np.int64)
+        from .._training.fitted import subject_codes
+
+        codes = subject_codes(subject, self.subjects_)
         if (codes < 0).any():
             warn_alike(np.unique(subject[codes < 0]), self.subjects_, stacklevel=3)
         return codes
+
+    # -- what the fitted value holds ----------------------------------------------------------------
+
+    @property
+    def net_(self) -> EncoderNet:  # numpydoc ignore=GL08
+        return self.fitted_.net
+
+    @property
+    def subjects_(self) -> np.ndarray:  # numpydoc ignore=GL08
+        return self.fitted_.subjects
+
+    @property
+    def n_outputs_(self) -> int:  # numpydoc ignore=GL08
+        return self.fitted_.n_outputs
+
+    @property
+    def history_(self) -> list[dict]:  # numpydoc ignore=GL08
+        return self.fitted_.history
+
+    @property
+    def selection_(self) -> dict[str, Any]:  # numpydoc ignore=GL08
+        return self.fitted_.selection
+
+    @property
+    def trained_on_(self) -> dict[str, Seen]:  # numpydoc ignore=GL08
+        return self.fitted_.trained_on
+
+    @property
+    def temperature_(self) -> float:  # numpydoc ignore=GL08
+        return 1 / float(self.net_.criterion_.clip.scale.detach())
+
+    @property
+    def _stated(self) -> Stated:
+        return self.fitted_.stated

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from sklearn import config_context
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from .._utils.channels import data_picks
+from .._utils.epoched import Epoched
+from .._utils.estimators import is_own, is_pipeline, learners, steps
 from .._utils.inputs import as_mne_list, read_epochs
 from .._utils.loaded import loaded
 from ..embeddings import EmbeddingTable
@@ -31,42 +31,30 @@ def takes_epochs(encoder: Any) -> bool:
     """
     net = loaded("skorch", "NeuralNet")
     return (
-        isinstance(encoder, Pipeline)
+        is_pipeline(encoder)
         or (net is not None and isinstance(encoder, net))
         or says_three_d(encoder)
-        or any(map(takes_epochs, _wrapped(encoder)))
+        or any(map(takes_epochs, learners(encoder)))
     )
 
 
-def _wrapped(encoder: Any) -> Iterator[Any]:
-    """The estimators inside a search, a frozen estimator or another wrapper that see its X: those that predict."""
-    if not hasattr(encoder, "get_params"):
-        return
-    for value in encoder.get_params(deep=False).values():
-        for part in value if isinstance(value, (list, tuple)) else [value]:
-            part = part[1] if isinstance(part, tuple) and len(part) == 2 else part
-            if not isinstance(part, type) and hasattr(part, "get_params") and hasattr(part, "predict"):
-                yield part
-
-
-def as_input(encoder: Any, X: Any) -> Any:
+def as_input(encoder: Any, X: Any, read: Epoched | None = None) -> Any:
     """X for the encoder: as it is for one of ours, for others an array (flat where they take matrices).
 
     Epochs of MNE become microvolts of the data channels, whole or in rows that scikit-learn has cut, so that no door leads
-    to another unit; only a step that MNE scales by an `info` gets theirs.
+    to another unit; only a step that MNE scales by an `info` gets theirs. `read` is X as read, where somebody has done so.
     """
     if not takes_epochs(encoder):
         shape = getattr(X, "shape", None)
         if shape is not None and len(shape) == 2:
             return X
-        read = np.asarray(read_epochs(X).X)
-        return read.reshape(len(read), -1) if read.ndim == 3 else X
+        array = np.asarray((read or read_epochs(X)).X)
+        if array.ndim == 3 and len(array) == 0:
+            raise ValueError("Found array with 0 sample(s) in X while a minimum of 1 is required.")
+        return array.reshape(len(array), -1) if array.ndim == 3 else X
     first = encoder
     while not says_three_d(first):
-        if isinstance(first, Pipeline):
-            first = next((step for _, step in first.steps if step not in (None, "passthrough")), None)
-        else:
-            first = next(_wrapped(first), None)
+        first = next(iter(steps(first) if is_pipeline(first) else learners(first)), None)
         if first is None:
             break
         if (parts := as_mne_list(X)) is not None and _scales_by_info(first):
@@ -74,7 +62,7 @@ def as_input(encoder: Any, X: Any) -> Any:
     else:
         return X
     is_array = isinstance(X, np.ndarray) or hasattr(X, "__dlpack__")
-    return X if is_array else np.asarray(read_epochs(X).X)
+    return X if is_array else np.asarray((read or read_epochs(X)).X)
 
 
 def _scales_by_info(step: Any) -> bool:
@@ -103,7 +91,7 @@ def explain_step(error: ValueError, encoder: Any, X: Any) -> None:
             " put sklearn.multioutput.MultiOutputRegressor around it; a step that learns from classes, such as CSP, has no"
             " place in it."
         ) from error
-    if "dim 3" in text and isinstance(encoder, Pipeline) and getattr(X, "ndim", 0) == 3:
+    if "dim 3" in text and is_pipeline(encoder) and getattr(X, "ndim", 0) == 3:
         raise ValueError(
             f"{text.rstrip('.')}: a Pipeline as encoder gets epochs as they are, shape {tuple(X.shape)}. Put"
             " a step that flattens them before it, such as mne.decoding.Vectorizer()."
@@ -119,20 +107,16 @@ def target_slots(encoder: Any) -> list[str]:
         # Somebody else's `targets` may mean anything, unless it holds a table.
         if last == "targets" and (
             isinstance(value, EmbeddingTable)
-            or (value is None and _is_own(params[owner] if owner else encoder))
+            or (value is None and is_own(params[owner] if owner else encoder))
         ):
             slots.append(name)
     return slots
 
 
-def _is_own(estimator: Any) -> bool:
-    return any(cls.__module__.partition(".")[0] == "skeegclip" for cls in type(estimator).__mro__)
-
-
 def ask_for_weights(encoder: Any) -> None:
     """Have what learns the targets in `encoder`, a clone, ask for sample_weight; refuse where it takes none."""
     chain = [encoder]
-    while (inner := _inner(chain[-1])) is not None:
+    while (inner := next(learners(chain[-1]), None)) is not None:
         chain.append(inner)
     takes = [has_fit_parameter(part, "sample_weight") for part in chain]
     hands_on = [_takes_any(part.fit) for part in chain]
@@ -155,11 +139,6 @@ def ask_for_weights(encoder: Any) -> None:
             scores = learns and hasattr(part, "set_score_request")
             if scores and "sample_weight" in inspect.signature(part.score).parameters:
                 _settle(part, "score", True)
-
-
-def _inner(estimator: Any) -> Any:
-    """What learns the targets inside a Pipeline or a wrapper."""
-    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else next(_wrapped(estimator), None)
 
 
 def _takes_any(method: Any) -> bool:

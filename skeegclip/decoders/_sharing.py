@@ -3,77 +3,50 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.cloning import copy_callbacks
+from .._utils.folders import Content
 from .._utils.params import DictParams
+from .._utils.saving import Loading, Savable
+
+if TYPE_CHECKING:
+    from .._training.fitted import FittedNet
 
 
-class SharedEncoder(DictParams):
-    """Base of EEGEncoder: saving, loading and pickling."""
+class SharedEncoder(Savable, DictParams):
+    """Base of EEGEncoder: saving, loading and pickling.
+
+    What belongs to a run rather than to the encoder is not saved: callbacks, augmentation, device, seed.
+    """
 
     net: Any
-    net_: Any
     device: Any
     precision: Any
     callbacks: Any
-    _spec: tuple
+    fitted_: FittedNet
 
-    def save(self, folder: str | os.PathLike) -> None:
-        """Write the fitted encoder to a folder: ``encoder.json``, ``weights.safetensors`` and its targets.
+    _given_on_load = ("net",)
 
-        The folder is what one uploads to a hub, see the user guide. What belongs to a run rather than to the
-        encoder stays behind: callbacks, augmentation, device, seed.
+    def _to_content(self) -> Content:
+        from .._training.folder import encoder_content
 
-        Parameters
-        ----------
-        folder : path-like
-            Made if missing; files of an earlier save are replaced.
-
-        Raises
-        ------
-        NotFittedError
-            If the encoder is not fitted.
-        TypeError
-            If a parameter has no place in a JSON file: numbers, text, lists, tuples, dicts and torch's own
-            classes of layers, optimizers and schedulers have one.
-        """
-        from .._training.folder import save_encoder
-
-        check_is_fitted(self, "net_")
-        save_encoder(self, folder)
+        check_is_fitted(self, "fitted_")
+        return encoder_content(self)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike, *, net: type | None = None, device: str = "auto") -> Self:
-        """Read an encoder that :meth:`save` wrote.
+    def _from_content(cls, content: Content, loading: Loading) -> Self:
+        from .._training.folder import encoder_from
 
-        Parameters
-        ----------
-        folder : path-like
-            The folder.
-        net : type | None
-            The network class, where it was given as a class of your own: a file must not name code to import.
-        device : str
-            Torch device to put it on.
+        return encoder_from(cls, content, loading)
 
-        Returns
-        -------
-        EEGEncoder
-            Gives the same embeddings as the one saved.
+    @classmethod
+    def _older_content(cls, folder: str | os.PathLike) -> Content | None:
+        from .._training.format_1 import read_format_1
 
-        Raises
-        ------
-        FileNotFoundError
-            If the folder lacks a file.
-        ValueError
-            If a file is cut short or is not what :meth:`save` writes. Nothing in a folder is run: it names no
-            code.
-        """
-        from .._training.folder import load_encoder
-
-        return load_encoder(cls, folder, net=net, device=device)
+        return read_format_1(folder)
 
     def export(self, path: str | os.PathLike) -> None:
         """Write the network to an ONNX file, for programs without torch and scikit-learn.
@@ -118,32 +91,18 @@ class SharedEncoder(DictParams):
         return copied.set_params(callbacks=copy_callbacks(self.callbacks))
 
     def __getstate__(self) -> dict:
-        # Weights travel as arrays and the network is rebuilt: parametrised modules cannot be pickled, and a
-        # model trained on a GPU must open where there is none.
         state = dict(super().__getstate__())
         if state.get("callbacks"):
             from .._training.given import check_portable
 
             check_portable(state["callbacks"])
-        net = state.pop("net_", None)
-        if net is not None:
-            from .._training.sharing import weights_of
-            from ..nets.names import name_of
-
-            state["_weights"] = weights_of(net)
-            # By its name, where it has one: some of braindecode's classes cannot be pickled.
-            (cls, params), criterion = state["_spec"]
-            state["_spec"] = (name_of(cls, self.net) or cls, params), criterion
+        if "fitted_" in state:
+            state["fitted_"] = state["fitted_"].pack(self.net)
         return state
 
     def __setstate__(self, state: dict) -> None:
-        state = dict(state)
-        weights = state.pop("_weights", None)
         super().__setstate__(state)
-        if weights is not None:
-            from .._training.sharing import rebuild_net
-            from ..nets.names import find_net
+        if "fitted_" in state:
+            from .._training.fitted import FittedNet
 
-            (cls, params), criterion = self._spec
-            self._spec = (find_net(cls) if isinstance(cls, str) else cls, params), criterion
-            self.net_ = rebuild_net(self._spec, weights, device=self.device, precision=self.precision)
+            self.fitted_ = FittedNet.unpack(state["fitted_"], device=self.device, precision=self.precision)

@@ -15,19 +15,22 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from .._utils.cloning import clone_to_fit
-from .._utils.estimators import find_table, project, tells_routing
-from .._utils.ids import as_ids
+from .._utils.estimators import find_table, holds_own, project, tells_routing
+from .._utils.ids import as_ids, as_subject
+from .._utils.inputs import read_epochs
+from .._utils.missing import refuse_masked, refuse_missing
 from .._utils.params import refuse_class
+from .._utils.saving import Savable
 from .._utils.seen import Seen
-from .._utils.subjects import as_subject, refuse_masked, refuse_missing
-from .._utils.validation import check_told, stands_at_door, unchanged_on_error
+from .._utils.stated import Stated
+from .._utils.validation import check_told, unchanged_on_error
 from ..embeddings import EmbeddingTable, class_codes
 from ..embeddings.table import check_table
 from ._foreign import as_input, ask_for_weights, explain_step, takes_epochs, target_slots
 from .gallery.exact import Kept
 
 
-class EmbeddingComposite(BaseEstimator):
+class EmbeddingComposite(Savable, BaseEstimator):
     """An estimator around an encoder. Subclasses have the parameters `encoder` and `targets`.
 
     Attributes
@@ -43,6 +46,21 @@ class EmbeddingComposite(BaseEstimator):
     __metadata_request__predict = {"subject": True}
     __metadata_request__score = {"subject": True}
     _embeds_for: ClassVar[str] = "predict"  # the public method that embeds, for the routing of metadata
+
+    # The fitted encoder is saved, once, and comes back in the place of the parameter too.
+    _not_saved = (*Savable._not_saved, "encoder")
+    _saved_state: ClassVar[dict[str, Any]] = {
+        "encoder_": object,
+        "targets_": object,
+        "seen_": np.ndarray | None,
+        "trained_on_": dict,
+        "_stated": Stated | None,
+        "n_features_in_": int,
+        "feature_names_in_": np.ndarray,
+        "n_chans_": int,
+        "n_times_in_": int,
+        "ch_names_": tuple | None,
+    }
 
     encoder: Any
     targets: Any
@@ -83,8 +101,8 @@ class EmbeddingComposite(BaseEstimator):
             self.targets_ = _class_means(X, labels, weight) if table is None and labels is not None else table
         elif isinstance(self.encoder, FrozenEstimator):
             self.encoder_, self.targets_ = self.encoder, table
-            if not stands_at_door(self.encoder):
-                check_told(self, X, self._read(X), reset=True, any_unit=takes_epochs(self.encoder))
+            if not holds_own(self.encoder):
+                self._hand_in(self.encoder, X, reset=True)
         elif labels is None:
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y is None."
@@ -109,10 +127,7 @@ class EmbeddingComposite(BaseEstimator):
         goal = ids if slots else targets.lookup(ids)
         if weight is not None:
             ask_for_weights(encoder)
-        given = self._read(X)
-        if not stands_at_door(encoder):
-            # Steps of other libraries that take epochs take them in volts too, as MNE's own do.
-            check_told(self, X, given, reset=True, any_unit=takes_epochs(encoder))
+        given = self._hand_in(encoder, X, reset=True)
         self._call(encoder, "fit", "fit", given, goal, subject=subject, sample_weight=weight)
         self.trained_on_ = getattr(encoder, "trained_on_", None) or {"fit": _seen(X, ids, targets)}
         return encoder
@@ -177,9 +192,7 @@ class EmbeddingComposite(BaseEstimator):
         check_is_fitted(self, "encoder_")
         if self._is_passthrough():
             return self._check_embeddings(X, reset=False)
-        given = self._read(X)
-        if getattr(self, "_stated", None) is not None:
-            check_told(self, X, given, reset=False)
+        given = self._hand_in(self.encoder, X, reset=False)
         z = np.asarray(self._call(self.encoder_, "predict", self._embeds_for, given, subject=subject))
         if subject is not None:
             as_subject(subject, len(z))
@@ -231,9 +244,15 @@ class EmbeddingComposite(BaseEstimator):
     def _is_passthrough(self) -> bool:
         return isinstance(self.encoder, str) and self.encoder == "passthrough"
 
-    def _read(self, X: Any) -> Any:
-        """X for the encoder."""
-        return as_input(self.encoder, X)
+    def _hand_in(self, encoder: Any, X: Any, *, reset: bool) -> Any:
+        """X for the encoder; of one that does not check X itself, in fit (`reset`) or afterwards, it is checked here."""
+        if holds_own(encoder) if reset else getattr(self, "_stated", None) is None:
+            return as_input(encoder, X)
+        read = read_epochs(X)
+        given = as_input(encoder, X, read)
+        # Steps of other libraries that take epochs take them in volts too, as MNE's own do.
+        check_told(self, X, read, given, reset=reset, any_unit=reset and takes_epochs(encoder))
+        return given
 
     def _check_embeddings(self, X: Any, *, reset: bool) -> np.ndarray:
         if getattr(X, "ndim", 2) == 3:
@@ -243,6 +262,21 @@ class EmbeddingComposite(BaseEstimator):
             )
         refuse_masked(X, name="Input X")
         return validate_data(self, X, dtype=[np.float32, np.float64], reset=reset)
+
+    def _check_fitted(self) -> None:
+        check_is_fitted(self, "encoder_")
+
+    @classmethod
+    def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Any:
+        fitted = state["encoder_"]
+        frozen = fitted if isinstance(fitted, (str, FrozenEstimator)) else FrozenEstimator(fitted)
+        made: Any = super()._made({**params, "encoder": frozen}, state)
+        made._check_encoder()
+        for table in (made.targets, made.targets_):
+            if table is not None:
+                check_table("targets", table)
+        made._kept = Kept()
+        return made
 
     def __getstate__(self) -> dict:
         # What is kept for speed can be made again, and a copy has a gallery of its own to keep.

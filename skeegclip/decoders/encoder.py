@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
@@ -13,9 +13,6 @@ from .._utils.size import check_size
 from .._utils.stated import check_alike
 from .._utils.validation import check_epochs, unchanged_on_error
 from ._fitted_encoder import FittedEncoder
-
-if TYPE_CHECKING:
-    from .._training.net import EncoderNet
 
 _REQUESTS = {"subject": True}
 
@@ -108,6 +105,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
     Attributes
     ----------
+    fitted_ : FittedNet
+        All that fit gives, in one value that nothing changes; the attributes below show its parts.
     net_ : EncoderNet
         The fitted skorch net (``net_.module_`` is the torch network).
     history_ : list of dict
@@ -162,7 +161,6 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     __metadata_request__predict = _REQUESTS
     __metadata_request__score = _REQUESTS
 
-    net_: EncoderNet
     _usual_patience: int | None = (
         None  # a default of which there is nothing to say; LowLevelDecoder has another
     )
@@ -273,13 +271,13 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         with unchanged_on_error(self):
             self._check_params()
             # The weights that go on learned from epochs of one unit, rate and order of channels.
-            known = getattr(self, "_stated", None) if self.warm_start and hasattr(self, "net_") else None
+            before = getattr(self, "fitted_", None) if self.warm_start else None
             read = check_epochs(self, X, subject=subject, reset=True)
-            if known is not None:
+            if before is not None:
                 owner = f"{type(self).__name__}(warm_start=True) was fitted with"
-                check_alike(self._stated, known, owner)
-                check_size(self._stated.size, known.size, owner)
-            fit_encoder(self, read, y, sample_weight)
+                check_alike(read.stated, before.stated, owner)
+                check_size(read.stated.size, before.stated.size, owner)
+            self.fitted_ = fit_encoder(self, read, y, sample_weight, before=before)
         return self
 
     def _check_params(self) -> None:
@@ -411,11 +409,6 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self._warn_of_calibration(X, y, truth, subject)
         rank = ranks(cosine_similarity(z, self.project(truth.vectors)), truth.stimulus)
         return float(np.average(rank == 1, weights=sample_weight))
-
-    @property
-    def temperature_(self) -> float:  # numpydoc ignore=GL08
-        check_is_fitted(self, "net_")
-        return 1 / float(self.net_.criterion_.clip.scale.detach())
 
     # -- scikit-learn -------------------------------------------------------------------------------
 

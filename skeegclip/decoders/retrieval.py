@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.preprocessing import normalize
@@ -17,8 +17,8 @@ from ..embeddings.table import check_table
 from ..metrics import csls, inverted_softmax
 from ..metrics.counts import count_better_equal, hit_probability
 from .composite import EmbeddingComposite, check_width
-from .gallery.approximate import import_faiss
-from .gallery.exact import Gallery, nearest
+from .gallery.approximate import IndexedGallery, import_faiss
+from .gallery.exact import nearest
 
 _HUBNESS = {"csls": csls, "inverted_softmax": inverted_softmax}
 _N_PROBES = 256
@@ -91,6 +91,12 @@ class ImageRetriever(EmbeddingComposite):
     >>> retriever.score(Z, ["image_0", "image_1", "image_99"])
     0.6666666666666666
     """
+
+    _saved_state: ClassVar[dict[str, Any]] = {
+        **EmbeddingComposite._saved_state,
+        "added_": list,
+        "_whitening": tuple | None,
+    }
 
     def __init__(
         self,
@@ -231,12 +237,12 @@ class ImageRetriever(EmbeddingComposite):
         found, _ = self._nearest(z, gallery, k)
         return float(np.mean([np.isin(*rows).mean() for rows in zip(exact, found, strict=True)]))
 
-    def _how_many(self, k: int | None, gallery: Gallery) -> int:
+    def _how_many(self, k: int | None, gallery: IndexedGallery) -> int:
         if k is None:
             return min(self.n_retrieved, len(gallery))
         return check_number("k", k, low=1, high=len(gallery), integer=True)
 
-    def _nearest(self, z: np.ndarray, gallery: Gallery, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _nearest(self, z: np.ndarray, gallery: IndexedGallery, k: int) -> tuple[np.ndarray, np.ndarray]:
         self._check_index()
         if self.hubness is not None:
             return nearest(self._corrected(z, gallery), k)
@@ -349,21 +355,21 @@ class ImageRetriever(EmbeddingComposite):
             return *gallery.counts(z, target), len(gallery)
         return count_better_equal(self._corrected(z, gallery), target)
 
-    def _corrected(self, z: np.ndarray, gallery: Gallery) -> np.ndarray:
+    def _corrected(self, z: np.ndarray, gallery: IndexedGallery) -> np.ndarray:
         """Similarities with the whole gallery, corrected for hubs."""
         if self.hubness is None:
             return gallery.matrix(z)
         correct = self.hubness if callable(self.hubness) else _HUBNESS[self.hubness]
         return correct(gallery.matrix(z))
 
-    def _search(self, X: Any, subject: Any) -> tuple[np.ndarray, Gallery]:
+    def _search(self, X: Any, subject: Any) -> tuple[np.ndarray, IndexedGallery]:
         """Embeddings, and what to compare them with."""
         z = self.embed(X, subject=subject)
         ids, tables = self._tables()
         first = self._prepare(tables[0].vectors[:1])
         check_width(z, first, "gallery vectors")
         gallery = self._kept.gallery(
-            tables, first, lambda: Gallery(ids, [table.vectors for table in tables], self._prepare)
+            tables, first, lambda: IndexedGallery(ids, [table.vectors for table in tables], self._prepare)
         )
         return z if self._whitening is None else normalize(z) - self._whitening[0], gallery
 
@@ -374,6 +380,19 @@ class ImageRetriever(EmbeddingComposite):
             return vectors
         _, mean, matrix = self._whitening
         return (normalize(vectors) - mean) @ matrix
+
+    @classmethod
+    def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Any:
+        made = super()._made(params, state)
+        tables = [made.gallery, *made.added_]
+        for table in tables:
+            if table is not None:
+                check_table("gallery", table)
+        if made._whitening is not None:
+            centre, mean, matrix = made._whitening
+            if not centre.shape == mean.shape == matrix.shape[:1] == matrix.shape[1:]:
+                raise ValueError("its whitening is of several widths")
+        return made
 
     def _fit_whitening(self, X: Any, subject: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean training embedding; mean and whitening matrix of the training images; all of unit vectors."""

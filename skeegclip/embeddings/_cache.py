@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -14,18 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.persistence import write_whole
+from .._utils.persistence import open_regular, write_whole
 from .table import EmbeddingTable
 
 # A file for every picture would be 16,540 files for THINGS-EEG2; a file at the end would lose all to a crash.
 _SECONDS_BETWEEN_FILES = 5.0
+_NAME = re.compile("[0-9a-f]{32}")
 
 
 class VectorCache:
     """A folder of small tables, one folder for each set of settings.
 
     A file is written whole, never changed, and named by a digest of what it holds: several processes may write beside
-    each other, and a damaged file is known by its name.
+    each other, and a damaged file is known by its name. Files of other names are nobody's business here.
 
     Parameters
     ----------
@@ -44,12 +46,15 @@ class VectorCache:
         """Return all vectors by key; damaged files are dropped, so that their items are computed again."""
         vectors: dict[str, np.ndarray] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
+            if not _NAME.fullmatch(path.stem) or path.is_dir():
+                continue
             try:
-                table = EmbeddingTable.load(path)
+                with open_regular(path):  # no link, no pipe
+                    table = EmbeddingTable.load(path)
                 whole = _digest(table) == path.stem
             except FileNotFoundError:  # another process has found it damaged
                 continue
-            except (ValueError, KeyError, TypeError):
+            except ValueError:
                 whole = False
             if whole:
                 vectors.update(zip(table.ids.tolist(), table.vectors, strict=True))

@@ -1,19 +1,25 @@
-"""The file of an EmbeddingTable: safetensors, written in blocks and mapped into memory."""
+"""The file of an EmbeddingTable: safetensors with a digest, written in blocks and mapped into memory."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from .._utils.persistence import write_whole
+from .._utils.ids import unique_ids
+from .._utils.persistence import checked, room_told, write_whole
 
-_FORMAT = "skeegclip-embedding-table-1"
+_FORMAT = "skeegclip-embedding-table-2"
+_FIRST = "skeegclip-embedding-table-1"  # had no digest
+_UNKNOWN = "0" * 64  # in the place of the digest, until everything is written
 _BLOCK = 2**22  # numbers looked at at once
 
 
@@ -57,23 +63,46 @@ def check_finite_rows(vectors: np.ndarray, ids: np.ndarray) -> None:
 
 def write_table(path: Any, ids: np.ndarray, blocks: Iterable[Any], meta: dict) -> None:
     """Write ids and blocks of vectors, whole or not at all."""
+    path, (n_bytes, write) = Path(path), _laid_out(ids, blocks, meta)
+    with room_told(path, n_bytes):
+        write_whole(path, write)
+
+
+def table_bytes(ids: np.ndarray, blocks: Iterable[Any], meta: dict) -> bytes:
+    """The content of the file of a table."""
+    _, write = _laid_out(ids, blocks, meta)
+    file = io.BytesIO()
+    write(file)
+    return file.getvalue()
+
+
+def _laid_out(ids: np.ndarray, blocks: Iterable[Any], meta: dict) -> tuple[int, Callable[[BinaryIO], None]]:
+    """How long the file is, and what writes it."""
     blocks = iter(blocks)
     first = next(blocks, None)
     if first is None:
         raise ValueError("blocks must hold one vector per id, got no block.")
     checked = _checked(itertools.chain([first], blocks), ids)
     first = next(checked)
-    # safetensors keeps its notes in a hash map: one entry, so that equal tables give equal files.
     notes = json.dumps({"format": _FORMAT, "ids": ids.tolist(), "meta": meta}, ensure_ascii=False)
-    shape = [len(ids), first.shape[1]]
-    tensor = {"dtype": "F32", "shape": shape, "data_offsets": [0, 4 * shape[0] * shape[1]]}
-    # By hand, because safetensors wants all the vectors in memory; the format is a length, a header and the bytes.
-    header = json.dumps(
-        {"__metadata__": {"skeegclip": notes}, "vectors": tensor}, ensure_ascii=False
-    ).encode()
+    n_rows, n_dims = len(ids), first.shape[1]
+    tensor = {"dtype": "F32", "shape": [n_rows, n_dims], "data_offsets": [0, 4 * n_rows * n_dims]}
+    about = {"sha256": _UNKNOWN, "skeegclip": notes}
+    # By hand, because safetensors wants all the vectors in memory, and writes entries in any order, so that equal tables
+    # give files that differ; the format is a length, a header and the bytes.
+    header = json.dumps({"__metadata__": about, "vectors": tensor}, ensure_ascii=False).encode()
     header += b" " * (-len(header) % 8)
-    parts = (block.data for block in itertools.chain([first], checked))
-    write_whole(path, itertools.chain([len(header).to_bytes(8, "little"), header], parts))
+
+    def write(file: BinaryIO) -> None:
+        digest = hashlib.sha256(notes.encode())
+        file.write(len(header).to_bytes(8, "little") + header)
+        for block in itertools.chain([first], checked):
+            digest.update(block)
+            file.write(block.data)
+        file.seek(8 + header.index(_UNKNOWN.encode()))
+        file.write(digest.hexdigest().encode())
+
+    return 8 + len(header) + 4 * n_rows * n_dims, write
 
 
 def _checked(blocks: Iterable[Any], ids: np.ndarray) -> Iterator[np.ndarray]:
@@ -98,40 +127,95 @@ def _checked(blocks: Iterable[Any], ids: np.ndarray) -> Iterator[np.ndarray]:
         )
 
 
-def map_table(path: str | os.PathLike) -> tuple[list[str], np.ndarray, dict, Source]:
-    """Ids, mapped vectors, notes, and what to open again."""
+@dataclass(frozen=True)
+class _Notes:
+    """What we write of a table besides its vectors."""
+
+    format: Literal["skeegclip-embedding-table-1", "skeegclip-embedding-table-2"]
+    ids: list[str]
+    meta: dict[str, Any]
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+def map_table(
+    path: str | os.PathLike, *, check: bool
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any], Source]:
+    """Ids, mapped vectors, notes, and what to open again; the digest is compared if `check`."""
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    status = path.stat()
+    # A link is followed, as the caches of the hub are full of them; a pipe would wait.
+    if not path.is_file():
+        kind, what = (
+            (ValueError, "is a folder or a pipe") if path.exists() else (FileNotFoundError, "does not exist")
+        )
+        raise kind(f"path: {str(path)!r} {what}. Pass the file that EmbeddingTable.save() wrote.")
     try:
+        status = path.stat()
         with safe_open(path, framework="numpy") as file:
-            header = _header((file.metadata() or {}).get("skeegclip", "{}"))
-            if header.get("format") != _FORMAT or list(file.keys()) != ["vectors"]:
-                raise ValueError(f"{path} is a safetensors file but not an EmbeddingTable ({_FORMAT}).")
+            about = file.metadata() or {}
+            notes = _read_notes(about)
+            if list(file.keys()) != ["vectors"]:
+                raise ValueError(f"it holds {list(file.keys())[:3]}, not vectors")
             part = file.get_slice("vectors")
             shape, dtype = tuple(part.get_shape()), part.get_dtype()
+        _check_vectors(notes, shape, dtype)
+        # The only tensor is the end of the file: safetensors admits no gaps, and has checked the length.
+        offset = status.st_size - 4 * shape[0] * shape[1]
+        vectors = np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape).view(np.ndarray)
+        ids, _ = unique_ids(notes.ids, name="ids")
+        if check:
+            check_finite_rows(vectors, ids)
+            if notes.format == _FORMAT:
+                _compare(about, vectors)
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a readable safetensors file ({error}).") from error
-    ids, meta = header["ids"], header["meta"]
-    if dtype != "F32" or len(shape) != 2 or len(ids) != shape[0] or 0 in shape:
-        raise ValueError(f"{path} holds {len(ids)} ids, but vectors of type {dtype} and shape {shape}.")
-    # The only tensor is the end of the file: safetensors admits no gaps, and has checked the length.
-    offset = status.st_size - 4 * shape[0] * shape[1]
-    vectors = np.memmap(path, dtype="<f4", mode="r", offset=offset, shape=shape).view(np.ndarray)
-    return ids, vectors, meta, Source(str(path.resolve()), status.st_size, status.st_mtime_ns)
+        raise ValueError(f"path: {str(path)!r} is not a readable safetensors file ({error}).") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"path: {str(path)!r} is not an EmbeddingTable as one was saved ({str(error)[:300]})."
+        ) from error
+    return ids, vectors, notes.meta, Source(str(path.resolve()), status.st_size, status.st_mtime_ns)
 
 
-def _header(text: str) -> dict:
-    """Our notes in a file; empty where they are not what we write."""
+def _read_notes(about: dict[str, str]) -> _Notes:
+    notes = checked(_Notes, json.loads(about.get("skeegclip", "null")))
+    if set(about) != ({"skeegclip"} if notes.format == _FIRST else {"skeegclip", "sha256"}):
+        raise ValueError(f"its notes are {sorted(about)[:4]}")
+    return notes
+
+
+def _compare(about: dict[str, str], vectors: np.ndarray) -> None:
+    digest = hashlib.sha256(about["skeegclip"].encode())
+    digest.update(vectors)
+    if digest.hexdigest() != about["sha256"]:
+        raise ValueError("it does not have the sha256 that it tells")
+
+
+def read_table(content: bytes, name: str) -> tuple[list[str], np.ndarray, dict]:
+    """Ids, vectors (which lie in `content`) and notes of what `table_bytes` gave; `name` is for messages."""
+    from safetensors import SafetensorError, deserialize
+
     try:
-        notes = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    whole = (
-        isinstance(notes, dict) and isinstance(notes.get("ids"), list) and isinstance(notes.get("meta"), dict)
-    )
-    return notes if whole else {}
+        tensors = deserialize(content)
+        length = int.from_bytes(content[:8], "little")
+        about = json.loads(content[8 : 8 + length])["__metadata__"]
+        notes = _read_notes(about)
+        if [key for key, _ in tensors] != ["vectors"]:
+            raise ValueError(f"it holds {[key for key, _ in tensors][:3]}, not vectors")
+        shape, dtype = tuple(tensors[0][1]["shape"]), tensors[0][1]["dtype"]
+        _check_vectors(notes, shape, dtype)
+        vectors = np.frombuffer(content, dtype="<f4", offset=8 + length).reshape(shape)
+        if notes.format == _FORMAT:
+            _compare(about, vectors)
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{name} is not an EmbeddingTable as one was saved ({str(error)[:300]}).") from error
+    return notes.ids, vectors, notes.meta
+
+
+def _check_vectors(notes: _Notes, shape: tuple, dtype: str) -> None:
+    if dtype != "F32" or len(shape) != 2 or len(notes.ids) != shape[0] or 0 in shape:
+        raise ValueError(f"it holds {len(notes.ids)} ids, but vectors of type {dtype} and shape {shape}")
 
 
 def reopen(source: Source) -> str:

@@ -6,15 +6,17 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from .._utils.params import check_option
-from .._utils.persistence import write_whole
+from .._utils.persistence import checked, open_regular, read_regular, sweep, write_whole
 
 _FORMAT = "skeegclip-patch-tokens-1"
+_LIMIT = 2**30  # bytes: ids of a hundred million pictures
 
 
 def load_patch_tokens(folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
@@ -48,16 +50,49 @@ def load_patch_tokens(folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray
     """
     folder = Path(folder)
     try:
-        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        if about["format"] != _FORMAT:
-            raise ValueError(about["format"])
-        tokens = np.load(folder / "tokens.npy", mmap_mode="r", allow_pickle=False)
-        ids = np.array(about["ids"])
-        if tokens.ndim != 3 or len(tokens) != len(ids):
-            raise ValueError(f"{len(ids)} ids, tokens {tokens.shape}")
-    except (KeyError, TypeError, ValueError, EOFError) as error:
-        raise ValueError(f"{folder} does not hold patch tokens ({_FORMAT}): {error}.") from error
+        about = checked(_About, json.loads(read_regular(folder / "about.json", limit=_LIMIT)))
+        if about.format != _FORMAT:
+            raise ValueError(about.format[:80])
+        ids, tokens = np.array(about.ids), _mapped(folder / "tokens.npy", "r")
+        if tokens.ndim != 3 or len(tokens) != len(ids) or tokens.dtype != about.dtype:
+            raise ValueError(f"{len(ids)} ids, tokens {tokens.shape} of {tokens.dtype}")
+    except FileNotFoundError:
+        raise
+    except (ValueError, RecursionError, OSError) as error:
+        raise ValueError(f"{folder} does not hold patch tokens ({_FORMAT}): {str(error)[:300]}.") from error
     return ids, tokens
+
+
+@dataclass(frozen=True)
+class _About:
+    """What a folder of tokens says of itself."""
+
+    format: str
+    ids: list[str]
+    settings: dict[str, Any]
+    dtype: Literal["float16", "float32"]
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class _State:
+    """How far a run has come."""
+
+    format: str
+    run: str
+    done: int
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+def _mapped(path: Path, mode: Literal["r", "r+"]) -> np.ndarray:
+    """Map an array of a plain file."""
+    open_regular(path, os.O_RDWR if mode == "r+" else os.O_RDONLY).close()
+    try:
+        return np.lib.format.open_memmap(path, mode=mode)
+    except Exception as error:  # numpy reads a header as Python
+        raise ValueError(f"{path.name} cannot be read ({str(error)[:200]})") from error
 
 
 def write_patch_tokens(
@@ -99,8 +134,8 @@ def write_patch_tokens(
     about = {"format": _FORMAT, "ids": ids.tolist(), "settings": settings, "dtype": dtype}
     run = hashlib.sha256(json.dumps([about, list(contents)], sort_keys=True).encode()).hexdigest()
     state, data = partial / "state.json", partial / "tokens.npy"
-    done = _rows_done(state, run)
-    tokens: Any = np.lib.format.open_memmap(data, mode="r+") if done else None
+    done = _rows_done(partial, run, len(ids))
+    tokens: Any = _mapped(data, "r+") if done else None
     with tqdm(total=len(ids), initial=done, unit="image", disable=not progress) as bar:
         for _, batch in batches(done) if done < len(ids) else ():
             with np.errstate(over="ignore"):  # checked below
@@ -111,14 +146,16 @@ def write_patch_tokens(
                 )
             if tokens is None:
                 partial.mkdir(parents=True, exist_ok=True)
-                state.unlink(missing_ok=True)  # it belongs to another run, whose file is about to go
+                # First of all, as it says that the folder is ours; and of another run, whose file is about to go.
+                write_whole(state, _told(run, 0))
+                data.unlink(missing_ok=True)
                 tokens = np.lib.format.open_memmap(
                     data, mode="w+", dtype=dtype, shape=(len(ids), *values.shape[1:])
                 )
             tokens[done : done + len(values)] = values
             tokens.flush()
             done += len(values)
-            write_whole(state, json.dumps({"run": run, "done": done}).encode())
+            write_whole(state, _told(run, done))
             bar.update(len(values))
     del tokens
     write_whole(partial / "about.json", json.dumps(about, ensure_ascii=False).encode())
@@ -126,10 +163,24 @@ def write_patch_tokens(
     (folder / "state.json").unlink()
 
 
-def _rows_done(state: Path, run: str) -> int:
+def _told(run: str, done: int) -> bytes:
+    return json.dumps(asdict(_State(_FORMAT, run, done))).encode()
+
+
+def _rows_done(partial: Path, run: str, n_rows: int) -> int:
     """How many rows an earlier, stopped call with the same pictures and settings has written."""
-    try:
-        found = json.loads(state.read_text(encoding="utf-8"))
-        return int(found["done"]) if found["run"] == run else 0
-    except (OSError, KeyError, TypeError, ValueError):
+    if not os.path.lexists(partial):
         return 0
+    if partial.is_dir() and not partial.is_symlink():
+        sweep(partial)
+        if not any(partial.iterdir()):
+            return 0
+    try:
+        found = checked(_State, json.loads(read_regular(partial / "state.json", limit=_LIMIT)))
+        if found.format != _FORMAT:
+            raise ValueError(found.format[:80])
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileExistsError(
+            f"{str(partial)!r} is in the way: it is not of a run that was stopped ({str(error)[:200]}). Remove it."
+        ) from error
+    return found.done if found.run == run and 0 <= found.done <= n_rows else 0

@@ -9,8 +9,21 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.folders import Content
 from .._utils.ids import mapping_to_array, positions, unique_ids
-from ._table_file import Source, check_finite_rows, check_numbers, map_table, reopen, write_table
+from .._utils.saving import Loading
+from ._table_file import (
+    Source,
+    check_finite_rows,
+    check_numbers,
+    map_table,
+    read_table,
+    reopen,
+    table_bytes,
+    write_table,
+)
+
+_FILE = "table.safetensors"
 
 
 class EmbeddingTable:
@@ -312,20 +325,35 @@ class EmbeddingTable:
 
         Raises
         ------
+        FileNotFoundError
+            If there is no such file.
         ValueError
-            If the file is not such a table.
+            If the file is not such a table, or not as it was written: its digest is compared, with `mmap` too.
         """
         table = cls._mapped(path, check=True)
         return table if mmap else cls(table._ids, table._vectors, meta=table._meta)
 
+    def _to_content(self) -> Content:
+        # The file that `save` writes.
+        return Content("EmbeddingTable", files={_FILE: [table_bytes(self._ids, [self._vectors], self._meta)]})
+
+    @classmethod
+    def _from_content(cls, content: Content, loading: Loading) -> EmbeddingTable:
+        try:
+            ids, vectors, meta = read_table(content.files[_FILE], f"{loading.folder}: {_FILE}")
+            keys, _ = unique_ids(ids, name="ids")
+            check_finite_rows(vectors, keys)
+        except (KeyError, TypeError, ValueError) as error:
+            raise loading.refuse(error) from error
+        table = object.__new__(cls)
+        table._assign(keys, None, vectors, meta)
+        return table
+
     @classmethod
     def _mapped(cls, path: Any, *, check: bool) -> EmbeddingTable:
-        ids, vectors, meta, source = map_table(path)
-        keys, _ = unique_ids(ids, name="ids")
-        if check:
-            check_finite_rows(vectors, keys)
+        ids, vectors, meta, source = map_table(path, check=check)
         table = object.__new__(cls)
-        table._assign(keys, None, vectors, meta, source)
+        table._assign(ids, None, vectors, meta, source)
         return table
 
 

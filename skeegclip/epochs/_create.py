@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +19,13 @@ from .._utils.params import check_number, check_option
 from .._utils.size import check_size, size_of, warn_size
 from .._utils.stated import check_alike
 from ._adapters import Blocks, as_blocks
+from ._files import opened
 from ._info import from_json, to_json
-from ._manifest import Manifest, current, foreign_files, read_manifest
+from ._journal import foreign_files, recover
+from ._manifest import LOCK, Manifest, current, read_manifest
 from ._rows import as_frame, conform, kinds
 from ._shards import Shards
+from ._upgrade import ready_for_more
 from ._writer import commit, only_writer
 
 if TYPE_CHECKING:
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHARD_BYTES = 2**30
+_LOOKED_AT = 16  # epochs of a block, to tell one unit from another
 
 
 def create(
@@ -61,23 +67,30 @@ def create(
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"path: {str(folder)!r} is a file. Choose a folder.")
     is_new = not folder.exists()
+    if not is_new:
+        _refuse_taken(folder, overwrite)  # before the lock, which would be a change
     folder.mkdir(parents=True, exist_ok=True)
+    locked = os.path.lexists(folder / LOCK)
     with only_writer(folder):
         try:
-            start = Manifest(
+            _refuse_taken(folder, overwrite)
+            old = recover(folder)
+            state = Manifest(
                 n_chans=first.shape[1],
                 n_times=first.shape[2],
-                dtype=dtype,
+                dtype=dtype,  # type: ignore[arg-type]
                 epochs_per_shard=max(1, _SHARD_BYTES // (first[0].size * np.dtype(dtype).itemsize)),
-                columns=kinds(frame),
-                generation=_generation(folder, overwrite),
+                columns=kinds(frame),  # type: ignore[arg-type]
+                generation="" if old is None else secrets.token_hex(8),
             )
-            commit(folder, start, blocks, frame, to_json(info, tmin, known))
+            replaced = () if old is None else old.names()
+            commit(folder, state, blocks, frame, to_json(info, tmin, known), replaced)
         except BaseException:
-            if is_new and current(folder) is None:
+            if not locked and current(folder) is None:
                 with contextlib.suppress(OSError):  # Windows keeps the lock file while it is held
-                    (folder / ".lock").unlink()
-                    folder.rmdir()
+                    (folder / LOCK).unlink()
+                    if is_new:
+                        folder.rmdir()
             raise
 
 
@@ -85,37 +98,43 @@ def append(folder: Path, X: Any, rows: Any) -> None:
     """Write after what a store holds."""
     read = as_blocks(X)
     frame = _frame(read, rows)
+    read_manifest(folder)  # before the lock, which would be a change
     with only_writer(folder):
         now = read_manifest(folder)
-        info, _, known = from_json(folder / now.info_name)
+        shards = Shards(folder, now)
+        opened(folder, now.rows_name, now.rows_bytes).close()
+        info, _, known = from_json(folder, now)
         check_alike(read.stated, known, "the store has")
+        conformed = conform(frame, now.columns)
         blocks = iter(read.blocks)
         first = next(blocks, np.empty((0, now.n_chans, now.n_times)))
         blocks = itertools.chain([first], blocks)
-        if now.n_epochs:
-            blocks = _of_size(blocks, size_of(_last(folder, now)), "the store has", read.is_converted)
-        commit(folder, now, blocks, conform(frame, now.columns))
+        blocks = _of_size(blocks, size_of(_last(shards)), "the store has", read.is_converted)
+        recover(folder)
+        commit(folder, ready_for_more(shards), blocks, conformed)
 
 
 def _of_size(blocks: Iterable[np.ndarray], size: Any, owner: str, is_converted: bool) -> Iterator[np.ndarray]:
     """Pass blocks on, and refuse those in another unit; what is no block of epochs is refused where it is written."""
     for block in blocks:
         if block.ndim == 3 and block.size and block.dtype.kind in "fiu":
-            check_size(size_of(block), size, owner, is_converted=is_converted)
+            # Of a block as many as of a store: looking at more takes longer than writing them.
+            few = block[np.unique(np.linspace(0, len(block) - 1, _LOOKED_AT).astype(int))]
+            check_size(size_of(few), size, owner, is_converted=is_converted)
         yield block
 
 
-def _last(folder: Path, now: Manifest) -> np.ndarray:
+def _last(shards: Shards) -> np.ndarray:
     """Return the last few epochs of a store."""
-    rows = np.arange(max(0, now.n_epochs - 16), now.n_epochs)
-    return Shards(folder, now).gather(rows, np.arange(now.n_chans), slice(0, now.n_times))
+    n_epochs, n_chans, n_times = shards.shape
+    return shards.gather(
+        np.arange(max(0, n_epochs - _LOOKED_AT), n_epochs), np.arange(n_chans), slice(0, n_times)
+    )
 
 
-def _generation(folder: Path, overwrite: bool) -> int:
-    """Return the generation of a new store in a folder that may hold an older one."""
-    if (now := current(folder)) is not None:
-        if overwrite:
-            return now.generation + 1
+def _refuse_taken(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that holds a store, unless it is to be overwritten, or anything else."""
+    if current(folder) is not None and not overwrite:
         raise FileExistsError(
             f"path: {str(folder)!r} holds an EpochsStore already. Pass overwrite=True to replace it, or add to it with"
             " EpochsStore.open(path).append(X, rows)."
@@ -124,7 +143,6 @@ def _generation(folder: Path, overwrite: bool) -> int:
         raise FileExistsError(
             f"path: {str(folder)!r} holds other files (first: {foreign[0]!r}). Choose a folder of its own."
         )
-    return 0
 
 
 def _frame(read: Blocks, rows: Any) -> pd.DataFrame:

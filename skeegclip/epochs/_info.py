@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._utils.channels import DISPLAY_UNITS, describe
+from .._utils.persistence import checked, read_regular
 from .._utils.stated import Stated
+from ._manifest import Manifest, damaged
 
 if TYPE_CHECKING:
     import mne
+
+_LIMIT = 2**28  # bytes
 
 
 def to_json(info: mne.Info, tmin: float, known: Stated) -> bytes:
@@ -29,18 +35,42 @@ def to_json(info: mne.Info, tmin: float, known: Stated) -> bytes:
     return json.dumps(content, indent=1).encode()
 
 
-def from_json(path: Path) -> tuple[mne.Info, float, Stated]:
+@dataclass(frozen=True)
+class _Content:
+    """What such a file says; the last two came later."""
+
+    sfreq: float
+    tmin: float
+    unit: dict[str, str]
+    ch_names: list[str]
+    info: dict[str, Any]
+    tmin_known: bool = True
+    referenced: bool | None = None
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+def from_json(folder: Path, manifest: Manifest) -> tuple[mne.Info, float, Stated]:
     """Read info and tmin, and what is known of them; no class is looked up by a name in the file."""
     import mne
 
+    name = manifest.info_name
     try:
-        content = json.loads(path.read_bytes())
-        info, tmin = mne.Info.from_json_dict(content["info"]), float(content["tmin"])
-        start = tmin if content.get("tmin_known", True) else None
-        known = describe(info, range(len(info["ch_names"])), tmin=start, is_recorded=False)
-        return info, tmin, replace(known, referenced=content.get("referenced", known.referenced))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"the EpochsStore {str(path.parent)!r} is damaged: {path.name} cannot be read ({error})."
-            " Copy it again, or make it anew."
-        ) from error
+        text = read_regular(folder / name, limit=_LIMIT)
+        if manifest.info not in (None, hashlib.sha256(text).hexdigest()):
+            raise ValueError("it was edited since it was written")
+        told = json.loads(text)
+        content = checked(_Content, told)
+        info = mne.Info.from_json_dict(content.info)
+        if not math.isfinite(content.tmin) or (len(info["ch_names"]), info["ch_names"]) != (
+            manifest.n_chans,
+            content.ch_names,
+        ):
+            raise ValueError(f"it does not describe the {manifest.n_chans} channels of the epochs")
+        start = content.tmin if content.tmin_known else None
+        known = describe(info, range(manifest.n_chans), tmin=start, is_recorded=False)
+        referenced = content.referenced if "referenced" in told else known.referenced
+        return info, content.tmin, replace(known, referenced=referenced)
+    except Exception as error:  # MNE has many for an info that is none
+        said = str(error).strip().rstrip(".") or type(error).__name__
+        raise damaged(folder, f"{name} cannot be read ({said[:500]})") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.subjects import as_subject, id_text, text_or_empty
+from .._utils.ids import as_subject, id_text, text_or_empty
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,13 +98,23 @@ def to_csv(frame: pd.DataFrame, *, header: bool) -> bytes:
 
 
 def from_csv(content: bytes, expected: Mapping[str, str]) -> pd.DataFrame:
-    """Read what :func:`to_csv` wrote; `expected` gives the kind of each column."""
+    """Read what :func:`to_csv` wrote; `expected` gives the kind of each column.
+
+    Raises ValueError if there are other columns, or the last line is cut.
+    """
     import pandas as pd
+
+    if not content.endswith(b"\n"):
+        raise ValueError("the last line is cut")
 
     # Text is not read as "category": pandas would make numbers of categories that look like numbers. Nor are floats read
     # as numbers: older versions of pandas lose their last digit.
     dtypes = {name: _DTYPES.get(kind, str) for name, kind in expected.items()}
-    frame = pd.read_csv(io.BytesIO(content), dtype=dtypes, na_filter=False, skip_blank_lines=False)
+    frame = pd.read_csv(
+        io.BytesIO(content), dtype=dtypes, na_filter=False, skip_blank_lines=False, index_col=False
+    )
+    if list(frame) != list(expected):
+        raise ValueError(f"the columns are {list(frame)}, not {list(expected)}")
     for name, kind in expected.items():
         if kind == "text":
             frame[name] = frame[name].astype("category")

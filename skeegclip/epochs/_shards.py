@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import mmap
 import os
 from pathlib import Path
@@ -10,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ._manifest import Manifest, read_manifest
+from ._files import epochs_digest, mapped, read
+from ._manifest import Manifest, damaged, read_manifest
 from ._sources import take
 
 
@@ -30,11 +33,21 @@ class Shards:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
         self.shape = (manifest.n_epochs, manifest.n_chans, manifest.n_times)
-        opened = [_open(folder, manifest, shard) for shard in range(manifest.n_shards)]
-        self._maps = [mapped for mapped, _ in opened]
-        self._stamps = [stamp for _, stamp in opened]
+        self._maps: list[mmap.mmap] = []
+        self._stamps: list[tuple[int, int]] = []
+        for shard in range(manifest.n_shards):
+            content, stamp = mapped(folder, manifest, shard)
+            self._maps.append(content)
+            self._stamps.append(stamp)
+        _refuse_misread(folder, manifest, self._stamps)
         dtype = np.dtype(manifest.dtype).newbyteorder("<")
         self._arrays = [np.frombuffer(m, dtype=dtype).reshape(-1, *self.shape[1:]) for m in self._maps]
+        self._digests: dict[tuple, int] = {}  # of what was edited, and had to be read
+
+    @property
+    def times(self) -> list[int]:
+        """When each shard was last written, as it was when it was opened."""
+        return [time for _, time in self._stamps]
 
     def gather(self, rows: np.ndarray, chans: np.ndarray, times: slice) -> np.ndarray:
         """Read some epochs, channels and times."""
@@ -52,20 +65,84 @@ class Shards:
         return out
 
     def rows_text(self) -> bytes:
-        """Return what counts of the file of rows."""
-        name, needed = self.manifest.rows_name, self.manifest.rows_bytes
-        try:
-            with open(self.folder / name, "rb") as file:
-                text = file.read(needed)
-        except FileNotFoundError:
-            text = b""
-        if len(text) < needed:
-            raise ValueError(_damaged(self.folder, f"{name} has {len(text)} bytes of {needed}"))
+        """Return what counts of the file of rows, as it was written."""
+        name = self.manifest.rows_name
+        text = read(self.folder, name, self.manifest.rows_bytes)
+        start = 0
+        for part in self.manifest.parts:
+            now = hashlib.sha256(memoryview(text)[start : part.rows_bytes]).hexdigest()
+            if part.rows not in (None, now):
+                raise damaged(self.folder, f"{name} was edited since it was written")
+            start = part.rows_bytes
         return text
 
-    def content_key(self) -> bytes:
-        """Return what stays the same while the epochs do: a store only ever adds to what it holds."""
-        return self.manifest.id.encode()
+    def digest(self, start: int, stop: int) -> int:
+        """Read some epochs, and return the crc32 of them."""
+        return epochs_digest(self.manifest, self._maps, start, stop)
+
+    def check(self, shard: int) -> None:
+        """Refuse a shard that is not what was written; it is read where its file has another time than then."""
+        if self._changed(shard, shard + 1):
+            per_shard = self.manifest.epochs_per_shard
+            self.verify(shard * per_shard, (shard + 1) * per_shard)
+
+    def verify(self, first: int, last: int) -> None:
+        """Read all parts that some epochs belong to, and refuse those that are not what was written."""
+        start = 0
+        for part in self.manifest.parts:
+            stop = part.n_epochs
+            if start < last and stop > first and part.epochs not in (None, self.digest(start, stop)):
+                raise damaged(
+                    self.folder, f"epochs {start} to {stop - 1} were changed since they were written"
+                )
+            start = stop
+
+    def content_key(self, rows: np.ndarray) -> bytes:
+        """Return what tells some epochs from others: the id of the store, and what was written of its parts.
+
+        A copy has the key of the original until something else is added to either. Epochs are read only where their
+        file was changed since, and in version 1 the times of the files stand for what they hold.
+        """
+        now = self.manifest
+        ends = np.array([part.n_epochs for part in now.parts])
+        facts: list[Any] = [now.id, now.info, now.dtype, self.shape[1:]]
+        for number in np.unique(np.searchsorted(ends, rows, side="right")).tolist():
+            start, part = (int(ends[number - 1]) if number else 0), now.parts[number]
+            first, last = start // now.epochs_per_shard, (part.n_epochs - 1) // now.epochs_per_shard + 1
+            held: Any = part.epochs
+            if held is None:
+                held = self._found(first, last)
+            elif changed := self._changed(first, last):
+                held = self._digests.get(key := (number, *changed))
+                if held is None:
+                    held = self._digests[key] = self.digest(start, part.n_epochs)
+            facts.append([start, part.id, held, part.rows])
+        return hashlib.sha256(json.dumps(facts).encode()).digest()
+
+    def _found(self, first: int, last: int) -> list[int]:
+        """The times that some shards have now, -1 where there is none: overwritten, and open here alone."""
+        found = []
+        for shard in range(first, last):
+            try:
+                found.append(os.stat(self.folder / self.manifest.shard_name(shard)).st_mtime_ns)
+            except FileNotFoundError:
+                found.append(-1)
+        return found
+
+    def _changed(self, first: int, last: int) -> list[int]:
+        """The times of some shards, if one of them was written to by anything but a write to the store."""
+        found = self._found(first, last)
+        known = [list(self.manifest.times[first:last])]
+        if found not in known:
+            try:
+                now = read_manifest(
+                    self.folder
+                )  # an append has a new time for the shard that it went on with
+            except (OSError, ValueError):
+                now = self.manifest
+            if now.id == self.manifest.id:
+                known.append(list(now.times[first:last]))
+        return [] if found in known or set(found) == {-1} else found
 
     def _announce(self, shard: int, local: np.ndarray) -> None:
         """Ask the system to fetch epochs, all at once, that would else be fetched one after another."""
@@ -94,19 +171,15 @@ class Shards:
         )
 
 
-def _open(folder: Path, manifest: Manifest, shard: int) -> tuple[mmap.mmap, tuple[int, int]]:
-    """Map what counts of a shard, and return the size and time of its file."""
-    path, needed = folder / manifest.shard_name(shard), manifest.shard_bytes(shard)
-    try:
-        with open(path, "rb") as file:
-            stat = os.fstat(file.fileno())
-            if stat.st_size >= needed:
-                mapped = mmap.mmap(file.fileno(), needed, access=mmap.ACCESS_READ)
-                return mapped, (stat.st_size, stat.st_mtime_ns)
-    except FileNotFoundError:
-        raise ValueError(_damaged(folder, f"{path.name} is missing")) from None
-    raise ValueError(_damaged(folder, f"{path.name} has {stat.st_size} bytes of {needed}"))
+def _refuse_misread(folder: Path, manifest: Manifest, stamps: list[tuple[int, int]]) -> None:
+    """Refuse files that are longer than what is to be read of them, and not by what a killed write may have left.
 
-
-def _damaged(folder: Path, what: str) -> str:
-    return f"the EpochsStore {str(folder)!r} is damaged: {what}. Copy it again, or make it anew."
+    That is how a wrong number of times shows in version 1, whose manifest has no digest.
+    """
+    sizes = [size for size, _ in stamps]
+    needed = [manifest.shard_bytes(shard) for shard in range(manifest.n_shards)]
+    per_shard = max(1, 2**30 // manifest.epoch_bytes)
+    if sizes[:-1] != needed[:-1] or (
+        sizes != needed and manifest.version == 1 and per_shard != manifest.epochs_per_shard
+    ):
+        raise damaged(folder, f"its shards have {sizes} bytes, and {needed} of them are told of")

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from ._view import ViewBase
-
 _READ_AT_ONCE = 1024  # epochs; an average over more of them is summed in parts
+
+
+class Readable(Protocol):
+    """What these sources need of a view."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(n_epochs, n_chans, n_times)."""
+
+    def read(self, positions: Any) -> np.ndarray:
+        """Read some epochs."""
+
+    def content_key(self) -> bytes | None:
+        """Return what stays the same while the epochs do."""
 
 
 def gather(data: Any, rows: np.ndarray, chans: np.ndarray, times: slice) -> np.ndarray:
     """Read some epochs, channels and times of a source into a new float32 array, in C order.
 
-    A source is an ndarray, or has ``shape``, ``content_key()`` and a method ``gather(rows, chans, times)`` that does
+    A source is an ndarray, or has ``shape``, ``content_key(rows)`` and a method ``gather(rows, chans, times)`` that does
     this.
     """
     if not isinstance(data, np.ndarray):
@@ -44,7 +55,7 @@ class Mapped:
         the same shape.
     """
 
-    def __init__(self, view: ViewBase, function: Callable) -> None:
+    def __init__(self, view: Readable, function: Callable) -> None:
         self.view, self.function, self.shape = view, function, view.shape
 
     def gather(self, rows: np.ndarray, chans: np.ndarray, times: slice) -> np.ndarray:
@@ -57,7 +68,7 @@ class Mapped:
             )
         return made[:, chans, times]
 
-    def content_key(self) -> None:
+    def content_key(self, rows: np.ndarray) -> None:
         """Return None: what a function does is known only by calling it."""
         return None
 
@@ -73,7 +84,7 @@ class Averaged:
         Rows of `view` that each mean is made of.
     """
 
-    def __init__(self, view: ViewBase, groups: list[np.ndarray]) -> None:
+    def __init__(self, view: Readable, groups: list[np.ndarray]) -> None:
         self.view = view
         self.members = np.concatenate(groups)
         self.ends = np.cumsum([len(group) for group in groups])
@@ -91,8 +102,8 @@ class Averaged:
             mean[:] = total / len(members)
         return out
 
-    def content_key(self) -> bytes | None:
-        """Return what stays the same while the view and the groups do."""
+    def content_key(self, rows: np.ndarray) -> bytes | None:
+        """Return what stays the same while the view and the groups do, whichever means are asked for."""
         key = self.view.content_key()
         return (
             None

@@ -207,14 +207,16 @@ class ViewBase:
         return self.read(np.arange(len(self))).astype(dtype or np.float32, copy=False)
 
     def content_key(self) -> bytes | None:
-        """Return what stays the same while the epochs do, without reading them.
+        """Return what stays the same while the epochs do.
+
+        Nothing is read for it, but for files of a store that were changed since they were written, or copied.
 
         Returns
         -------
         bytes | None
             A hash; None where the epochs must be read to tell.
         """
-        key = None if isinstance(self._data, np.ndarray) else self._data.content_key()
+        key = None if isinstance(self._data, np.ndarray) else self._data.content_key(self._index)
         if key is None:
             return None
         parts = (self._index.tobytes(), self._chans.tobytes(), repr(self._times).encode())

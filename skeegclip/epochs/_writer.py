@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import stat
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.validation import check_finite
-from ._manifest import Manifest, current, garbage
+from ._files import sync, sync_folder, write_at
+from ._journal import FRESH, Journal, recover
+from ._manifest import LOCK, NAME, Manifest, added, damaged
 from ._rows import to_csv
 
 if TYPE_CHECKING:
@@ -24,8 +29,11 @@ def only_writer(folder: Path) -> Iterator[None]:
     """Hold the store's lock; it is let go of when the process dies."""
     from filelock import FileLock, Timeout
 
+    path = folder / LOCK
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        raise damaged(folder, f"{LOCK} is a link, a folder or a pipe, not a plain file")
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(path, timeout=0):
             yield
     except Timeout:
         raise BlockingIOError(
@@ -39,6 +47,7 @@ def commit(
     blocks: Iterable[np.ndarray],
     frame: pd.DataFrame,
     info: bytes | None = None,
+    replaced: Iterable[str] = (),
 ) -> None:
     """Write blocks after the epochs of `start`, then make the new state count.
 
@@ -47,7 +56,7 @@ def commit(
     Parameters
     ----------
     folder : Path
-        The store, locked by the caller.
+        The store, locked by the caller and recovered.
     start : Manifest
         What to write after: the state of the store, or, for a new one, a state of 0 epochs.
     blocks : iterable of ndarray, shape (k, n_chans, n_times)
@@ -56,95 +65,79 @@ def commit(
         Their rows.
     info : bytes | None
         Content of the info file of a new store.
+    replaced : iterable of str
+        Files that are removed when the new state counts.
     """
-    clear(folder)
+    is_new = info is not None
     try:
-        n_epochs, names = start.n_epochs, {start.rows_name}
+        made = [FRESH, start.rows_name, start.info_name] if is_new else [FRESH]
+        journal = Journal(folder, made, replaced)
         if info is not None:
-            names.add(start.info_name)
-            _write_at(folder / start.info_name, 0, info)
+            write_at(folder / start.info_name, 0, info, is_new=True)
+            sync(folder / start.info_name)
+            start = replace(start, info=hashlib.sha256(info).hexdigest())
+        shards = _Shards(folder, start, journal)
         for block in blocks:
-            n_epochs = _write_block(folder, start, n_epochs, block, names)
-        if n_epochs - start.n_epochs != len(frame):
-            raise ValueError(
-                f"rows must have one line per epoch ({n_epochs - start.n_epochs}), got {len(frame)}."
-            )
+            shards.write(block)
+        n_new = shards.n_epochs - start.n_epochs
+        if n_new != len(frame):
+            raise ValueError(f"rows must have one line per epoch ({n_new}), got {len(frame)}.")
         text = to_csv(frame, header=start.n_epochs == 0)
-        _write_at(folder / start.rows_name, start.rows_bytes, text)
-        for name in sorted(names):
-            _sync(folder / name)
-        _sync_folder(folder)  # the names of new files, before the manifest that counts on them
-        replace(start, n_epochs=n_epochs, rows_bytes=start.rows_bytes + len(text)).write(folder)
-        _sync_folder(folder)
-    finally:
-        clear(folder)
-
-
-def clear(folder: Path) -> None:
-    """Remove what does not count: files and ends of files of a write that failed, was killed, or was replaced."""
-    now = current(folder)
-    for path in garbage(folder, set() if now is None else now.names()):
-        # Where another process still maps a replaced file, Windows keeps it: a later write removes it.
-        with contextlib.suppress(PermissionError):
-            path.unlink(missing_ok=True)
-    if now is not None:
-        last = now.n_shards - 1
-        _cut(folder / now.shard_name(last), now.shard_bytes(last))
-        _cut(folder / now.rows_name, now.rows_bytes)
-
-
-def _cut(path: Path, size: int) -> None:
-    if path.stat().st_size > size:
-        os.truncate(path, size)
-
-
-def _write_block(folder: Path, manifest: Manifest, n_epochs: int, block: Any, names: set[str]) -> int:
-    """Write a block after the first `n_epochs`, over as many shards as it takes; `names` gets their names."""
-    block = np.asarray(block)
-    expected = (manifest.n_chans, manifest.n_times)
-    if block.ndim != 3 or block.shape[1:] != expected or block.dtype.kind not in "fiu":
-        raise ValueError(
-            f"X must hold epochs of shape (n_epochs, {expected[0]}, {expected[1]}), got {block.dtype}"
-            f" {block.shape}. Pick the same channels and times everywhere."
+        write_at(folder / start.rows_name, start.rows_bytes, text, is_new=is_new)
+        sync(folder / start.rows_name)
+        times = shards.sync()
+        sync_folder(folder)  # the names of new files, before the manifest that counts on them
+        state = added(
+            start,
+            n_epochs=shards.n_epochs,
+            rows_bytes=start.rows_bytes + len(text),
+            epochs=shards.digest,
+            rows=hashlib.sha256(text).hexdigest(),
+            times=times,
         )
-    with np.errstate(over="ignore"):
-        data = np.ascontiguousarray(block, dtype=np.dtype(manifest.dtype).newbyteorder("<"))
-    before = n_epochs - manifest.n_epochs
-    check_finite(data, rows=range(before, before + len(data)))
-    per_shard = manifest.epochs_per_shard
-    while len(data):
-        shard, place = divmod(n_epochs, per_shard)
-        part, data = data[: per_shard - place], data[per_shard - place :]
-        _write_at(folder / manifest.shard_name(shard), place * manifest.epoch_bytes, part)
-        names.add(manifest.shard_name(shard))
-        n_epochs += len(part)
-    return n_epochs
-
-
-def _write_at(path: Path, offset: int, content: Any) -> None:
-    content = memoryview(content).cast("B")
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        os.lseek(file, offset, os.SEEK_SET)
-        while content:
-            content = content[os.write(file, content) :]
+        write_at(folder / FRESH, 0, state.to_json(), is_new=True)
+        sync(folder / FRESH)
+        os.replace(folder / FRESH, folder / NAME)
+        sync_folder(folder)
     finally:
-        os.close(file)
+        recover(folder)
 
 
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+class _Shards:
+    """Epochs written after those of a state."""
 
+    def __init__(self, folder: Path, start: Manifest, journal: Journal) -> None:
+        self.folder, self.start, self.journal = folder, start, journal
+        self.n_epochs, self.digest = start.n_epochs, 0
 
-def _sync_folder(folder: Path) -> None:
-    # So that the names of new files survive a power cut too; Windows has no such thing.
-    if hasattr(os, "O_DIRECTORY"):
-        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
+    def write(self, block: Any) -> None:
+        """Write a block, over as many shards as it takes."""
+        start = self.start
+        block = np.asarray(block)
+        expected = (start.n_chans, start.n_times)
+        if block.ndim != 3 or block.shape[1:] != expected or block.dtype.kind not in "fiu":
+            raise ValueError(
+                f"X must hold epochs of shape (n_epochs, {expected[0]}, {expected[1]}), got {block.dtype}"
+                f" {block.shape}. Pick the same channels and times everywhere."
+            )
+        with np.errstate(over="ignore"):
+            data = np.ascontiguousarray(block, dtype=np.dtype(start.dtype).newbyteorder("<"))
+        before = self.n_epochs - start.n_epochs
+        check_finite(data, rows=range(before, before + len(data)))
+        while len(data):
+            shard, place = divmod(self.n_epochs, start.epochs_per_shard)
+            part, data = data[: start.epochs_per_shard - place], data[start.epochs_per_shard - place :]
+            name = start.shard_name(shard)
+            is_new = place == 0
+            if is_new:
+                self.journal.add(name)
+            write_at(self.folder / name, place * start.epoch_bytes, part, is_new=is_new)
+            self.digest = zlib.crc32(memoryview(part).cast("B"), self.digest)
+            self.n_epochs += len(part)
+
+    def sync(self) -> list[int]:
+        """Bring the shards to the disk; returns when each was last written."""
+        first = self.start.n_epochs // self.start.epochs_per_shard
+        count = -(-self.n_epochs // self.start.epochs_per_shard)
+        names = map(self.start.shard_name, range(first, count))
+        return [*self.start.times[:first], *(sync(self.folder / name) for name in names)]

@@ -10,10 +10,8 @@ import numpy as np
 
 from .._utils.channels import typed_picks
 from ._create import append, create
-from ._info import from_json
 from ._manifest import read_manifest
-from ._rows import from_csv
-from ._shards import Shards
+from ._state import read_state, steadily
 from .view import EpochsView
 
 if TYPE_CHECKING:
@@ -46,8 +44,10 @@ class EpochsStore:
     Notes
     -----
     A shard is plain numbers in C order, little-endian; ``numpy.memmap(path, "float32", "r").reshape(-1, n_chans, n_times)``
-    reads one. Bytes that the manifest does not count, and files named like a store's that it does not know, are
-    leftovers of a killed write; the next write removes them.
+    reads one. The manifest tells the sha256 of everything, and a write tells in a journal which files it makes: after
+    a kill the next write removes those, and nothing else. What is no plain file of the folder is neither read nor
+    written. Stores of version 1, which had no digests, are read, and get them with the first append, which reads them
+    once.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class EpochsStore:
         Parameters
         ----------
         path : path-like
-            Folder, made where it is missing. It must hold nothing else.
+            Folder, made where it is missing. It must hold nothing but, with `overwrite`, a store.
         X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | list of Epochs | EpochsView | BaseConcatDataset | iterable of array-like
             Epochs in microvolts (MEG: fT); Epochs of MNE are converted. An iterable gives blocks of epochs, each of
             shape (k, n_chans, n_times), so that more than memory holds can be written. Finite numbers only.
@@ -125,7 +125,7 @@ class EpochsStore:
         Raises
         ------
         FileExistsError
-            If the folder holds a store (without `overwrite`) or other files.
+            If the folder holds a store (without `overwrite`) or other files; none of them is touched.
         BlockingIOError
             If another process is writing to it.
         ValueError, TypeError
@@ -179,8 +179,10 @@ class EpochsStore:
         ------
         BlockingIOError
             If another process is writing to it.
+        FileExistsError
+            If a file that is no part of the store has the name of one that it would make.
         ValueError, TypeError
-            If X holds NaN or inf, or X or rows do not fit the store; it is left as it was.
+            If X holds NaN or inf, or X or rows do not fit the store, or it is damaged; it is left as it was.
         """
         append(self.path, X, rows)
         return self
@@ -196,14 +198,41 @@ class EpochsStore:
         Raises
         ------
         ValueError
-            If a file is missing or shorter than it must be.
+            If a file is missing or shorter than it must be, or says anything else than what was written. Of the epochs
+            only the size is looked at; :meth:`verify` reads them.
         """
-        now = read_manifest(self.path)
-        shards = Shards(self.path, now)
-        frame = from_csv(shards.rows_text(), now.columns)
-        info, tmin, known = from_json(self.path / now.info_name)
+        shards, frame, (info, tmin, known) = steadily(self.path, read_state)
         view = EpochsView._of(shards, frame, info, tmin, known)
         return view._replace(chans=typed_picks(info))
+
+    def verify(self) -> None:
+        """Read the whole store, and compare it with the digests that were taken when it was written.
+
+        A store of version 1 has no digests of its epochs before the first append.
+
+        Raises
+        ------
+        ValueError
+            If anything is not what was written; the message names it.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import mne, numpy as np
+        >>> from skeegclip import EpochsStore
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> info = mne.create_info(["Pz"], 100.0, "eeg")
+        >>> store = EpochsStore.create(folder.name, np.ones((2, 1, 5)), {"stimulus": ["cat", "dog"]}, info=info)
+        >>> store.verify()
+        >>> (store.path / "epochs-00000.f32").write_bytes(bytes(2 * 5 * 4))
+        40
+        >>> store.verify()
+        Traceback (most recent call last):
+        ValueError: ...epochs 0 to 1 were changed since they were written. Copy it again, or make it anew.
+        >>> folder.cleanup()
+        """
+        shards, _, _ = steadily(self.path, read_state)
+        shards.verify(0, shards.shape[0])
 
     @property
     def shape(self) -> tuple[int, int, int]:  # numpydoc ignore=GL08

@@ -10,9 +10,9 @@ import numpy as np
 from .._utils.channels import describe, left_out, log_left_out, typed_picks
 from .._utils.epoched import is_view
 from .._utils.foreign import refuse_foreign
+from .._utils.ids import as_subject
 from .._utils.inputs import as_mne_list, read_epochs
 from .._utils.stated import Stated, check_alike
-from .._utils.subjects import as_subject
 from .._utils.tables import rows_of
 from .._utils.validation import check_finite
 from .._utils.windows import unwrapped

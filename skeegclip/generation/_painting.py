@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 
+from .._utils.estimators import thaw
 from .._utils.persistence import write_whole
 from .._utils.pictures import open_picture
 from .._version import __version__
@@ -197,8 +197,7 @@ class _Folder:
 
 def _describe(generator: Any) -> dict[str, str]:
     """Name and parameters of a generator, but for those that change no picture."""
-    while isinstance(generator, FrozenEstimator):
-        generator = generator.estimator
+    generator = thaw(generator)
     params = generator.get_params() if hasattr(generator, "get_params") else {}
     no_matter = {"batch_size", "progress", "device", "offload", "cache_dir", "local_files_only"}
     return {"class": type(generator).__name__} | {k: repr(v) for k, v in params.items() if k not in no_matter}

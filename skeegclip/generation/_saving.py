@@ -136,8 +136,8 @@ def _needs(part: Any) -> list[str]:
     needs = []
     if _has_own_load(part) and hasattr(part, "net") and part.net is not None:
         named = isinstance(part.net, str)
-        if not named and hasattr(part, "_spec"):
-            named = name_of(part._spec[0][0], part.net) is not None  # one of braindecode's
+        if not named and hasattr(part, "fitted_"):
+            named = name_of(part.fitted_.spec.net, part.net) is not None  # one of braindecode's
         needs += [] if named else ["net"]
     if _has_own_load(part) and not isinstance(getattr(part, "vae", None), (str, os.PathLike, type(None))):
         needs.append("vae")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.subjects import refuse_missing
+from .._utils.missing import refuse_missing
 from ._checks import check_similarity, check_target
 
 if TYPE_CHECKING:

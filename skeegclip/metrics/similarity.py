@@ -9,6 +9,7 @@ from scipy.special import logsumexp
 from sklearn.metrics import pairwise
 from sklearn.utils import assert_all_finite
 
+from .._utils.missing import refuse_masked
 from .._utils.params import check_number
 from ._checks import check_similarity
 
@@ -51,6 +52,8 @@ def cosine_similarity(X: ArrayLike, Y: ArrayLike | None = None) -> NDArray[np.fl
     array([[ 0.6,  0.8, -0.8],
            [ 0. ,  1. , -1. ]], dtype=float32)
     """
+    for matrix in (X, Y):
+        refuse_masked(matrix, name="Input")
     X, Y = pairwise.check_pairwise_arrays(X, Y, dtype=np.float64)
     return pairwise.cosine_similarity(X, Y).astype(np.float32)
 

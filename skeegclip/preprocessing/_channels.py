@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
@@ -10,48 +10,19 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.epoched import Epoched, is_view
+from .._utils.missing import refuse_missing
 from .._utils.params import check_option
+from .._utils.saving import Savable
+from .._utils.stated import Stated
 from .._utils.validation import check_epochs, check_finite, unchanged_on_error
-from ._groups import Groups, read_column, read_session
+from ._map import ChannelMap
 from ._outputs import like_input
+from ._recordings import Groups, read_column, read_session
 
 _BLOCK_BYTES = 1 << 25
 
 
-class ChannelMap:
-    """``weights @ (epoch - offset)`` of the group of each epoch: what a lazily transformed view holds.
-
-    Parameters
-    ----------
-    weights : ndarray, shape (n_groups, n_chans, n_chans) | (n_groups, n_chans)
-        A matrix, or a factor for each channel.
-    offsets : ndarray, shape (n_groups, n_chans) | None
-        Subtracted first.
-    codes : ndarray of int, shape (n_epochs,)
-        Group of each epoch.
-    """
-
-    def __init__(self, weights: np.ndarray, offsets: np.ndarray | None, codes: np.ndarray) -> None:
-        used, codes = np.unique(codes, return_inverse=True)
-        self.weights = weights[used].astype(np.float32)
-        self.offsets = None if offsets is None else offsets[used].astype(np.float32)
-        self.codes = codes.astype(np.min_scalar_type(max(len(used) - 1, 0)))
-
-    def __call__(self, X: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Transform the epochs at some positions."""
-        codes = self.codes[positions]
-        if self.offsets is not None:
-            X = X - self.offsets[codes][:, :, None]
-        if self.weights.ndim == 2:
-            return X * self.weights[codes][:, :, None]
-        out = np.empty_like(X)
-        for code in np.unique(codes):
-            rows = codes == code
-            out[rows] = self.weights[code] @ X[rows]
-        return out
-
-
-class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class ChannelTransformer(Savable, OneToOneFeatureMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """A transformer that learns one map of the channels for each subject and session.
 
     Subclasses have a parameter `unknown` and two methods: ``_learn`` gives the parameters of each group, and ``_map``
@@ -60,6 +31,17 @@ class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, 
 
     __metadata_request__fit = {"subject": True, "session": True}
     __metadata_request__transform = {"subject": True, "session": True}
+
+    _saved_state: ClassVar[dict[str, Any]] = {
+        "_params": np.ndarray,
+        "groups_": Groups,
+        "transductive_": bool,
+        "n_features_in_": int,
+        "n_chans_": int,
+        "n_times_in_": int,
+        "ch_names_": tuple | None,
+        "_stated": Stated,
+    }
 
     unknown: str
     _params: np.ndarray
@@ -74,6 +56,22 @@ class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, 
 
     def _map(self, params: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return weights and offsets of parameters (n_groups, ...)."""
+        raise NotImplementedError
+
+    def _check_fitted(self) -> None:
+        check_is_fitted(self, "_params")
+
+    @classmethod
+    def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Any:
+        made: Any = super()._made(params, state)
+        made._check_params()
+        shape = (len(made.groups_.keys), *made._shape())
+        if made._params.shape != shape or made._params.dtype != np.float64:
+            raise ValueError(f"its numbers are of shape {made._params.shape} instead of {shape}")
+        return made
+
+    def _shape(self) -> tuple[int, int]:
+        """Of the parameters of one group."""
         raise NotImplementedError
 
     def _groups(self, read: Epoched, session: np.ndarray | None) -> np.ndarray:
@@ -196,6 +194,7 @@ def _conditions(X: Any, y: Any, n_rows: int) -> np.ndarray:
         y = read_column(X, "stimulus")
     if y is None:
         return np.zeros(n_rows, dtype=np.intp)
+    refuse_missing(y, name="y")
     y = np.asarray(y)
     check_consistent_length(np.empty(n_rows), y)
     if y.ndim > 1:

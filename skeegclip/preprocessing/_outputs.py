@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .._utils.epoched import Epoched, is_view
 from .._utils.inputs import as_mne_list
 from .._utils.mne_objects import to_si, with_data
-
-if TYPE_CHECKING:
-    from ._channels import ChannelMap
+from ._map import ChannelMap
 
 
 def like_input(X: Any, read: Epoched, function: ChannelMap, *, carried: bool) -> Any:

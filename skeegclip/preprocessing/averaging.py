@@ -10,9 +10,9 @@ from sklearn.utils import assert_all_finite
 from .._utils.epoched import is_view
 from .._utils.groups import draw_rows, group_rows
 from .._utils.inputs import as_mne_list, as_subject, read_epochs
+from .._utils.missing import refuse_missing
 from .._utils.mne_objects import joined, with_data
 from .._utils.params import check_number
-from .._utils.subjects import refuse_missing
 
 
 def average_repetitions(

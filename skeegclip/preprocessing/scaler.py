@@ -9,8 +9,8 @@ import numpy as np
 from .._utils.epoched import Epoched
 from .._utils.params import check_option
 from ._channels import ChannelTransformer, blocks
-from ._groups import Groups
 from ._quantiles import channel_quantiles
+from ._recordings import Groups
 
 _NORMAL_IQR = 1.3489795003921634  # interquartile range of the normal distribution
 
@@ -75,6 +75,9 @@ class EpochScaler(ChannelTransformer):
             return super()._groups(read, session)
         self.groups_, codes = Groups.of(None, None, len(read.X))
         return codes
+
+    def _shape(self) -> tuple[int, int]:
+        return 2, self.n_chans_
 
     @property
     def center_(self) -> np.ndarray:  # numpydoc ignore=GL08

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import skorch.callbacks
 import torch
+from diffusers.training_utils import EMAModel
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -519,18 +520,22 @@ def test_the_weights_of_the_lowest_loss_come_back():
     assert best.pass_ == 2
 
 
-def test_an_average_follows_its_formula():
-    net, average = Toy(0.0), AveragedWeights(0.5)
+@pytest.mark.parametrize("decay", [0.5, 0.999])
+def test_an_average_is_that_of_diffusers(decay):
+    net, average = Toy(1.0), AveragedWeights(decay)
     average.on_train_begin(net)
+    theirs = EMAModel(net.module_.parameters(), decay=decay)
     expected = None
     for step, value in enumerate((1.0, 3.0, -2.0, 5.0, 5.0, 5.0, 5.0, 7.0), 1):
         average.on_batch_begin(net, training=True)
         net.set(value)
         average.on_batch_end(net, training=True)
-        decay = min(0.5, (1 + step) / (10 + step))
-        expected = value if expected is None else decay * expected + (1 - decay) * value
+        theirs.step(net.module_.parameters())
+        rising = min(decay, step / (9 + step))
+        expected = value if expected is None else rising * expected + (1 - rising) * value
     average.on_batch_begin(net, training=False)
-    assert net.module_.weight.item() == pytest.approx(expected)
+    assert net.module_.weight.item() == pytest.approx(expected, rel=1e-6)
+    assert net.module_.weight.item() == pytest.approx(theirs.shadow_params[0].item(), rel=1e-6)
     average.on_batch_begin(net, training=True)
     assert net.module_.weight.item() == 7.0
 

@@ -11,6 +11,7 @@ from torch import nn
 from skeegclip._training.build import make_net
 from skeegclip._training.loader import EpochsDataset
 from skeegclip._training.net import batches, embed, evaluating, top1
+from skeegclip._training.spec import NetSpec
 from skeegclip._training.targets import Targets
 
 N_CHANS, N_TIMES, N_DIMS = 3, 8, 4
@@ -58,7 +59,7 @@ def world():
 def net_of(cls=Linear, criterion=LOSS, **params):
     defaults = {"device": "cpu", "precision": "float32", "lr": 0.01, "batch_size": 8, "max_epochs": 2}
     torch.manual_seed(0)
-    return make_net((cls, SIZES), criterion, **{**defaults, **params})
+    return make_net(NetSpec(cls, SIZES, criterion), **{**defaults, **params})
 
 
 def test_the_loss_of_a_pass_is_that_of_its_epochs_not_of_its_batches(world):
@@ -114,8 +115,10 @@ def test_batches_are_shown_as_skorch_shows_them(world):
 def test_losses_of_batches_are_read_for_whoever_asks(world, watched):
     net = net_of(watched=watched, max_epochs=1)
     net.fit_passes(world[2])
-    assert [row["train_batch_size"] for row in net.history[0, "batches"]] == [8, 8, 7]
-    assert all(("train_loss" in row) == watched for row in net.history[0, "batches"])
+    rows = net.history[0]["batches"]
+    assert [row["train_batch_size"] for row in rows] == ([8, 8, 7] if watched else [])
+    assert all(row["train_loss"] > 0 for row in rows)
+    assert net.history[0, "train_batch_count"] == 3
 
 
 def test_training_lowers_the_loss_and_ends_after_so_many_passes(world):

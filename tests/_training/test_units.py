@@ -72,7 +72,7 @@ def test_the_spread_is_that_of_the_training_epochs(data):
     X, y, subject, table = data
     encoder = make("eegproject", table, validation="last-batch")
     held = np.where(np.arange(24) < 12, 1.0, 100.0)[:, None, None].astype("float32")  # the last batch
-    spread = encoder.fit(held * X, y)._spec[0][1]["input_spread"]
+    spread = encoder.fit(held * X, y).fitted_.spec.net_params["input_spread"]
     assert spread == typical_spread(X[:12])
     assert spread == pytest.approx(10, rel=0.1)
 
@@ -94,25 +94,27 @@ def test_copies_and_what_learns_on_keep_the_spread(data, tmp_path):
     encoder.save(tmp_path)
     for again in (pickle.loads(pickle.dumps(encoder)), copy.deepcopy(encoder), EEGEncoder.load(tmp_path)):
         np.testing.assert_array_equal(again.transform(X, subject=subject), z)
-    before = encoder._spec[0][1]["input_spread"]
+    before = encoder.fitted_.spec.net_params["input_spread"]
     calibrated = copy.deepcopy(encoder).calibrate(X, y, subject="new", max_epochs=2)
     np.testing.assert_array_equal(calibrated.transform(X, subject=subject), z)
     # Fitted on, the weights meet the scale that they know.
     encoder.set_params(warm_start=True, lr=1e-12, max_epochs=1).fit(5 * X, y, subject=subject)
-    assert encoder._spec[0][1]["input_spread"] == before
+    assert encoder.fitted_.spec.net_params["input_spread"] == before
     encoder.set_params(warm_start=False).fit(5 * X, y, subject=subject)
-    assert encoder._spec[0][1]["input_spread"] == pytest.approx(5 * before)
+    assert encoder.fitted_.spec.net_params["input_spread"] == pytest.approx(5 * before)
 
 
 def test_a_folder_of_an_encoder_that_was_fed_epochs_as_they_are_still_reads(data, tmp_path):
     import json
 
+    from skeegclip._utils.folders.manifest import sealed
+
     X, y, subject, table = data
     encoder = make("eegproject", table).fit(X, y)
     encoder.save(tmp_path)
-    facts = json.loads((tmp_path / "encoder.json").read_text())
-    spread = facts["net_params"].pop("input_spread")
-    (tmp_path / "encoder.json").write_text(json.dumps(facts))
+    said = json.loads((tmp_path / "skeegclip.json").read_text())
+    spread = said["content"]["facts"]["net_params"].pop("input_spread")
+    (tmp_path / "skeegclip.json").write_text(json.dumps(sealed(said)))
     z = EEGEncoder.load(tmp_path).transform(X / np.float32(spread))
     np.testing.assert_allclose(z, encoder.transform(X), rtol=1e-5, atol=1e-5)
 

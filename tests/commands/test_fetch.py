@@ -47,12 +47,16 @@ def test_folder(calls, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["things-eeg2", "--subjects", "11"], 2, "subjects must be among 1 to 10, got 'sub-11'."),
+        (["things-eeg2", "--subjects", "11"], 2, "--subjects must be among 1 to 10, got 'sub-11'."),
         (["things-eeg2", "--what", "image"], 2, "Did you mean 'images'?"),
-        (["things-eeg2", "--subjects", "1", "--offline"], 1, "offline=True, but 6 of the files are not in"),
+        (["things-eeg2", "--subjects", "1", "--offline"], 1, "--offline, but 6 of the files are not in"),
         (["things-meg", "--what", "images"], 2, "things-meg has one thing to download"),
         (["things-fmri"], 2, "things-fmri"),
-        (["things-eeg2", "--subjects", "ana"], 2, 'subjects must be numbers or names such as "sub-01", got'),
+        (
+            ["things-eeg2", "--subjects", "ana"],
+            2,
+            '--subjects must be numbers or names such as "sub-01", got',
+        ),
         (["things-eeg2", "--subjects", "--offline"], 2, "got '--offline'"),
     ],
 )

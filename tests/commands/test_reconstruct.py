@@ -79,6 +79,44 @@ def test_epochs_of_mne(parts, tmp_path):
     assert np.abs(np.array(found[::2]).astype(int) - expected).max() <= 2
 
 
+def test_rows_of_epochs_can_be_chosen_and_averaged(parts, tmp_path):
+    folder, expected = parts
+    noise = np.random.default_rng(2).normal(size=X.shape).astype("float32")
+    epochs = mne.EpochsArray(1e-6 * np.concatenate([X + noise, X - noise]), INFO, verbose=False)
+    epochs.metadata = pd.DataFrame(
+        {"stimulus": IDS * 2, "subject": np.repeat(["ana", "ben"], [20, 4]), "reaction_time": np.arange(24.0)}
+    )
+    file = tmp_path / "some-epo.fif"
+    epochs.save(file, verbose=False)
+    result = run(folder, file, "--out", tmp_path / "all", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    rows = pd.read_csv(tmp_path / "all" / "rows.csv", index_col="row")
+    pd.testing.assert_frame_equal(rows, epochs.metadata, check_names=False)
+    assert len(pictures(tmp_path / "all")) == 24
+    # Eight of twelve pictures were seen twice by ana, and what was added to the one was taken from the other.
+    result = run(folder, file, "--out", tmp_path / "mean", "--average", "--subject", "ana", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    rows = pd.read_csv(tmp_path / "mean" / "rows.csv")
+    assert rows["stimulus"].tolist() == IDS
+    assert set(rows["subject"]) == {"ana"}
+    painted = np.array(pictures(tmp_path / "mean"))
+    assert np.abs(painted[:8].astype(int) - expected[:8]).max() <= 2
+    assert np.abs(painted[8:].astype(int) - expected[8:]).max() > 2
+
+
+def test_events_say_what_was_shown_where_nothing_else_does(parts, tmp_path):
+    folder, expected = parts
+    events = np.column_stack([np.arange(24), np.zeros(24, int), np.tile(np.arange(12), 2)])
+    names = {name: code for code, name in enumerate(IDS)}
+    volts = 1e-6 * np.concatenate([X, X])
+    file = tmp_path / "some-epo.fif"
+    mne.EpochsArray(volts, INFO, events, event_id=names, verbose=False).save(file, verbose=False)
+    result = run(folder, file, "--out", tmp_path / "out", "--average", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv(tmp_path / "out" / "rows.csv")["stimulus"].tolist() == IDS
+    assert np.abs(np.array(pictures(tmp_path / "out")).astype(int) - expected).max() <= 2
+
+
 def test_a_store(parts, store, tmp_path):
     folder, expected = parts
     result = run(folder, store, "--out", tmp_path / "all", "--average", "--device", "cpu")
@@ -101,9 +139,9 @@ def test_what_cannot_be_done_is_said_in_one_line(parts, store, tmp_path):
     out = ["--out", tmp_path / "out"]
     for arguments, match in [
         ([tmp_path, tmp_path / "X.npy"], "is not a whole folder that EEGImageReconstructor.save wrote"),
-        ([folder, store, "--subject", "zoe"], "no row has subject='zoe'"),
-        ([folder, tmp_path / "X.npy", "--average"], "is no EpochsStore"),
-        ([folder, tmp_path / "objects.npy"], "allow_pickle"),
+        ([folder, store, "--subject", "zoe"], "no row has --subject 'zoe'"),
+        ([folder, tmp_path / "X.npy", "--average"], "is an array, which does not say what its rows show"),
+        ([folder, tmp_path / "objects.npy"], "objects.npy is no array in .npy"),
         ([tmp_path / "pickled", tmp_path / "X.npy"], "holds pickles"),
         ([folder, tmp_path / "absent.npy"], "absent.npy"),
     ]:

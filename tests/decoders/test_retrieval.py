@@ -62,7 +62,7 @@ def test_search_gives_the_nearest_best_first(gallery, Z):
 def test_blocks_do_not_change_the_result(gallery, Z, monkeypatch):
     retriever = ImageRetriever("passthrough", gallery=gallery).fit(Z)
     whole = retriever.retrieve(Z), retriever.rank(Z, gallery.ids[:50]), retriever.score(Z, gallery.ids[:50])
-    monkeypatch.setattr(module, "_BLOCK", 7 * 12)
+    monkeypatch.setattr(module, "BLOCK", 7 * 12)
     ids, similarity = retriever.retrieve(Z)
     np.testing.assert_array_equal(ids, whole[0][0])
     np.testing.assert_allclose(similarity, whole[0][1], rtol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -92,7 +93,50 @@ def test_files_of_other_kinds_are_dropped_with_a_warning(tmp_path):
 
     cache = VectorCache(tmp_path, {})
     cache.folder.mkdir(parents=True)
-    save_file({"x": np.ones(3)}, cache.folder / "other.safetensors")
-    with pytest.warns(UserWarning, match="other.safetensors is damaged"):
+    save_file({"x": np.ones(3)}, cache.folder / f"{'0' * 32}.safetensors")
+    with pytest.warns(UserWarning, match="000.safetensors is damaged"):
         assert cache.read() == {}
     assert not list(cache.folder.iterdir())
+
+
+def test_files_that_the_cache_did_not_name_are_left_alone(tmp_path):
+    cache = VectorCache(tmp_path, {})
+    with cache.writing() as keep:
+        keep(["1"], np.array([[1, 1]], dtype=np.float32))
+    mine = {cache.folder / "mine.safetensors": b"precious", cache.folder / ".mine.tmp": b"too"}
+    for path, content in mine.items():
+        path.write_bytes(content)
+    with cache.writing() as keep:
+        keep(["2"], np.array([[2, 1]], dtype=np.float32))
+    check(cache.read(), [1, 2])
+    assert {path: path.read_bytes() for path in mine} == mine
+
+
+@pytest.mark.parametrize(
+    "metadata", ["[]", "null", '"x"', "[" * 100_000, '{"skeegclip": 1}', '{"skeegclip": "[]"}']
+)
+def test_a_damaged_file_is_made_anew(tmp_path, metadata):
+    cache = VectorCache(tmp_path, {})
+    with cache.writing() as keep:
+        keep(["1"], np.array([[1, 1]], dtype=np.float32))
+    (path,) = cache.folder.glob("*.safetensors")
+    tensor = '{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}'
+    header = f'{{"__metadata__":{metadata},"vectors":{tensor}}}'.encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert cache.read() == {}
+    with cache.writing() as keep:
+        keep(["1"], np.array([[1, 1]], dtype=np.float32))
+    check(cache.read(), [1])
+
+
+def test_a_pipe_or_a_link_in_the_cache_is_not_followed(tmp_path):
+    cache = VectorCache(tmp_path, {})
+    cache.folder.mkdir(parents=True)
+    os.mkfifo(cache.folder / f"{'a' * 32}.safetensors")
+    (tmp_path / "victim").write_bytes(b"precious")
+    (cache.folder / f"{'b' * 32}.safetensors").symlink_to(tmp_path / "victim")
+    (cache.folder / f"{'c' * 32}.safetensors").mkdir()
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert cache.read() == {}
+    assert (tmp_path / "victim").read_bytes() == b"precious"

@@ -110,7 +110,10 @@ def test_overwrite_replaces_and_open_views_go_on(store, X, rows, info):
     new = EpochsStore.create(store.path, X[:3] + 1, rows[:3], info=info, overwrite=True)
     np.testing.assert_array_equal(np.asarray(new.view()), X[:3] + 1)
     np.testing.assert_array_equal(np.asarray(old), X)
-    assert names(store) == [".lock", "epochs-1-00000.f32", "info-1.json", "manifest.json", "rows-1.csv"]
+    tag = json.loads((store.path / "manifest.json").read_text())["generation"]
+    assert len(tag) == 16
+    expected = [".lock", f"epochs-{tag}-00000.f32", f"info-{tag}.json", "manifest.json", f"rows-{tag}.csv"]
+    assert names(store) == expected
 
 
 def test_a_store_can_be_replaced_by_a_part_of_itself(store, X):
@@ -316,7 +319,7 @@ def test_stores_are_made_by_create_or_open(tmp_path):
         ("epochs-00002.f32", b"1234", r"epochs-00002.f32 has 4 bytes of 480"),
         ("epochs-00001.f32", None, "epochs-00001.f32 is missing"),
         ("rows.csv", b"stimulus\n", "rows.csv has 9 bytes"),
-        ("rows.csv", None, "rows.csv has 0 bytes"),
+        ("rows.csv", None, "rows.csv is missing"),
         ("info.json", b"{", "info.json cannot be read"),
         ("info.json", b"{}", "info.json cannot be read"),
         ("manifest.json", b'{"format": ', "is damaged"),

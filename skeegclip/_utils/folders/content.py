@@ -28,8 +28,9 @@ class Content:
         What JSON knows.
     arrays : dict of str to ndarray
         Numbers of any shape.
-    files : dict of str to bytes
-        What has a format of its own, by file name.
+    files : dict of str to (bytes or list of bytes-like)
+        What has a format of its own, by file name; as a list, whose entries follow one another, nothing is copied.
+        Read, they are bytes.
     parts : dict of str to Content
         What it is made of.
     """
@@ -37,7 +38,7 @@ class Content:
     kind: str
     facts: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: dict[str, Any] = field(default_factory=dict)
     parts: dict[str, Content] = field(default_factory=dict)
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from .content import FolderError
 
+NO_FILE = "{!r} is a link or no ordinary file, which skeegclip neither writes nor follows. Get the folder with its files."
 
-def write_new(path: Path, content: bytes) -> None:
+
+def write_new(path: Path, content: Sequence) -> None:
     with open(path, "xb") as file:
-        file.write(content)
+        for part in content:
+            file.write(part)
         file.flush()
         os.fsync(file.fileno())
 
@@ -23,25 +27,35 @@ def sync_folder(path: Path) -> None:
         number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(number)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network drives cannot
+                raise
         finally:
             os.close(number)
 
 
-def read_regular(path: Path, most: int) -> bytes:
-    """Read a file that is neither a link, a pipe nor larger than it should be."""
+def read_regular(path: Path, *, size: int | None = None, most: int | None = None) -> bytes:
+    """Read a file that is neither a link nor a pipe, and of one size, or of a size up to `most`."""
     flags = (
         os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     )
     try:
         number = os.open(path, flags)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
-            raise FolderError(f"{str(path)!r} is no ordinary file. Get the folder again.") from None
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENOTDIR):
+            raise FolderError(NO_FILE.format(str(path))) from None
         raise
-    with open(number, "rb") as file:
+    try:
         state = os.fstat(number)
         if not stat.S_ISREG(state.st_mode):
-            raise FolderError(f"{str(path)!r} is no ordinary file. Get the folder again.")
-        if state.st_size > most:
-            raise FolderError(f"{str(path)!r} is larger than what was saved. Get the folder again.")
-        return file.read(most + 1)
+            raise FolderError(NO_FILE.format(str(path)))
+        # Looked at first: to read n bytes Python reserves n.
+        if state.st_size != size if size is not None else state.st_size > (most or 0):
+            raise FolderError(
+                f"{str(path)!r} has {state.st_size} bytes, which is not what was saved: the copy is cut short, or"
+                " another file. Get the folder again."
+            )
+        with open(number, "rb", closefd=False) as file:
+            return file.read(state.st_size)
+    finally:
+        os.close(number)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .content import Content, FolderError
-from .files import read_regular
-from .manifest import MANIFEST, WEIGHTS, File, Tree, read_manifest
+from .files import NO_FILE, read_regular
+from .manifest import MANIFEST, WEIGHTS, File, Tree, places, read_manifest
 
 _TRIES = 50  # a reader that is overtaken by so many saves gives up
 
@@ -52,14 +52,16 @@ def read_folder(folder: str | os.PathLike, *, kind: str | None = None) -> Conten
         if kind is not None and manifest.content.kind != kind:
             raise FolderError(f"{str(folder)!r} holds a saved {manifest.content.kind}, not a {kind}.")
         try:
-            files = {
-                name: _read_file(folder / manifest.folder, name, file)
-                for name, file in manifest.files.items()
+            place = places(manifest.files)
+            content = {
+                name: _read_file(folder / manifest.folder, name, manifest.files[name])
+                for name in set(place.values())
             }
         except FolderError:
             if read_manifest(folder).folder == manifest.folder:
                 raise
             continue  # another save came in between, and its files are there now
+        files = {name: content[at] for name, at in place.items()}
         return _content(manifest.content, files, folder)
     raise FolderError(f"{str(folder)!r} is saved to again and again. Wait until that has ended.")
 
@@ -72,12 +74,12 @@ def _read_file(place: Path, name: str, said: File) -> bytes:
         if above.is_symlink() and place.parent in above.parents
     ]
     if linked:
-        raise FolderError(f"{str(linked[0])!r} is a link, which skeegclip neither writes nor follows.")
+        raise FolderError(NO_FILE.format(str(linked[0])))
     try:
-        content = read_regular(path, said.bytes)
+        content = read_regular(path, size=said.bytes)
     except FileNotFoundError:
         raise FolderError(f"{str(path)!r} does not exist: the folder was not copied whole.") from None
-    if len(content) != said.bytes or hashlib.sha256(content).hexdigest() != said.sha256:
+    if hashlib.sha256(content).hexdigest() != said.sha256:
         raise FolderError(
             f"{str(path)!r} is not the file that was saved (other bytes): the copy is cut short, or damaged, or of"
             " another save. Get the folder again."

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import normalize
 
-if TYPE_CHECKING:
-    from .exact import Gallery
+from .exact import BLOCK, Gallery, lengths_of, nearest
 
 _SMALL = 20_000  # galleries up to here are searched exactly, which takes no longer
 _AXES, _VARIANCE = 128, 0.7  # what the stored vectors keep at least: axes, and share of the variance
 _PER_CELL = 32  # vectors that a cell's centre is learned from
+_SPARE = 100  # candidates that an index proposes beyond twice as many as are wanted
 _SAMPLE = 20_000  # vectors that the principal axes are learned from
 
 
@@ -61,6 +62,36 @@ class ApproximateIndex:
         params = import_faiss().SearchParametersIVF(nprobe=min(n_probes, self._index.nlist))
         query = np.ascontiguousarray(_unit(z) @ self._axes)
         return np.sort(self._index.search(query, n, params=params)[1], axis=1)
+
+
+class IndexedGallery(Gallery):
+    """A gallery with an index beside it, which is made when it is first asked."""
+
+    def approximately_nearest(self, z: np.ndarray, k: int, n_probes: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `nearest`, among candidates that an index proposes: cosines are exact, but an image may be missed."""
+        if not use_index(len(self)):
+            return self.nearest(z, k)
+        candidates = self._index.candidates(z, min(2 * k + _SPARE, len(self)), n_probes)
+        z, dtype = self.queries(z)
+        step = max(1, BLOCK // self.width // candidates.shape[1])
+        parts = [slice(start, start + step) for start in range(0, len(z), step)]
+        cosines = np.concatenate([self._cosines(z[rows], candidates[rows], dtype) for rows in parts])
+        place, cosines = nearest(np.where(candidates < 0, -np.inf, cosines), k)
+        columns = np.take_along_axis(candidates, place, axis=1)
+        short = ~np.isfinite(cosines[:, -1])
+        if short.any():  # the cells hold fewer than k
+            columns[short], cosines[short] = self.nearest(z[short], k)
+        return columns, cosines
+
+    def _cosines(self, z: np.ndarray, columns: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """Cosines of each embedding with columns (n_rows, n) of its own."""
+        vectors = self.take(columns.ravel().clip(min=0)).astype(dtype, copy=False)
+        dots = vectors.reshape(*columns.shape, -1) @ z[:, :, None]
+        return (dots[:, :, 0] / lengths_of(vectors).reshape(columns.shape)).astype(np.float32, copy=False)
+
+    @cached_property
+    def _index(self) -> ApproximateIndex:
+        return ApproximateIndex(self)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

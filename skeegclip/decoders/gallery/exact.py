@@ -5,18 +5,17 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.preprocessing import normalize
 
-from .approximate import ApproximateIndex, use_index
-
-_BLOCK = 2**22  # numbers of the gallery worked on at once: small enough for a processor's cache
+BLOCK = 2**22  # numbers of the gallery worked on at once: small enough for a processor's cache
 _KEPT = 2**25  # numbers of a gallery that is kept ready (256 MB)
 _MATRIX = 2**24  # similarities held at once (64 MB)
-_SPARE = 100  # candidates that an index proposes beyond twice as many as are wanted
 
 _Block = tuple[slice, np.ndarray]
+G = TypeVar("G", bound="Gallery")
 
 
 class Gallery:
@@ -38,8 +37,8 @@ class Gallery:
         self.ids, self.parts, self.prepare = ids, parts, prepare
         self._dtype = prepare(parts[0][:1]).dtype
         self.starts = np.cumsum([0, *map(len, parts)])
-        self._width = parts[0].shape[1]
-        self._step = max(1, _BLOCK // self._width)
+        self.width = parts[0].shape[1]
+        self._step = max(1, BLOCK // self.width)
         self._is_small = sum(part.size for part in parts) <= _KEPT
         self._ready: list[_Block] | None = None
         self._lengths: dict[np.dtype, dict[int, np.ndarray]] = {}
@@ -59,7 +58,7 @@ class Gallery:
         precision and then rounded, a cosine is the same number whatever the company, and equal vectors tie. With a
         large gallery that would take two to four times as long: there cosines are good to the rounding of float32.
         """
-        z, dtype = self._queries(z)
+        z, dtype = self.queries(z)
         for columns, vectors, length in self._blocks(dtype):
             cosines = z @ vectors.T
             if length is not None:
@@ -87,7 +86,7 @@ class Gallery:
         lengths = self._lengths.setdefault(dtype, {})
         for columns, vectors in self._prepared(dtype):
             if columns.start not in lengths:
-                lengths[columns.start] = _lengths(vectors)
+                lengths[columns.start] = lengths_of(vectors)
             yield columns, vectors, lengths[columns.start]
 
     def _prepared(self, dtype: np.dtype) -> Iterator[_Block]:
@@ -96,7 +95,8 @@ class Gallery:
                 vectors = self.prepare(part[start : start + self._step]).astype(dtype, copy=False)
                 yield slice(first + start, first + start + len(vectors)), vectors
 
-    def _queries(self, z: np.ndarray) -> tuple[np.ndarray, np.dtype]:
+    def queries(self, z: np.ndarray) -> tuple[np.ndarray, np.dtype]:
+        """Embeddings of unit length, and the precision in which they are compared."""
         dtype = np.dtype(np.float64) if self._is_small else np.result_type(z, self._dtype)
         return normalize(z.astype(dtype, copy=False)), dtype
 
@@ -126,35 +126,9 @@ class Gallery:
                 equal[rows] += (similarity == own[:, None]).sum(axis=1)
         return better, equal - 1
 
-    def approximately_nearest(self, z: np.ndarray, k: int, n_probes: int) -> tuple[np.ndarray, np.ndarray]:
-        """As `nearest`, among candidates that an index proposes: cosines are exact, but an image may be missed."""
-        if not use_index(len(self)):
-            return self.nearest(z, k)
-        candidates = self._index.candidates(z, min(2 * k + _SPARE, len(self)), n_probes)
-        z, dtype = self._queries(z)
-        step = max(1, _BLOCK // self._width // candidates.shape[1])
-        parts = [slice(start, start + step) for start in range(0, len(z), step)]
-        cosines = np.concatenate([self._cosines(z[rows], candidates[rows], dtype) for rows in parts])
-        place, cosines = nearest(np.where(candidates < 0, -np.inf, cosines), k)
-        columns = np.take_along_axis(candidates, place, axis=1)
-        short = ~np.isfinite(cosines[:, -1])
-        if short.any():  # the cells hold fewer than k
-            columns[short], cosines[short] = self.nearest(z[short], k)
-        return columns, cosines
-
-    def _cosines(self, z: np.ndarray, columns: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """Cosines of each embedding with columns (n_rows, n) of its own."""
-        vectors = self.take(columns.ravel().clip(min=0)).astype(dtype, copy=False)
-        dots = vectors.reshape(*columns.shape, -1) @ z[:, :, None]
-        return (dots[:, :, 0] / _lengths(vectors).reshape(columns.shape)).astype(np.float32, copy=False)
-
-    @cached_property
-    def _index(self) -> ApproximateIndex:
-        return ApproximateIndex(self)
-
     def take(self, columns: np.ndarray) -> np.ndarray:
         """Vectors of some columns, prepared, of any length."""
-        vectors = np.empty((len(columns), self._width), dtype=self.parts[0].dtype)
+        vectors = np.empty((len(columns), self.width), dtype=self.parts[0].dtype)
         number = np.searchsorted(self.starts, columns, side="right") - 1
         for part in np.unique(number):
             inside = number == part
@@ -162,7 +136,8 @@ class Gallery:
         return self.prepare(vectors)
 
 
-def _lengths(vectors: np.ndarray) -> np.ndarray:
+def lengths_of(vectors: np.ndarray) -> np.ndarray:
+    """Lengths of vectors to divide by."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     lengths[lengths == 0] = 1  # as scikit-learn has it: a vector of zeros has cosine 0 with everything
     return lengths
@@ -180,9 +155,9 @@ class Kept:
     def __init__(self) -> None:
         self._made_of: list = []
         self._first: np.ndarray = np.empty(0)
-        self._gallery: Gallery | None = None
+        self._gallery: Any = None
 
-    def gallery(self, made_of: list, first: np.ndarray, make: Callable[[], Gallery]) -> Gallery:
+    def gallery(self, made_of: list, first: np.ndarray, make: Callable[[], G]) -> G:
         """The gallery kept, or a new one.
 
         Parameters

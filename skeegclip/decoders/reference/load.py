@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..._utils.state_dicts import read_state_dict
+from ..._utils.stated import Stated
 from ..encoder import EEGEncoder
 from .formats import ADAPT, FORMATS, POSITIONS, Format, Keys
 
 if TYPE_CHECKING:
+    from ..._training.net import EncoderNet
+    from ..._training.spec import NetSpec
     from ...embeddings import EmbeddingTable
 
 _SHOWN = 3  # keys named in an error
@@ -103,8 +106,8 @@ def load_reference_checkpoint(
         ) from None
     params = params if n_times is None else {**params, "n_times": n_times}
     encoder = EEGEncoder(found.trains_as, targets=targets, device=device, precision="float32")
-    _make_fitted(encoder, found, params)
-    _put_weights(encoder, (find_net(name), params), weights, named)
+    spec, net = _build(find_net(name), params, weights, named, encoder)
+    _make_fitted(encoder, found, spec, net)
     return encoder
 
 
@@ -143,28 +146,42 @@ def _some(keys: Any) -> str:
     return ", ".join(shown) + (", ..." if len(keys) > _SHOWN else "")
 
 
-def _make_fitted(encoder: EEGEncoder, found: Format, params: dict[str, Any]) -> None:
+def _make_fitted(encoder: EEGEncoder, found: Format, spec: NetSpec, net: EncoderNet) -> None:
+    from ..._training.fitted import FittedNet
     from ...epochs.sites import THINGS_EEG_CHANNELS
 
+    params = spec.net_params
     n_chans = params["n_chans"]
     encoder.n_chans_ = encoder.n_features_in_ = n_chans
-    encoder.n_times_in_, encoder.n_outputs_ = params["n_times"], params["n_outputs"]
+    encoder.n_times_in_ = params["n_times"]
     encoder.ch_names_ = THINGS_EEG_CHANNELS if n_chans == len(THINGS_EEG_CHANNELS) else None
-    encoder.subjects_ = np.array(found.subjects, dtype=str)
-    encoder.history_, encoder.trained_on_ = [], {}  # on what, is not in a checkpoint
-    encoder.selection_ = {"rule": "published", "epoch": None, "n_stimuli_held_out": 0}
+    encoder.fitted_ = FittedNet(
+        spec=spec,
+        net=net,
+        subjects=np.array(found.subjects, dtype=str),
+        n_outputs=params["n_outputs"],
+        history=[],
+        selection={"rule": "published", "epoch": None, "n_stimuli_held_out": 0},
+        trained_on={},  # on what, is not in a checkpoint
+        stated=Stated(ch_names=encoder.ch_names_),
+    )
 
 
-def _put_weights(
-    encoder: EEGEncoder, spec: tuple, weights: dict[str, np.ndarray], named: dict[str, str]
-) -> None:
+def _build(
+    cls: type,
+    params: dict[str, Any],
+    weights: dict[str, np.ndarray],
+    named: dict[str, str],
+    encoder: EEGEncoder,
+) -> tuple[NetSpec, EncoderNet]:
     from ..._training.sharing import WeightsError, rebuild_net
+    from ..._training.spec import NetSpec
 
     # The published loss: neither does it exponentiate its factor, nor scale the EEG's side to unit length.
     criterion = {"temperature_mode": "raw", "normalize": "image", "same_stimulus": "negative"}
-    encoder._spec = spec, criterion
+    spec = NetSpec(cls, params, criterion)
     try:
-        encoder.net_ = rebuild_net(encoder._spec, weights, device=encoder.device, precision=encoder.precision)
+        return spec, rebuild_net(spec, weights, device=encoder.device, precision=encoder.precision)
     except WeightsError as error:
         raise ValueError(
             f"path_or_state_dict: {named.get(error.key, error.key)!r} has shape {error.got}, but the other weights"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..._utils.missing import refuse_masked
 from ..._utils.params import check_number, check_option
 from ..._utils.validation import unchanged_on_error
 from .._sharing import NetCarrier
@@ -161,8 +163,11 @@ class EEGCaptioner(NetCarrier):
 
         with unchanged_on_error(self):
             self._check_params()
+            refuse_masked(Z, name="Z")
             Z = validate_data(self, Z, dtype=np.float32)
-            (fit_nearest if self.caption == "nearest" else fit_git)(self, Z, y)
+            fitted = (fit_nearest if self.caption == "nearest" else fit_git)(self, Z, y)
+            for field in fields(fitted):
+                setattr(self, f"{field.name}_", getattr(fitted, field.name))
         return self
 
     def predict(self, Z: Any) -> list[str]:
@@ -190,6 +195,7 @@ class EEGCaptioner(NetCarrier):
         from .captioning import write_captions
 
         check_is_fitted(self, "n_features_in_")
+        refuse_masked(Z, name="Z")
         Z = validate_data(self, Z, dtype=np.float32, reset=False)
         return write_captions(self, Z)
 
@@ -216,6 +222,7 @@ class EEGCaptioner(NetCarrier):
         from .captioning import project
 
         check_is_fitted(self, "net_")
+        refuse_masked(Z, name="Z")
         Z = validate_data(self, Z, dtype=np.float32, reset=False)
         parts = [project(self, Z[i : i + self.batch_size]) for i in range(0, len(Z), self.batch_size)]
         return np.concatenate([part.cpu().numpy() for part in parts])

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from sklearn.utils import check_array
 
+from ..._utils.missing import refuse_masked
 from ..._utils.pictures import as_list
 from ..._utils.seeding import draw_seed
 
@@ -26,6 +27,7 @@ class ImageGenerator(Protocol):
 
 def check_embeddings(embeddings: Any, n_dims: int | None = None) -> np.ndarray:
     """Return embeddings as float32 (n, n_dims), or raise."""
+    refuse_masked(embeddings, name="embeddings")
     Z = check_array(embeddings, dtype=np.float32, input_name="embeddings")
     if n_dims is not None and Z.shape[1] != n_dims:
         raise ValueError(

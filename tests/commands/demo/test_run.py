@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from skeegclip.commands._shell import prepare_folder
 from skeegclip.commands.demo.config import FULL, QUICK, Config
-from skeegclip.commands.demo.output import FIGURES, FILES, prepare_folder
+from skeegclip.commands.demo.output import FIGURES, FILES
 from skeegclip.commands.demo.report import example_code
 from skeegclip.commands.demo.run import run_demo
 from skeegclip.model_selection.report import as_document

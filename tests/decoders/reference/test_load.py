@@ -129,7 +129,7 @@ def trained_here(name, state, hashed, **params):
     encoder.set_params(**params).fit(100 * hashed(6, 5, 90), hashed(6, 16))
     encoder.net_.module_.load_state_dict(state)
     # What goes into the network is divided by this.
-    return encoder, encoder._spec[0][1]["input_spread"]
+    return encoder, encoder.fitted_.spec.net_params["input_spread"]
 
 
 @pytest.mark.parametrize("name", ["ATM_E", "NICE", "MLP", "MetaEEG", "EEGNetv4"])

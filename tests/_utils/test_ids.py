@@ -9,7 +9,8 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from skeegclip import EEGEncoder, EpochsStore, EpochsView, SubjectWhitening, ZeroShotClassifier
-from skeegclip._utils.subjects import as_subject, id_text, text_or_empty, warn_alike
+from skeegclip._utils.ids import as_subject, id_text, text_or_empty
+from skeegclip._utils.spelling import warn_alike
 from skeegclip.metrics import ranks
 from skeegclip.preprocessing import EpochScaler, average_repetitions
 

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from .._utils.epoched import is_view
+from .._utils.ids import text_or_empty
 from .._utils.inputs import as_mne_list, as_subject
-from .._utils.subjects import text_or_empty, warn_alike
+from .._utils.plain import record
+from .._utils.spelling import warn_alike
 
 
 def read_column(X: Any, name: str) -> np.ndarray | None:
@@ -30,6 +32,7 @@ def read_session(X: Any, session: Any, n_rows: int) -> np.ndarray | None:
     return as_subject(session, n_rows, name="session")
 
 
+@record
 @dataclass(frozen=True)
 class Groups:
     """The recordings that a transformer was fitted on: pairs of subject and session.
