@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -86,13 +86,15 @@ def stoppable(said: str) -> Iterator[None]:
 
 
 @contextmanager
-def output_folder(path: str | os.PathLike) -> Iterator[Path]:
+def output_folder(path: str | os.PathLike, names: Iterable[str] = ()) -> Iterator[Path]:
     """Make a folder to write in, and leave none behind that is empty where the command fails.
 
     Parameters
     ----------
     path : path-like
         A folder, or a path at which one can be made.
+    names : iterable of str
+        Files that are to be written: what is not ours must not have these names.
 
     Yields
     ------
@@ -102,12 +104,12 @@ def output_folder(path: str | os.PathLike) -> Iterator[Path]:
     Raises
     ------
     NoFolderError
-        If there is a file in the way or writing is not allowed; one sentence says so.
+        If there is a file in the way, or one that would be replaced and is not ours, or writing is not allowed.
     """
     folder = Path(path)
     new = [part for part in (folder, *folder.parents) if not part.exists()]
     try:
-        yield prepare_folder(folder)
+        yield prepare_folder(folder, names)
     except BaseException:
         with suppress(OSError):  # one that holds something
             for part in new:
@@ -115,13 +117,15 @@ def output_folder(path: str | os.PathLike) -> Iterator[Path]:
         raise
 
 
-def prepare_folder(folder: Path) -> Path:
+def prepare_folder(folder: Path, names: Iterable[str] = ()) -> Path:
     """Make the folder and make sure that files can be written to it.
 
     Parameters
     ----------
     folder : Path
         A folder, or a path at which one can be made.
+    names : iterable of str
+        Files that are to be written: what is not ours must not have these names.
 
     Returns
     -------
@@ -131,8 +135,10 @@ def prepare_folder(folder: Path) -> Path:
     Raises
     ------
     NoFolderError
-        If there is a file in the way or writing is not allowed; one sentence says so.
+        If there is a file in the way, or one that would be replaced and is not ours, or writing is not allowed.
     """
+    from .._utils.listed import check_unclaimed
+
     probe = folder / f".skeegclip-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -145,4 +151,8 @@ def prepare_folder(folder: Path) -> Path:
         raise NoFolderError(
             f"--out: cannot write to the folder {folder} ({error.strerror}). Name another one."
         ) from None
+    try:
+        check_unclaimed(folder, names)
+    except FileExistsError as error:
+        raise NoFolderError(f"--out: {error}") from None
     return folder

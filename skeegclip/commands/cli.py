@@ -61,8 +61,14 @@ def demo(
     them on pictures and concepts that they have never seen. Downloads
     nothing; takes about two minutes on two CPU cores.
     """
+    from .demo.output import FILES
+
     # Nothing else that goes wrong is anybody's fault but the demo's.
-    with stoppable("Stopped."), refusals(context, wrong=(NoFolderError,)), output_folder(out) as folder:
+    with (
+        stoppable("Stopped."),
+        refusals(context, wrong=(NoFolderError,)),
+        output_folder(out, FILES) as folder,
+    ):
         from .demo.config import FULL, QUICK
         from .demo.run import run_demo
 
