@@ -6,8 +6,6 @@ import json
 import sys
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
@@ -49,6 +47,8 @@ def fitted(net, data, **params):
 
 
 def run(path, X, codes):
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     given = {"epochs": X, "subject": np.asarray(codes, dtype=np.int64)}
     return session.run(["embeddings"], {i.name: given[i.name] for i in session.get_inputs()})[0], session
@@ -96,6 +96,8 @@ def test_what_the_file_tells(data, tmp_path):
     view = EpochsView.from_arrays(X, subject=subject, stimulus=y, info=info)
     encoder = EEGEncoder("eegproject", targets=table, max_epochs=1, validation=0, device="cpu").fit(view, y)
     encoder.export(tmp_path / "encoder.onnx")
+    import onnx
+
     model = onnx.load(tmp_path / "encoder.onnx")
     onnx.checker.check_model(model)
     facts = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
