@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from .fitted import FittedNet
 from .sharing import rebuild_net, weights_of
 from .spec import NetSpec
 
+_PACKED = ("params", "net_params", "criterion_params", "history", "selection")
 _OF_WEIGHTS = ("module_.", "criterion_.")
 # What concerns the machine or the run, not the encoder.
 NOT_SAVED = ("augment", "callbacks", "checkpoint_dir", "device", "random_state", "verbose", "warm_start")
@@ -86,7 +87,10 @@ def encoder_from(cls: type, content: Content, loading: Loading) -> Any:
             f" load(folder, {loading.prefix}net=...)."
         )
     try:
-        return _assembled(cls, facts, unpacked(content, loading), content.arrays, loading)
+        values = unpacked(
+            replace(content, facts={name: getattr(facts, name) for name in _PACKED}), loading
+        )
+        return _assembled(cls, facts, values, content.arrays, loading)
     except FolderError:
         raise
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError, OverflowError) as error:

@@ -10,7 +10,6 @@ from typing import Any
 
 from .._utils.folders import Content, FolderError, checked
 from .._utils.folders.files import read_regular
-from ..embeddings import EmbeddingTable
 
 _MOST = 2**33
 _TABLES = ("targets", "text_targets")
@@ -83,7 +82,13 @@ def read_format_1(folder: str | os.PathLike) -> Content | None:
         raise FolderError(
             f"{str(folder / 'weights.safetensors')!r} is not what was saved: {error}. Get the folder again."
         ) from None
-    parts = {name: EmbeddingTable.load(folder / f"{name}.safetensors")._to_content() for name in tables}
+    parts = {
+        name: Content(
+            "EmbeddingTable",
+            files={"table.safetensors": read_regular(folder / f"{name}.safetensors", most=_MOST)},
+        )
+        for name in tables
+    }
     facts["params"] = {**facts["params"], **{name: {"__part__": name} for name in tables}}
     return Content("EEGEncoder", facts, arrays=weights, parts=parts)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from .folders import Content
-from .plain import from_plain, to_plain
+from .folders import Content, checked
+from .plain import RECORDS, from_plain, to_plain
 
 _MARKS = (
     "__array__",
@@ -19,6 +21,7 @@ _MARKS = (
     "__tuple__",
     "__pairs__",
     "__part__",
+    "__record__",
     "__class__",
     "__partial__",
 )
@@ -39,15 +42,20 @@ class Packer:
         self._kind, self._to_content = kind, to_content
         self._arrays: dict[str, np.ndarray] = {}
         self._parts: dict[str, Content] = {}
+        self._kept: list[tuple[Any, str]] = []  # with the values, so that their ids stay theirs
 
     def content(self, facts: dict[str, Any]) -> Content:
         """Return the facts with all that was kept aside."""
         return Content(self._kind, facts, arrays=self._arrays, parts=self._parts)
 
     def part(self, value: Any, name: str) -> dict[str, str]:
-        """Keep an estimator or a table aside, under its name if that is free."""
+        """Keep an estimator or a table aside, once, under its name if that is free."""
+        for kept, key in self._kept:
+            if kept is value:
+                return {"__part__": key}
         key = _as_name(name, self._parts)
         self._parts[key] = self._to_content(value)
+        self._kept.append((value, key))
         return {"__part__": key}
 
     def __call__(self, value: Any, name: str) -> Any:
@@ -68,6 +76,9 @@ class Packer:
                     [self(k, name), self(v, f"{name}.{i}")] for i, (k, v) in enumerate(value.items())
                 ]
             }
+        if RECORDS.get(type(value).__name__) is type(value):
+            plain = value.to_plain() if hasattr(value, "to_plain") else asdict(value)
+            return {"__record__": type(value).__name__, "says": plain}
         if not isinstance(value, type) and (hasattr(value, "_to_content") or hasattr(value, "get_params")):
             return self.part(value, name.partition(".")[2] or name)
         try:
@@ -94,9 +105,10 @@ class Packer:
 
 def _as_name(name: str, taken: Mapping[str, Any]) -> str:
     """A name that can name a folder, and a keyword of `load`: "encoders.0" becomes "encoders_0"."""
-    kept = re.sub(r"\W", "_", name, flags=re.ASCII)[:80] or "part"
+    kept = re.sub(r"\W", "_", name, flags=re.ASCII)[:80].rstrip("_") or "part"
     wishes = itertools.chain([kept], (f"{kept}_{n}" for n in itertools.count(2)))
-    return next(wish for wish in wishes if wish not in taken)
+    lower = {key.lower() for key in taken}  # which on some file systems is the same name
+    return next(wish for wish in wishes if wish.lower() not in lower)
 
 
 class Unpacker:
@@ -111,7 +123,7 @@ class Unpacker:
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], load_part: Callable[[str], Any]) -> None:
-        self._arrays, self._load_part = arrays, load_part
+        self._arrays, self._load_part = arrays, functools.cache(load_part)
 
     def __call__(self, value: Any) -> Any:
         """Return the value that was packed."""
@@ -136,6 +148,9 @@ class Unpacker:
             return {self(key): self(item) for key, item in inside}
         if mark == "__part__":
             return self._load_part(inside)
+        if mark == "__record__":
+            cls, says = RECORDS[inside], value["says"]
+            return cls.from_plain(says) if hasattr(cls, "from_plain") else checked(says, cls, inside)
         return from_plain(value)
 
 

@@ -9,6 +9,13 @@ from typing import Any
 import numpy as np
 
 _MARKS = ("__tuple__", "__class__", "__partial__")
+RECORDS: dict[str, Any] = {}
+
+
+def record(cls: Any) -> Any:
+    """Let a dataclass of facts be saved under its name; one with more than JSON in it has `to_plain` and `from_plain`."""
+    RECORDS[cls.__name__] = cls
+    return cls
 
 
 def _namespaces() -> dict[str, tuple[Any, type]]:

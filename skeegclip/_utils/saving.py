@@ -66,7 +66,10 @@ def save(estimator: Any, folder: str | os.PathLike) -> None:
     >>> bool((skeegclip.load(folder).predict(X) == decoder.predict(X)).all())
     True
     """
-    write_folder(folder, to_content(estimator))
+    if isinstance(estimator, Savable):
+        write_folder(folder, estimator._to_content())
+    else:
+        write_folder(folder, to_content(estimator))
 
 
 def load(
@@ -193,7 +196,8 @@ class Savable:
     arrays, tables and other estimators. A subclass with a network has its own `_to_content` and `_from_content`.
     """
 
-    _saved_state: ClassVar[tuple[str, ...]] = ()
+    # Fitted attributes and their types, which a file cannot change.
+    _saved_state: ClassVar[Mapping[str, Any]] = {}
     _not_saved: ClassVar[tuple[str, ...]] = ("verbose", "n_jobs")  # parameters of the machine or the run
     _given_on_load: ClassVar[tuple[str, ...]] = ()
 
@@ -262,14 +266,17 @@ class Savable:
         return None
 
     def _to_content(self) -> Content:
-        from sklearn.utils.validation import check_is_fitted
-
-        check_is_fitted(self)
+        self._check_fitted()
         estimator: Any = self
         pack = Packer(type(self).__name__, to_content)
         params = {k: v for k, v in estimator.get_params(deep=False).items() if k not in self._not_saved}
         state = {name: getattr(self, name) for name in self._saved_state if hasattr(self, name)}
         return pack.content({"params": pack(params, "params"), "state": pack(state, "state")})
+
+    def _check_fitted(self) -> None:
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
 
     @classmethod
     def _from_content(cls, content: Content, loading: Loading) -> Self:
@@ -284,12 +291,21 @@ class Savable:
             raise loading.refuse(f"{cls.__name__} has no {unknown[0]!r:.60}")
         if "device" in known:
             params["device"] = loading.device
+        for name, value in state.items():
+            if not isinstance(value, cls._saved_state[name]):
+                raise loading.refuse(f"its {name} is of type {type(value).__name__}")
         try:
-            made = own(**params)
-        except TypeError as error:
-            raise loading.refuse(error) from error
+            return cls._made(params, state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise loading.refuse(f"{type(error).__name__}: {error}") from error
+
+    @classmethod
+    def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Self:
+        """An instance with parameters and fitted attributes; a subclass may look at them first."""
+        made = cls(**params)
         for name, value in state.items():
             setattr(made, name, value)
+        made._check_fitted()
         return made
 
 
@@ -302,6 +318,11 @@ def to_content(part: Any) -> Content:
     from sklearn.pipeline import Pipeline
 
     if hasattr(part, "_to_content"):
+        if class_named(type(part).__name__) is not type(part) and not _is_ours(type(part)):
+            raise TypeError(
+                f"{type(part).__name__} is a class of your own, which no file may name. Save it by itself, and read it with"
+                f" {type(part).__name__}.load(folder)."
+            )
         return part._to_content()
     if isinstance(part, FrozenEstimator):
         return Content(_FROZEN, parts={"estimator": to_content(part.estimator)})
@@ -347,7 +368,7 @@ def unpacked(content: Content, loading: Loading) -> dict[str, Any]:
 
     try:
         return Unpacker(content.arrays, load_part)(content.facts)
-    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise loading.refuse(f"{type(error).__name__}: {error}") from error
 
 
@@ -358,6 +379,10 @@ def class_named(kind: str) -> type | None:
         if kind in module.__all__ and hasattr(getattr(module, kind), "_from_content"):
             return getattr(module, kind)
     return None
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _part(content: Content, name: str, loading: Loading) -> Content:

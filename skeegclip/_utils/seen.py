@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .epoched import is_view
+from .plain import record
 from .sketch import content_hashes, n_rows_of
 from .spelling import plain_form
 
@@ -18,6 +19,7 @@ from .spelling import plain_form
 _N_EPOCHS = 1024
 
 
+@record
 @dataclass(frozen=True, eq=False)
 class Seen:
     """Fingerprints of epochs and stimuli.

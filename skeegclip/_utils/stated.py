@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from .plain import record
+
 # Clocks of devices differ by less; over some thousand samples it is less than half of one.
 _SAME_RATE = 1e-4
 _SAME_START = 0.49  # samples
 
 
+@record
 @dataclass(frozen=True)
 class Stated:
     """What is known of epochs beside their numbers. None is not known, and agrees with everything.

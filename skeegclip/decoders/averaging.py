@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -70,6 +70,9 @@ class AveragedTraining(EmbeddingComposite):
     >>> AveragedTraining(Ridge(), targets=table, n=2, n_draws=5, random_state=0).fit(X, y).n_averages_
     15
     """
+
+    _not_saved = (*EmbeddingComposite._not_saved, "random_state")
+    _saved_state: ClassVar[dict[str, Any]] = {**EmbeddingComposite._saved_state, "n_averages_": int}
 
     def __init__(self, encoder, *, targets=None, n=None, n_draws=1, random_state=None):
         self.encoder = encoder

@@ -20,7 +20,9 @@ from .._utils.ids import as_ids, as_subject
 from .._utils.inputs import read_epochs
 from .._utils.missing import refuse_masked, refuse_missing
 from .._utils.params import refuse_class
+from .._utils.saving import Savable
 from .._utils.seen import Seen
+from .._utils.stated import Stated
 from .._utils.validation import check_told, unchanged_on_error
 from ..embeddings import EmbeddingTable, class_codes
 from ..embeddings.table import check_table
@@ -28,7 +30,7 @@ from ._foreign import as_input, ask_for_weights, explain_step, takes_epochs, tar
 from .gallery.exact import Kept
 
 
-class EmbeddingComposite(BaseEstimator):
+class EmbeddingComposite(Savable, BaseEstimator):
     """An estimator around an encoder. Subclasses have the parameters `encoder` and `targets`.
 
     Attributes
@@ -44,6 +46,21 @@ class EmbeddingComposite(BaseEstimator):
     __metadata_request__predict = {"subject": True}
     __metadata_request__score = {"subject": True}
     _embeds_for: ClassVar[str] = "predict"  # the public method that embeds, for the routing of metadata
+
+    # The fitted encoder is saved, once, and comes back in the place of the parameter too.
+    _not_saved = (*Savable._not_saved, "encoder")
+    _saved_state: ClassVar[dict[str, Any]] = {
+        "encoder_": object,
+        "targets_": object,
+        "seen_": np.ndarray | None,
+        "trained_on_": dict,
+        "_stated": Stated | None,
+        "n_features_in_": int,
+        "feature_names_in_": np.ndarray,
+        "n_chans_": int,
+        "n_times_in_": int,
+        "ch_names_": tuple | None,
+    }
 
     encoder: Any
     targets: Any
@@ -245,6 +262,21 @@ class EmbeddingComposite(BaseEstimator):
             )
         refuse_masked(X, name="Input X")
         return validate_data(self, X, dtype=[np.float32, np.float64], reset=reset)
+
+    def _check_fitted(self) -> None:
+        check_is_fitted(self, "encoder_")
+
+    @classmethod
+    def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Any:
+        fitted = state["encoder_"]
+        frozen = fitted if isinstance(fitted, (str, FrozenEstimator)) else FrozenEstimator(fitted)
+        made: Any = super()._made({**params, "encoder": frozen}, state)
+        made._check_encoder()
+        for table in (made.targets, made.targets_):
+            if table is not None:
+                check_table("targets", table)
+        made._kept = Kept()
+        return made
 
     def __getstate__(self) -> dict:
         # What is kept for speed can be made again, and a copy has a gallery of its own to keep.

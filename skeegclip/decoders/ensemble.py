@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -16,13 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.cloning import clone_to_fit
 from .._utils.estimators import find_table
 from .._utils.params import check_number, refuse_class, warn_idle
+from .._utils.saving import Savable
 from .._utils.seeding import draw_seed, set_seeds
 from .._utils.validation import unchanged_on_error
 from ..embeddings import EmbeddingTable, join_tables
 from .retrieval import ImageRetriever
 
 
-class EnsembleEncoder(_BaseComposition):
+class EnsembleEncoder(Savable, _BaseComposition):
     r"""Encoders of different seeds, networks or targets, whose similarities to an image are averaged.
 
     Where all members embed into the space of one table, the ensemble's embedding is the mean of theirs, each scaled
@@ -55,6 +56,10 @@ class EnsembleEncoder(_BaseComposition):
     n_features_in_ : int
         Channels seen in fit.
 
+    Notes
+    -----
+    What :meth:`save` writes are the members: one that is read again has them, frozen, as its `encoders`.
+
     See Also
     --------
     skeegclip.recipes.strong : A recipe with an ensemble.
@@ -74,6 +79,17 @@ class EnsembleEncoder(_BaseComposition):
 
     __metadata_request__fit = {"subject": True}
     __metadata_request__predict = {"subject": True}
+
+    _not_saved = (*Savable._not_saved, "encoders", "n_seeds", "random_state")
+    _saved_state: ClassVar[dict[str, Any]] = {
+        "members_": list,
+        "joined_": bool,
+        "_names": list,
+        "_widths": list,
+        "_place": list,
+        "n_features_in_": int,
+        "feature_names_in_": np.ndarray,
+    }
 
     def __init__(self, encoders, *, targets=None, n_seeds=1, n_jobs=None, random_state=None):
         self.encoders = encoders
@@ -151,8 +167,9 @@ class EnsembleEncoder(_BaseComposition):
         tables = self._tables()
         self._widths = [table.n_dims for table in tables]
         self._place = []  # for each member, its table's place among them
-        members = []
-        for copy in self._copies():
+        members, names = [], []
+        for name, copy in self._copies():
+            names.append(name)
             members.append(ImageRetriever(copy, targets=self.targets))
             self._place.append(tables.index(find_table(copy)) if len(tables) > 1 else 0)
         if self.n_seeds > 1 and len(members) == len(self.encoders):
@@ -165,21 +182,22 @@ class EnsembleEncoder(_BaseComposition):
         self.members_ = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit)(member, X, y, subject) for member in members
         )
+        self._names = [f"{name}_{n}" if names.count(name) > 1 else name for n, name in enumerate(names)]
         self.joined_ = len(tables) > 1 or any(_has_projector(member) for member in self.members_)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.members_[0], name):
                 setattr(self, name, getattr(self.members_[0], name))
 
-    def _copies(self) -> Iterator[Any]:
-        """Clones of the encoders, each as often as it is trained, with its seeds."""
+    def _copies(self) -> Iterator[tuple[str, Any]]:
+        """Names and clones of the encoders, each as often as it is trained, with its seeds."""
         rng = np.random.default_rng(draw_seed(self.random_state))
-        for _, encoder in self.encoders:
+        for name, encoder in self.encoders:
             for _ in range(self.n_seeds):
                 # Callbacks are the user's own in the one fit there is, and copies in several.
                 copy = clone_to_fit(encoder) if self.n_seeds == 1 else clone(encoder)
                 own = self.random_state is None and self.n_seeds == 1
                 seeded = own or set_seeds(copy, rng)
-                yield copy
+                yield name, copy
                 if not seeded:  # every training would be the same
                     break
 
@@ -251,6 +269,16 @@ class EnsembleEncoder(_BaseComposition):
     def _together(self, parts: list[np.ndarray]) -> np.ndarray:
         unit = [normalize(part) for part in parts]
         return np.hstack(unit) / np.sqrt(len(unit)) if self.joined_ else np.mean(unit, axis=0)
+
+    @classmethod
+    def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Any:
+        members, names = state["members_"], state["_names"]
+        if not members or not all(isinstance(member, ImageRetriever) for member in members):
+            raise ValueError("its members are no retrievers")
+        if not all(0 <= place < max(1, len(state["_widths"])) for place in state["_place"]):
+            raise ValueError("its members have no tables")
+        encoders = [(name, member.encoder) for name, member in zip(names, members, strict=True)]
+        return super()._made({**params, "encoders": encoders}, state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -6,7 +6,7 @@ import copy
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy.optimize import minimize
@@ -19,6 +19,7 @@ from .._utils.estimators import inner_most, last_step
 from .._utils.groups import group_rows
 from .._utils.inputs import as_subject, carried_subject
 from .._utils.params import check_number, warn_idle
+from .._utils.saving import Savable
 from ..embeddings.table import check_table
 from .retrieval import ImageRetriever
 from .zero_shot import ZeroShotClassifier
@@ -73,7 +74,7 @@ class OnlineResult:
         return self.candidates.tolist()[0]
 
 
-class OnlineDecoder(BaseEstimator):
+class OnlineDecoder(Savable, BaseEstimator):
     """Decode one trial as its repetitions come, and say when it is sure.
 
     It stands behind a decoder that is fitted: it has parameters as scikit-learn's estimators have, but no ``fit``,
@@ -141,6 +142,15 @@ class OnlineDecoder(BaseEstimator):
     >>> online = online.reset()
     """
 
+    # With the evidence of the current trial.
+    _saved_state: ClassVar[dict[str, Any]] = {
+        "temperature_": float,
+        "correlation_": float,
+        "_sum": np.ndarray | None,
+        "_ids": np.ndarray | None,
+        "_n": int,
+    }
+
     def __init__(
         self,
         estimator,
@@ -157,6 +167,10 @@ class OnlineDecoder(BaseEstimator):
         self.temperature = temperature
         self.correlation = correlation
         self.n_candidates = n_candidates
+
+    def _check_fitted(self) -> None:
+        self._check(calibrated=False)
+        _decoder(self.estimator)
 
     def __getattr__(self, name: str) -> Any:
         hint = _INSTEAD.get(name, "")

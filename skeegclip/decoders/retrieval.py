@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.preprocessing import normalize
@@ -91,6 +91,12 @@ class ImageRetriever(EmbeddingComposite):
     >>> retriever.score(Z, ["image_0", "image_1", "image_99"])
     0.6666666666666666
     """
+
+    _saved_state: ClassVar[dict[str, Any]] = {
+        **EmbeddingComposite._saved_state,
+        "added_": list,
+        "_whitening": tuple | None,
+    }
 
     def __init__(
         self,
@@ -374,6 +380,19 @@ class ImageRetriever(EmbeddingComposite):
             return vectors
         _, mean, matrix = self._whitening
         return (normalize(vectors) - mean) @ matrix
+
+    @classmethod
+    def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Any:
+        made = super()._made(params, state)
+        tables = [made.gallery, *made.added_]
+        for table in tables:
+            if table is not None:
+                check_table("gallery", table)
+        if made._whitening is not None:
+            centre, mean, matrix = made._whitening
+            if not centre.shape == mean.shape == matrix.shape[:1] == matrix.shape[1:]:
+                raise ValueError("its whitening is of several widths")
+        return made
 
     def _fit_whitening(self, X: Any, subject: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean training embedding; mean and whitening matrix of the training images; all of unit vectors."""

@@ -86,6 +86,13 @@ class ZeroShotClassifier(ClassifierMixin, EmbeddingComposite):
     ['jellyfish', 'teapot']
     """
 
+    @classmethod
+    def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Any:
+        made = super()._made(params, state)
+        if made.candidates is not None:
+            check_table("candidates", made.candidates)
+        return made
+
     def __init__(
         self, encoder, *, targets=None, candidates=None, concepts=None, temperature=None, class_weight=None
     ):

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._utils.folders import Content, checked
 from .._utils.ids import positions, unique_ids
 from .._utils.pictures import open_picture, owned
+from .._utils.saving import Loading
+
+_PICTURES = "pictures.bin"
 
 
 class ImageTable(Mapping):
     """Immutable mapping from stimulus id to picture.
 
     Pictures are held as uint8 arrays, or as paths that are opened when needed. Like an
-    :class:`EmbeddingTable` it is shared, not copied, by :func:`sklearn.base.clone`.
+    :class:`EmbeddingTable` it is shared, not copied, by :func:`sklearn.base.clone`. :func:`skeegclip.save` copies the
+    picture files as they are, so that the table can be read on another machine; it is then held in memory, as small as
+    the files are.
 
     Parameters
     ----------
@@ -88,7 +97,7 @@ class ImageTable(Mapping):
     def __getitem__(self, key: str) -> np.ndarray:
         row = positions(self._position, [key], name="ids", what="table")[0]
         entry = self._images[row]
-        return entry if isinstance(entry, np.ndarray) else open_picture(entry)
+        return _opened(entry)
 
     def __repr__(self) -> str:
         kind = "arrays" if isinstance(self._images, np.ndarray) else "files or arrays"
@@ -134,7 +143,7 @@ class ImageTable(Mapping):
         if isinstance(self._images, np.ndarray):
             return self._images[rows]
         pictures = [self._images[row] for row in rows]
-        pictures = [entry if isinstance(entry, np.ndarray) else open_picture(entry) for entry in pictures]
+        pictures = list(map(_opened, pictures))
         sizes = {picture.shape for picture in pictures}
         if len(sizes) > 1:
             raise ValueError(
@@ -161,6 +170,63 @@ class ImageTable(Mapping):
             return ImageTable(ids, self._images[rows])
         return ImageTable(ids, [self._images[row] for row in rows])
 
+    def _to_content(self) -> Content:
+        ids = self._ids.tolist()
+        if isinstance(self._images, np.ndarray):
+            return Content("ImageTable", {"ids": ids, "sizes": None}, {"images": self._images})
+        arrays = {str(row): entry for row, entry in enumerate(self._images) if isinstance(entry, np.ndarray)}
+        pictures = [
+            entry if isinstance(entry, bytes) else Path(entry).read_bytes()
+            for entry in self._images
+            if not isinstance(entry, np.ndarray)
+        ]
+        # One after another in one file: a disk takes long for thousands.
+        facts = {"ids": ids, "sizes": list(map(len, pictures))}
+        return Content("ImageTable", facts, arrays, {_PICTURES: pictures})
+
+    @classmethod
+    def _from_content(cls, content: Content, loading: Loading) -> ImageTable:
+        facts = checked(content.facts, Facts, loading.folder)
+        try:
+            if facts.sizes is None:
+                return cls(facts.ids, content.arrays["images"])
+            pictures, start = content.files[_PICTURES], 0
+            entries: list[Any] = []
+            sizes = iter(facts.sizes)
+            for row in range(len(facts.ids)):
+                entry = content.arrays.get(str(row))
+                if entry is None:
+                    end = start + next(sizes)
+                    entry, start = pictures[start:end], end
+                entries.append(entry)
+            if start != len(pictures) or any(size < 1 for size in facts.sizes):
+                raise ValueError("its pictures are of other sizes")
+            return cls(facts.ids, entries)
+        except (KeyError, TypeError, ValueError, StopIteration) as error:
+            raise loading.refuse(error) from error
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a manifest says of a table.
+
+    Attributes
+    ----------
+    ids : list of str
+        The ids.
+    sizes : list of int | None
+        How long each picture file was; None where all pictures are one array.
+    """
+
+    ids: list[str]
+    sizes: list[int] | None
+
+
+def _opened(entry: Any) -> np.ndarray:
+    if isinstance(entry, np.ndarray):
+        return entry
+    return open_picture(io.BytesIO(entry) if isinstance(entry, bytes) else entry)
+
 
 def _check_pictures(images: np.ndarray, name: str) -> None:
     if images.dtype != np.uint8:
@@ -174,6 +240,8 @@ def _check_pictures(images: np.ndarray, name: str) -> None:
 def _check_entry(entry: Any, key: str) -> Any:
     if isinstance(entry, (str, os.PathLike)):
         return os.fspath(entry)
+    if isinstance(entry, bytes):  # a file that a save has copied
+        return entry
     if not isinstance(entry, np.ndarray):
         raise TypeError(
             f"images[{key!r}] must be a uint8 array (height, width, 3) or a path, got {type(entry).__name__}."

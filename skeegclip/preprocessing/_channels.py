@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
@@ -12,6 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.epoched import Epoched, is_view
 from .._utils.missing import refuse_missing
 from .._utils.params import check_option
+from .._utils.saving import Savable
+from .._utils.stated import Stated
 from .._utils.validation import check_epochs, check_finite, unchanged_on_error
 from ._map import ChannelMap
 from ._outputs import like_input
@@ -20,7 +22,7 @@ from ._recordings import Groups, read_column, read_session
 _BLOCK_BYTES = 1 << 25
 
 
-class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class ChannelTransformer(Savable, OneToOneFeatureMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """A transformer that learns one map of the channels for each subject and session.
 
     Subclasses have a parameter `unknown` and two methods: ``_learn`` gives the parameters of each group, and ``_map``
@@ -29,6 +31,17 @@ class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, 
 
     __metadata_request__fit = {"subject": True, "session": True}
     __metadata_request__transform = {"subject": True, "session": True}
+
+    _saved_state: ClassVar[dict[str, Any]] = {
+        "_params": np.ndarray,
+        "groups_": Groups,
+        "transductive_": bool,
+        "n_features_in_": int,
+        "n_chans_": int,
+        "n_times_in_": int,
+        "ch_names_": tuple | None,
+        "_stated": Stated,
+    }
 
     unknown: str
     _params: np.ndarray
@@ -43,6 +56,22 @@ class ChannelTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, 
 
     def _map(self, params: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return weights and offsets of parameters (n_groups, ...)."""
+        raise NotImplementedError
+
+    def _check_fitted(self) -> None:
+        check_is_fitted(self, "_params")
+
+    @classmethod
+    def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Any:
+        made: Any = super()._made(params, state)
+        made._check_params()
+        shape = (len(made.groups_.keys), *made._shape())
+        if made._params.shape != shape or made._params.dtype != np.float64:
+            raise ValueError(f"its numbers are of shape {made._params.shape} instead of {shape}")
+        return made
+
+    def _shape(self) -> tuple[int, int]:
+        """Of the parameters of one group."""
         raise NotImplementedError
 
     def _groups(self, read: Epoched, session: np.ndarray | None) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from .._utils.epoched import is_view
 from .._utils.ids import text_or_empty
 from .._utils.inputs import as_mne_list, as_subject
+from .._utils.plain import record
 from .._utils.spelling import warn_alike
 
 
@@ -31,6 +32,7 @@ def read_session(X: Any, session: Any, n_rows: int) -> np.ndarray | None:
     return as_subject(session, n_rows, name="session")
 
 
+@record
 @dataclass(frozen=True)
 class Groups:
     """The recordings that a transformer was fitted on: pairs of subject and session.

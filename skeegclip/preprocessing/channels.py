@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -12,12 +12,14 @@ from .._utils.channels import without_mask
 from .._utils.epoched import is_view
 from .._utils.inputs import as_mne_list
 from .._utils.mne_objects import loaded_copy
+from .._utils.saving import Savable
+from .._utils.stated import Stated
 from .._utils.validation import check_epochs
 from ..epochs import EpochsView
 from ..epochs.regions import find_channels
 
 
-class PickChannels(TransformerMixin, BaseEstimator):
+class PickChannels(Savable, TransformerMixin, BaseEstimator):
     """Keep some channels, by name, region or position.
 
     Epochs stay Epochs and a view stays a view, so that subjects and names reach the next step.
@@ -53,6 +55,23 @@ class PickChannels(TransformerMixin, BaseEstimator):
     >>> PickChannels("frontal").fit_transform(view).ch_names
     ('Fz',)
     """
+
+    _saved_state: ClassVar[dict[str, Any]] = {
+        "picks_": np.ndarray,
+        "n_features_in_": int,
+        "n_chans_": int,
+        "n_times_in_": int,
+        "ch_names_": tuple | None,
+        "_stated": Stated,
+    }
+
+    @classmethod
+    def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Any:
+        made: Any = super()._made(params, state)
+        picks = made.picks_
+        if picks.ndim != 1 or picks.dtype.kind != "i" or ((picks < 0) | (picks >= made.n_chans_)).any():
+            raise ValueError("its picks are no channels")
+        return made
 
     def __init__(self, channels):
         self.channels = channels

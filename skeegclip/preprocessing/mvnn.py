@@ -90,6 +90,9 @@ class MVNN(ChannelTransformer):
         check_option("mode", self.mode, ["epoch", "time"])
         super()._check_params()
 
+    def _shape(self) -> tuple[int, int]:
+        return self.n_chans_, self.n_chans_
+
     @property
     def covariances_(self) -> np.ndarray:  # numpydoc ignore=GL08
         return self._params

@@ -76,6 +76,9 @@ class EpochScaler(ChannelTransformer):
         self.groups_, codes = Groups.of(None, None, len(read.X))
         return codes
 
+    def _shape(self) -> tuple[int, int]:
+        return 2, self.n_chans_
+
     @property
     def center_(self) -> np.ndarray:  # numpydoc ignore=GL08
         return self._params[:, 0]

@@ -119,12 +119,14 @@ def test_copies_and_what_learns_on_keep_the_spread(data, tmp_path):
 def test_a_folder_of_an_encoder_that_was_fed_epochs_as_they_are_still_reads(data, tmp_path):
     import json
 
+    from skeegclip._utils.folders.manifest import sealed
+
     X, y, subject, table = data
     encoder = make("eegproject", table).fit(X, y)
     encoder.save(tmp_path)
-    facts = json.loads((tmp_path / "encoder.json").read_text())
-    spread = facts["net_params"].pop("input_spread")
-    (tmp_path / "encoder.json").write_text(json.dumps(facts))
+    said = json.loads((tmp_path / "skeegclip.json").read_text())
+    spread = said["content"]["facts"]["net_params"].pop("input_spread")
+    (tmp_path / "skeegclip.json").write_text(json.dumps(sealed(said)))
     z = EEGEncoder.load(tmp_path).transform(X / np.float32(spread))
     np.testing.assert_allclose(z, encoder.transform(X), rtol=1e-5, atol=1e-5)
 

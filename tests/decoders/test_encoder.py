@@ -275,11 +275,11 @@ class SequenceNet(OwnNet):
 
 
 def test_folders_that_are_no_encoder_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="not a folder that EEGEncoder.save wrote"):
+    with pytest.raises(FileNotFoundError, match="is not a folder that skeegclip saved"):
         EEGEncoder.load(tmp_path)
-    (tmp_path / "encoder.json").write_text('{"format": 99, "skeegclip": "9.0"}')
+    (tmp_path / "skeegclip.json").write_text('{"format": "skeegclip", "version": 99, "skeegclip": "9.0"}')
     with pytest.raises(
-        ValueError, match="has format 99, this version reads 1. It was written by skeegclip 9.0"
+        ValueError, match="has format 99, this version reads 2. It was written by skeegclip '9.0'"
     ):
         EEGEncoder.load(tmp_path)
 

@@ -449,8 +449,8 @@ class _KeepLast(Callback):
     """Undo the choice of the best pass: the weights of the last one."""
 
     def on_epoch_end(self, net, **kwargs):
-        dict(net.callbacks_)["encoder_best_weights"].loss_ = float("inf")
-        dict(net.callbacks_)["encoder_best_weights"].on_epoch_end(net)
+        dict(net.callbacks_)["skeegclip_best_weights"].loss_ = float("inf")
+        dict(net.callbacks_)["skeegclip_best_weights"].on_epoch_end(net)
 
 
 def test_an_oracle_in_noise_looks_like_skill(planted):
