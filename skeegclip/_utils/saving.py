@@ -317,15 +317,15 @@ def to_content(part: Any) -> Content:
     from sklearn.frozen import FrozenEstimator
     from sklearn.pipeline import Pipeline
 
-    if hasattr(part, "_to_content"):
+    if isinstance(part, FrozenEstimator):
+        return Content(_FROZEN, parts={"estimator": to_content(part.estimator)})
+    if hasattr(type(part), "_to_content"):
         if class_named(type(part).__name__) is not type(part) and not _is_ours(type(part)):
             raise TypeError(
                 f"{type(part).__name__} is a class of your own, which no file may name. Save it by itself, and read it with"
                 f" {type(part).__name__}.load(folder)."
             )
         return part._to_content()
-    if isinstance(part, FrozenEstimator):
-        return Content(_FROZEN, parts={"estimator": to_content(part.estimator)})
     if type(part) is Pipeline:
         pack = Packer(_PIPELINE, to_content)
         steps = [
@@ -404,10 +404,12 @@ def _takes(content: Content, cls: type | None = None, prefix: str = "") -> Itera
 
 
 def _by_skops(part: Any) -> Content:
-    from skops.io import dumps
+    from skops.io import dumps, get_untrusted_types, loads
 
     try:
-        return Content(_FOREIGN, {"class": type(part).__name__}, files={_SKOPS: dumps(part)})
+        data = dumps(part)
+        loads(data, trusted=get_untrusted_types(data=data))  # it writes a lambda, but cannot read it
+        return Content(_FOREIGN, {"class": type(part).__name__}, files={_SKOPS: data})
     except Exception as error:
         raise TypeError(
             f"{type(part).__name__} has no save of ours, and skops cannot write it ({error}). Define its classes and"
