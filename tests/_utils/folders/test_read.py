@@ -179,6 +179,7 @@ def test_weights_that_are_none(tmp_path):
 
 # -- what nobody thought of ----------------------------------------------------------------------------------
 
+
 def file_bytes(content):
     yield from content.files.values()
     for part in content.parts.values():
