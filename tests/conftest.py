@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -109,3 +111,157 @@ def things_eeg2_sub08(real_data: Path) -> tuple[np.ndarray, np.ndarray]:
     if not folder.is_dir():
         pytest.skip("real data has no folder things_eeg2_sub08/")
     return np.load(folder / "eeg_embeddings.npy"), np.load(folder / "image_embeddings.npy")
+
+
+class Killer:
+    """Runs functions in processes that get SIGKILL at a step on files of their choice."""
+
+    _EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link")
+
+    def run(self, function, *args, step: int | None = None, file_size: int | None = None) -> bool:
+        """Return whether the function came to its end; what it raises ends it too.
+
+        Parameters
+        ----------
+        function : callable
+            What to run, with `args`.
+        step : int | None
+            The step on files in whose middle it is killed, from 0.
+        file_size : int | None
+            The length beyond which no file grows, as if the disk were full.
+        """
+        sys.stdout.flush()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forking a process that has threads
+            child = os.fork()
+        if child == 0:
+            try:
+                self._mortal(step, file_size)
+                function(*args)
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        return os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+
+    def every_step(self, function, *args) -> Iterator[int]:
+        """Kill at the first step, at the second, ..., until the function comes to its end; that is not yielded."""
+        for step in range(2000):
+            if self.run(function, *args, step=step):
+                return
+            yield step
+        pytest.fail("it never came to its end")
+
+    def _mortal(self, step: int | None, file_size: int | None) -> None:
+        if file_size is not None:
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+        if step is None:
+            return
+        left = step
+
+        def pass_one() -> bool:
+            nonlocal left
+            left -= 1
+            return left < 0
+
+        def die() -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def watch(event: str, args: tuple) -> None:
+            is_write = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
+            if (is_write or event in self._EVENTS) and pass_one():
+                die()
+
+        sys.addaudithook(watch)
+        write, fsync = os.write, os.fsync
+
+        def half(file: int, content: bytes) -> int:
+            if pass_one():
+                write(file, bytes(content)[: len(content) // 2])
+                die()
+            return write(file, content)
+
+        def synced(file: int) -> None:
+            if pass_one():
+                die()
+            fsync(file)
+
+        os.write, os.fsync = half, synced
+
+
+@pytest.fixture
+def killer() -> Killer:
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    return Killer()
+
+
+class Mutator:
+    """Changes files as damage and strangers do: bytes, ends, values, types and depth."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def __call__(self, content: bytes) -> bytes:
+        """Return other content."""
+        while True:
+            kinds = [self._flip, self._cut, self._insert]
+            kinds += [self._value] * 3 if content[:1] == b"{" else []
+            changed = kinds[self.rng.integers(len(kinds))](content)
+            if changed != content:
+                return changed
+
+    def _flip(self, content: bytes) -> bytes:
+        changed = bytearray(content)
+        for place in self.rng.integers(len(content), size=self.rng.integers(1, 4)):
+            changed[place] = self.rng.integers(256)
+        return bytes(changed)
+
+    def _cut(self, content: bytes) -> bytes:
+        return content[: self.rng.integers(len(content))]
+
+    def _insert(self, content: bytes) -> bytes:
+        place = self.rng.integers(len(content))
+        return content[:place] + self.rng.bytes(self.rng.integers(1, 9)) + content[place:]
+
+    def _value(self, content: bytes) -> bytes:
+        """Replace one value somewhere in a JSON text."""
+        whole = json.loads(content)
+        places = list(_places(whole))
+        holder, key = places[self.rng.integers(len(places))]
+        odd = [
+            None,
+            True,
+            -1,
+            0,
+            3,
+            2**40,
+            10**30,
+            1.5,
+            float("nan"),
+            "",
+            "x/../../victim",
+            [],
+            {},
+            [[]],
+            "DEEP",
+        ]
+        old = holder[key]
+        odd += [old + 1, old - 1] if type(old) is int else []
+        holder[key] = odd[self.rng.integers(len(odd))]
+        text = json.dumps(whole, indent=1)
+        return text.replace('"DEEP"', "[" * 20_000 + "]" * 20_000).encode()
+
+
+def _places(value):
+    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        yield value, key
+        yield from _places(value[key])
+
+
+@pytest.fixture
+def mutate() -> Mutator:
+    return Mutator(7)

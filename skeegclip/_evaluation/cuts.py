@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from .._utils.epoched import is_view
 from .._utils.inputs import as_mne_list, read_epochs
@@ -72,8 +73,8 @@ def pick(X: Any, channels: list[int]) -> Any:
 def mean_epoch(X: Any, rows: np.ndarray) -> np.ndarray:
     """Mean over epochs, shape (n_chans, n_times), read in blocks."""
     total = np.zeros(X.shape[1:])
-    for start in range(0, len(rows), _BLOCK):
-        total += np.asarray(X[rows[start : start + _BLOCK]]).sum(axis=0, dtype=np.float64)
+    for block in gen_batches(len(rows), _BLOCK):
+        total += np.asarray(X[rows[block]]).sum(axis=0, dtype=np.float64)
     return total / len(rows)
 
 

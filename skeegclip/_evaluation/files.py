@@ -55,7 +55,7 @@ def read_result(path: Path, most: int = _MOST_BYTES) -> tuple[dict[str, Any], di
     from safetensors.numpy import load
 
     try:
-        content = memoryview(read_regular(path, most))
+        content = memoryview(read_regular(path, most=most))
         if hashlib.sha256(content[_DIGEST:]).hexdigest().encode() != content[:_DIGEST]:
             raise DamagedFileError("its bytes are not those that were written")
         content = content[_DIGEST:]

@@ -20,6 +20,7 @@ from operator import mul
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 _BLOCK = 2**22  # entries compared at once
 TOLERANCE = 1e-9  # sums of equal terms in another order
@@ -72,11 +73,11 @@ class Exchanges:
             for order, parts in zip(orders, product(*map(permutations, self.kinds)), strict=True):
                 order[places] = list(chain.from_iterable(parts))
         step = max(1, _BLOCK // max(width, len(self.names)))
-        for start in range(0, self.n, step):
-            n = min(step, self.n - start)
+        for block in gen_batches(self.n, step):
             if self.exact:
-                yield orders[start : start + n]
+                yield orders[block]
                 continue
+            n = block.stop - block.start
             drawn = np.empty((n, len(self.names)), dtype=np.intp)
             for kind in self.kinds:
                 drawn[:, kind] = rng.permuted(np.tile(kind, (n, 1)), axis=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from typing import Any
 
 import torch
@@ -131,28 +132,42 @@ def make_callbacks(
     *,
     validated: bool,
     patience: int | None,
-    lr_scheduler: Any,
-    max_epochs: int,
+    scheduler: LRScheduler | None,
     ema: float | None,
     user: list[tuple[str, Callback]],
 ) -> list[tuple[str, Callback]]:
     """Callbacks in the order in which they must run; the caller adds progress and checkpoint."""
     callbacks: list[tuple[str, Callback]] = []
-    if lr_scheduler is not None:
-        callbacks.append(("encoder_lr_scheduler", _scheduler(lr_scheduler, max_epochs)))
+    if scheduler is not None:
+        callbacks.append(("skeegclip_lr_scheduler", scheduler))
     if ema is not None:
-        callbacks.append(("encoder_averaged_weights", AveragedWeights(ema)))
+        callbacks.append(("skeegclip_averaged_weights", AveragedWeights(ema)))
     if validated:
-        callbacks.append(("encoder_best_weights", BestWeights()))
+        callbacks.append(("skeegclip_best_weights", BestWeights()))
     callbacks.extend(user)
     if validated and patience is not None:
         callbacks.append(
-            ("encoder_patience", EarlyStopping(monitor="valid_loss", patience=patience, threshold=0))
+            ("skeegclip_patience", EarlyStopping(monitor="valid_loss", patience=patience, threshold=0))
         )
     return callbacks
 
 
-def _scheduler(lr_scheduler: Any, max_epochs: int) -> LRScheduler:
+def warmup_cosine(n_warmup: int, n_steps: int) -> LRScheduler:
+    """A learning rate that rises over so many steps, and then decays as a cosine until the last one."""
+
+    def factor(step: int) -> float:
+        if step < n_warmup:
+            return step / n_warmup
+        return (1 + math.cos(math.pi * (step - n_warmup) / max(1, n_steps - n_warmup))) / 2
+
+    policy = torch.optim.lr_scheduler.LambdaLR
+    return LRScheduler(policy, lr_lambda=factor, step_every="batch", event_name=None)
+
+
+def scheduler_of(lr_scheduler: Any, max_epochs: int) -> LRScheduler | None:
+    """The schedule that an encoder's parameter asks for, stepped once a pass."""
+    if lr_scheduler is None:
+        return None
     schedulers = torch.optim.lr_scheduler
     if isinstance(lr_scheduler, str):
         check_option("lr_scheduler", lr_scheduler, ["cosine"])

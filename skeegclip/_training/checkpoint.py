@@ -70,7 +70,8 @@ class RunCheckpoint(Callback):
         state["callbacks"] = {name: _state_of(callback) for name, callback in net.callbacks_}
         # Of a pass's batches the last: what skorch's Checkpoint looks at.
         state["history"] = [
-            {**_plain_row(row), "batch": _plain_row(row["batches"][-1])} for row in net.history
+            {**_plain_row(row), "batch": _plain_row(row["batches"][-1] if row["batches"] else {})}
+            for row in net.history
         ]
         state["frozen"] = [name for name, p in net.get_all_learnable_params() if not p.requires_grad]
         state["rng"] = rng

@@ -17,7 +17,7 @@ from .._utils.seeding import draw_seed, seed_torch, seeded_torch
 from .._utils.spread import typical_spread
 from .._utils.validation import check_same_length
 from .augment import Augment
-from .build import make_callbacks, make_net, net_spec
+from .build import make_callbacks, make_net, net_spec, scheduler_of
 from .callbacks import Progress, chosen_pass
 from .checkpoint import RunCheckpoint, run_path
 from .fitted import FittedNet, subject_codes
@@ -78,22 +78,21 @@ def fit_encoder(
     callbacks = make_callbacks(
         validated=valid is not None,
         patience=encoder.patience,
-        lr_scheduler=encoder.lr_scheduler,
-        max_epochs=encoder.max_epochs,
+        scheduler=scheduler_of(encoder.lr_scheduler, encoder.max_epochs),
         ema=encoder.ema,
         user=user,
     )
     augment = None if encoder.augment is None else Augment(encoder.augment, seed + ranks.rank)
     verbose = encoder.verbose and ranks.rank == 0
     with Progress(verbose, encoder.max_epochs) as progress, seeded_torch(seed, device):
-        callbacks.append(("encoder_progress", progress))
+        callbacks.append(("skeegclip_progress", progress))
         if encoder.checkpoint_dir is not None:
             params = {k: v for k, v in encoder.get_params(deep=False).items() if k not in _OUTCOME_NEUTRAL}
             params["augment"] = None if augment is None else augment.settings()
             params["n_processes"] = ranks.size
             arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes, targets.weight]
             path = run_path(encoder.checkpoint_dir, params=params, arrays=arrays, seed=seed)
-            callbacks.append(("encoder_checkpoint", RunCheckpoint(path, ranks)))
+            callbacks.append(("skeegclip_checkpoint", RunCheckpoint(path, ranks)))
         net = make_net(
             spec,
             device=device,

@@ -1,9 +1,9 @@
-"""Parameters of an EEGEncoder that change nothing in this fit: they say so."""
+"""Parameters that change nothing in a fit: they say so."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .._utils.params import warn_idle
@@ -14,17 +14,23 @@ _OF_THE_CLIP_LOSS = ("normalize", "temperature", "temperature_mode", "same_stimu
 
 def warn_of_idle(encoder: Any, *, validated: bool, has_subjects: bool, takes_subject: bool) -> None:
     """Warn of each parameter that was given (is not its default) and cannot act."""
-    defaults = inspect.signature(type(encoder).__init__).parameters
-    for name, why in _idle(encoder, validated, has_subjects, takes_subject):
-        value = getattr(encoder, name)
+    warn_of_given(encoder, _idle(encoder, validated, has_subjects, takes_subject), stacklevel=6)
+
+
+def warn_of_given(estimator: Any, idle: Iterable[tuple[str, str]], *, stacklevel: int) -> None:
+    """Warn of each of these parameters that was given, and say why it cannot act."""
+    defaults = inspect.signature(type(estimator).__init__).parameters
+    for name, why in idle:
+        value = getattr(estimator, name)
         if name == "text_targets":
             given = value is not None
         elif name == "patience":
-            given = value not in (None, encoder._usual_patience)
+            usual = getattr(estimator, "_usual_patience", defaults[name].default)
+            given = value not in (None, usual)
         else:
             given = value != defaults[name].default
         if given:
-            warn_idle(name, value, why, stacklevel=5)
+            warn_idle(name, value, why, stacklevel=stacklevel)
 
 
 def _idle(

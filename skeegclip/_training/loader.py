@@ -74,22 +74,53 @@ class EpochsDataset(Dataset):
         return self.batch(rows, self.read(rows))
 
 
-class BatchLoader:
-    """Iterate an EpochsDataset in batches of even size.
+class RowLoader:
+    """Iterate a dataset of rows in batches of even size.
 
     A short last batch would weigh its rows more, and one of a single row breaks batch normalisation: n rows
     are dealt into ceil(n / batch_size) batches that differ by one row at most.
 
     Parameters
     ----------
-    dataset : EpochsDataset
-        The rows.
+    dataset : Dataset
+        With `rows`, `first_pass` and `batch(rows)`.
     batch_size : int
         Largest batch.
     shuffle : bool
         New order in every pass.
     seed : int
         Seed of the orders: pass k has the same order whether or not the run was resumed before it.
+    """
+
+    def __init__(self, dataset: Any, batch_size: int, shuffle: bool = False, seed: int = 0) -> None:
+        self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
+        self.passes = dataset.first_pass
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def deal(self) -> list[np.ndarray]:
+        """The rows of each batch of the next pass."""
+        rows = self.dataset.rows
+        if self.shuffle:
+            rows = np.random.default_rng([self.seed, 2, self.passes]).permutation(rows)
+        self.passes += 1
+        # Within a batch the order does not matter to the loss, and a sorted read is faster from disk.
+        return [np.sort(part) if self.shuffle else part for part in np.array_split(rows, len(self))]
+
+    def __iter__(self) -> Iterator[tuple[dict, Any]]:
+        return map(self.dataset.batch, self.deal())
+
+
+class BatchLoader(RowLoader):
+    """Iterate an EpochsDataset, of which the next batch is read while the last is worked on.
+
+    Parameters
+    ----------
+    dataset : EpochsDataset
+        The rows.
+    batch_size, shuffle, seed
+        As in `RowLoader`.
     augment : Augment | None
         What is done to each batch.
     ranks : Ranks
@@ -105,22 +136,13 @@ class BatchLoader:
         augment: Augment | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
-        self.dataset, self.batch_size, self.shuffle, self.seed = dataset, batch_size, shuffle, seed
+        super().__init__(dataset, batch_size, shuffle, seed)
         self.augment, self.ranks = augment, ranks
-        self.passes = dataset.first_pass
-
-    def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[dict, dict]]:
-        rows = self.dataset.rows
-        if self.shuffle:
-            rows = np.random.default_rng([self.seed, 2, self.passes]).permutation(rows)
         if self.augment is not None:
             self.augment.start_pass(self.passes)
-        self.passes += 1
-        # Within a batch the order does not matter to the loss, and a sorted read is faster from disk.
-        parts = [np.sort(part) if self.shuffle else part for part in np.array_split(rows, len(self))]
+        parts = self.deal()
         ahead = read_ahead if is_view(self.dataset.X) else map
         shares = [part[self.ranks.share(len(part))] for part in parts]
         for part, x in zip(parts, ahead(self.dataset.read, shares), strict=True):

@@ -75,6 +75,11 @@ class Trainer(NeuralNet):
 
     # -- the loop -------------------------------------------------------------------------------------
 
+    def _set_training(self, training: bool = True) -> None:
+        # Going through all layers takes as long as one of them, and they are mostly in that mode already.
+        if self.module_.training != training or self.criterion_.training != training:
+            super()._set_training(training)
+
     def on_batch_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
         if self.watched:
             self.history.new_batch()

@@ -164,11 +164,25 @@ def find_table(estimator: Any) -> Any:
     return next((table for part in inner if (table := find_table(part)) is not None), None)
 
 
+def tells_routing(estimator: Any) -> bool:
+    """Whether an estimator can say which metadata it asks for.
+
+    scikit-learn's RidgeCV without `scoring` asks itself without end; it, and what it is inside of, take none.
+    """
+    from sklearn.utils.metadata_routing import get_routing_for_object
+
+    try:
+        get_routing_for_object(estimator)
+    except RecursionError:
+        return False
+    return True
+
+
 def wanted(estimator: Any, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of `params` that a method of the estimator asks for."""
     from sklearn.utils.metadata_routing import get_routing_for_object
 
-    if not params:
+    if not params or not tells_routing(estimator):
         return {}
     wanted = get_routing_for_object(estimator).consumes(method, params.keys())
     return {name: params[name] for name in wanted}

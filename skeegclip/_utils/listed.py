@@ -69,7 +69,7 @@ def write_listed(folder: str | os.PathLike, contents: Mapping[str, bytes]) -> No
     waiting = {name: folder / f".{name}.{uuid.uuid4().hex}.tmp" for name in contents}
     try:
         for name, content in contents.items():
-            write_new(waiting[name], content)
+            write_new(waiting[name], [content])
         # Until all have their names, either content is ours: a kill in between leaves nothing that a save would refuse.
         _write_list(folder, ours | {name: [*ours.get(name, []), sum_] for name, sum_ in new.items()})
         for name, path in waiting.items():
@@ -84,7 +84,7 @@ def write_listed(folder: str | os.PathLike, contents: Mapping[str, bytes]) -> No
 def _listed(folder: Path) -> dict[str, list[str]]:
     """Checksums of the files that earlier saves wrote, by name; nothing where there is no such list."""
     try:
-        said = json.loads(read_regular(folder / LIST, _MOST_BYTES))
+        said = json.loads(read_regular(folder / LIST, most=_MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(said, dict):

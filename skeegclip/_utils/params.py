@@ -64,7 +64,9 @@ def check_dict(name: str, value: Any) -> dict:
 
 def warn_idle(name: str, value: Any, why: str, *, stacklevel: int) -> None:
     """Say that a parameter which was given changes nothing, and why."""
-    shown = repr(value) if isinstance(value, (bool, int, float, str, dict)) else type(value).__name__
+    shown = (
+        repr(value) if isinstance(value, (bool, int, float, str, dict, type(None))) else type(value).__name__
+    )
     warnings.warn(f"{name}={shown} cannot act: {why}.", UserWarning, stacklevel=stacklevel)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import typer
+
+from .._utils.listed import check_unclaimed
 
 
 class NoFolderError(OSError):
@@ -86,13 +88,15 @@ def stoppable(said: str) -> Iterator[None]:
 
 
 @contextmanager
-def output_folder(path: str | os.PathLike) -> Iterator[Path]:
+def output_folder(path: str | os.PathLike, names: Iterable[str] = ()) -> Iterator[Path]:
     """Make a folder to write in, and leave none behind that is empty where the command fails.
 
     Parameters
     ----------
     path : path-like
         A folder, or a path at which one can be made.
+    names : iterable of str
+        Files that are to be written.
 
     Yields
     ------
@@ -103,11 +107,13 @@ def output_folder(path: str | os.PathLike) -> Iterator[Path]:
     ------
     NoFolderError
         If there is a file in the way or writing is not allowed; one sentence says so.
+    FileExistsError
+        If a file that is not ours has one of the names.
     """
     folder = Path(path)
     new = [part for part in (folder, *folder.parents) if not part.exists()]
     try:
-        yield prepare_folder(folder)
+        yield prepare_folder(folder, names)
     except BaseException:
         with suppress(OSError):  # one that holds something
             for part in new:
@@ -115,13 +121,15 @@ def output_folder(path: str | os.PathLike) -> Iterator[Path]:
         raise
 
 
-def prepare_folder(folder: Path) -> Path:
+def prepare_folder(folder: Path, names: Iterable[str] = ()) -> Path:
     """Make the folder and make sure that files can be written to it.
 
     Parameters
     ----------
     folder : Path
         A folder, or a path at which one can be made.
+    names : iterable of str
+        Files that are to be written.
 
     Returns
     -------
@@ -132,6 +140,8 @@ def prepare_folder(folder: Path) -> Path:
     ------
     NoFolderError
         If there is a file in the way or writing is not allowed; one sentence says so.
+    FileExistsError
+        If a file that is not ours has one of the names.
     """
     probe = folder / f".skeegclip-{os.getpid()}"
     try:
@@ -145,4 +155,5 @@ def prepare_folder(folder: Path) -> Path:
         raise NoFolderError(
             f"--out: cannot write to the folder {folder} ({error.strerror}). Name another one."
         ) from None
+    check_unclaimed(folder, names)
     return folder

@@ -62,7 +62,10 @@ def demo(
     nothing; takes about two minutes on two CPU cores.
     """
     # Nothing else that goes wrong is anybody's fault but the demo's.
-    with stoppable("Stopped."), refusals(context, wrong=(NoFolderError,)), output_folder(out) as folder:
+    from .demo.output import FILES
+
+    wrong = NoFolderError, FileExistsError
+    with stoppable("Stopped."), refusals(context, wrong=wrong), output_folder(out, FILES) as folder:
         from .demo.config import FULL, QUICK
         from .demo.run import run_demo
 

@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from .._utils.cloning import clone_to_fit
-from .._utils.estimators import find_table, holds_own, project
+from .._utils.estimators import find_table, holds_own, project, tells_routing
 from .._utils.ids import as_ids, as_subject
 from .._utils.inputs import read_epochs
 from .._utils.missing import refuse_masked, refuse_missing
@@ -294,7 +294,7 @@ class EmbeddingComposite(Savable, BaseEstimator):
             The routing of this estimator and its encoder.
         """
         router = MetadataRouter(owner=self).add_self_request(self)
-        if isinstance(self.encoder, str):
+        if isinstance(self.encoder, str) or not tells_routing(self.encoder):
             return router
         mapping = (
             MethodMapping()

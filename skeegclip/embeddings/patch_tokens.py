@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._utils.params import check_option
-from .._utils.persistence import checked, open_regular, read_regular, write_whole
+from .._utils.persistence import checked, open_regular, read_regular, sweep, write_whole
 
 _FORMAT = "skeegclip-patch-tokens-1"
 _LIMIT = 2**30  # bytes: ids of a hundred million pictures
@@ -169,8 +169,12 @@ def _told(run: str, done: int) -> bytes:
 
 def _rows_done(partial: Path, run: str, n_rows: int) -> int:
     """How many rows an earlier, stopped call with the same pictures and settings has written."""
-    if not os.path.lexists(partial) or (partial.is_dir() and not any(partial.iterdir())):
+    if not os.path.lexists(partial):
         return 0
+    if partial.is_dir() and not partial.is_symlink():
+        sweep(partial)
+        if not any(partial.iterdir()):
+            return 0
     try:
         found = checked(_State, json.loads(read_regular(partial / "state.json", limit=_LIMIT)))
         if found.format != _FORMAT:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .._utils.persistence import open_regular
+from .._utils.persistence import open_regular, room_told
 from ._manifest import Manifest, damaged
 
 
@@ -58,7 +58,7 @@ def epochs_digest(manifest: Manifest, maps: list[mmap.mmap], start: int, stop: i
 def write_at(path: Path, offset: int, content: Any, *, is_new: bool) -> None:
     """Write to a place in a file of the store, or to a new file where there is none."""
     content = memoryview(content).cast("B")
-    with _writable(path, is_new) as file:
+    with _writable(path, is_new) as file, room_told(path, offset + len(content)):
         os.lseek(file, offset, os.SEEK_SET)
         while content:
             content = content[os.write(file, content) :]

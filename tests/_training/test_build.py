@@ -8,7 +8,7 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch import nn
 
-from skeegclip._training.build import make_callbacks, make_net, net_spec
+from skeegclip._training.build import make_callbacks, make_net, net_spec, scheduler_of
 from skeegclip._training.callbacks import AveragedWeights, BestWeights
 from skeegclip._training.spec import NetSpec
 from skeegclip._utils.epoched import Epoched
@@ -131,14 +131,8 @@ def test_a_net_that_is_only_used_has_no_optimizer():
 
 
 def callbacks(**params):
-    defaults = {
-        "validated": True,
-        "patience": None,
-        "lr_scheduler": None,
-        "max_epochs": 10,
-        "ema": None,
-        "user": [],
-    }
+    scheduler = scheduler_of(params.pop("lr_scheduler", None), params.pop("max_epochs", 10))
+    defaults = {"validated": True, "patience": None, "scheduler": scheduler, "ema": None, "user": []}
     return [callback for _, callback in make_callbacks(**{**defaults, **params})]
 
 

@@ -1,6 +1,11 @@
 """What tasks share goes to workers in one file."""
 
+import gc
+import os
 import pickle
+import signal
+import subprocess
+import sys
 import threading
 
 import cloudpickle
@@ -125,3 +130,64 @@ def test_a_task_weighs_next_to_nothing(monkeypatch, tmp_path, in_memory):
     region_importance(Ridge(), X, regions={"one": ["O1"], "other": ["O2"]}, **settings)
     assert len(Weighing.sizes) > 3
     assert max(Weighing.sizes) < 1500
+
+
+SHIP = """
+import pickle, sys
+import numpy as np
+from skeegclip._utils.shipping import Shipment
+with Shipment(np.arange(300_000), sys.argv[1]) as shared:
+    pickle.dumps(shared)
+    print("sent", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_what_a_killed_run_has_shipped_goes_with_the_next(tmp_path, end):
+    command = [sys.executable, "-c", SHIP, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as live, subprocess.Popen(command, **pipes) as dead:
+        assert [process.stdout.readline() for process in (live, dead)] == [b"sent\n"] * 2
+        dead.send_signal(end)
+        dead.wait()
+        assert len(list(tmp_path.glob(".skeegclip-shipment-*"))) == 2
+        with Shipment(1, tmp_path) as shared:
+            pickle.dumps(shared)
+            assert len(list(tmp_path.glob(".skeegclip-shipment-*"))) == 2  # of the one that lives, and this
+        live.communicate(b"\n", timeout=60)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_of_and_not_that_a_task_does_not_pickle(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("skeegclip._utils.shipping.open", full, raising=False)
+
+    def run():
+        with Shipment(np.arange(MANY), tmp_path) as shared:
+            joblib.Parallel(n_jobs=2)(joblib.delayed(_first)(shared, None) for _ in range(3))
+
+    needed = np.arange(MANY).nbytes
+    with pytest.raises(
+        OSError, match=rf"{needed // 1000}\d* bytes are needed and \d+ are free.*{tmp_path}"
+    ) as caught:
+        run()
+    assert caught.value.errno == 28
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_three_hundred_shipments_grow_neither_files_nor_threads(tmp_path):
+    def use():
+        with Shipment(np.arange(MANY), tmp_path) as shared:
+            assert pickle.loads(pickle.dumps(shared)).value[-1] == MANY - 1
+
+    use()
+    files, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+    for _ in range(300):
+        use()
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= files
+    assert threading.active_count() <= threads
+    assert list(tmp_path.iterdir()) == []

@@ -67,6 +67,14 @@ def test_default_folder(tmp_path, monkeypatch):
     assert (tmp_path / "skeegclip-demo").is_dir()
 
 
+def test_files_of_others_are_not_replaced(tmp_path, never_run):
+    (tmp_path / "report.html").write_text("mine")
+    result = runner.invoke(app, ["demo", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "is not what an earlier save wrote" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
 @pytest.mark.parametrize("below", ["", "deeper"])
 def test_file_in_the_way(below, tmp_path, never_run):
     (tmp_path / "taken").write_text("mine")
@@ -156,7 +164,7 @@ def test_quick_demo(tmp_path):
         text=True,
         check=True,
     )
-    assert "200-way top-5" in out.stdout
+    assert "100-way" in out.stdout
     assert "pass/s" not in out.stderr  # no bars where nobody looks
     assert (tmp_path / "metrics.json").stat().st_size > 1000
     assert (tmp_path / "report.html").stat().st_size > 100_000

@@ -1,7 +1,9 @@
 """Downloads from a server on this machine that speaks as the places of publication do."""
 
+import hashlib
 import io
 import os
+import shutil
 import zipfile
 
 import numpy as np
@@ -365,6 +367,67 @@ def test_archives_with_and_without_a_folder_at_the_top(tmp_path):
         (tmp_path / str(k)).mkdir()
         unpack(tmp_path / f"{k}.zip", tmp_path / str(k) / "images", progress=False)
         assert (tmp_path / str(k) / "images" / "a" / "b.jpg").read_bytes() == b"1"
+
+
+def test_an_archive_made_to_fill_the_disk_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3):
+            archive.writestr(f"images/{number}", bytes(2**25))
+    assert (tmp_path / "x.zip").stat().st_size < 2**18
+    with pytest.raises(
+        ValueError, match=r"x.zip is refused: it would unpack to 100663296 bytes, \d+ times its own"
+    ):
+        unpack(tmp_path / "x.zip", tmp_path / "images", progress=False)
+    os.mkfifo(tmp_path / "pipe.zip")
+    with pytest.raises(
+        ValueError, match="pipe.zip is damaged or not a zip archive .it is a folder or a pipe"
+    ):
+        unpack(tmp_path / "pipe.zip", tmp_path / "images", progress=False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pipe.zip", "x.zip"]
+
+
+def test_unpacking_is_all_or_nothing_whenever_it_is_killed(tmp_path, killer):
+    def start():
+        unpack(tmp_path / "x.zip", tmp_path / "images", progress=False)
+
+    files = {f"images/{n}": some_bytes(50, seed=n) for n in range(3)}
+    (tmp_path / "x.zip").write_bytes(zipped(files))
+    mine = tmp_path / ".images.unpacking" / "precious"
+    mine.parent.mkdir()
+    mine.write_text("precious")
+    n_steps = 0
+    for _ in killer.every_step(start):
+        n_steps += 1
+        if not (tmp_path / "images").exists():
+            start()
+        assert {f"images/{p.name}": p.read_bytes() for p in (tmp_path / "images").iterdir()} == files
+        if n_steps % 2:  # the next one removes what a kill has left
+            shutil.rmtree(tmp_path / "images")
+            start()
+            assert sorted(p.name for p in tmp_path.iterdir()) == [".images.unpacking", "images", "x.zip"]
+        shutil.rmtree(tmp_path / "images")
+    assert n_steps >= 8
+    assert mine.read_text() == "precious"
+
+
+def test_a_download_that_is_killed_is_gone_on_with_and_leaves_nothing(publisher, tmp_path, killer):
+    content = some_bytes(200_000)
+    publisher.bucket["file"] = content
+    remote = Remote(
+        "file", f"{publisher.address}/bucket/file", len(content), f"md5:{hashlib.md5(content).hexdigest()}"
+    )
+    n_steps = 0
+    for _ in killer.every_step(lambda: download([remote], tmp_path, progress=False)):
+        n_steps += 1
+        if (tmp_path / "file").exists():
+            assert (tmp_path / "file").read_bytes() == content
+            (tmp_path / "file").unlink()
+        download([remote], tmp_path, progress=False)
+        assert (tmp_path / "file").read_bytes() == content
+        left = {p.name for p in (tmp_path / ".downloads").iterdir()}
+        assert left == {"file.lock"}
+        (tmp_path / "file").unlink()
+    assert n_steps >= 6
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "..", "a\\b", "C:x", "", "a\0b"])

@@ -131,7 +131,7 @@ def test_it_is_no_classifier_and_needs_no_stratification(gallery, Z):
 @pytest.mark.parametrize(
     ("params", "error", "match"),
     [
-        ({"index": "hnsw"}, ValueError, "index must be one of 'auto', 'exact', 'faiss', got 'hnsw'"),
+        ({"index": "hnsw"}, ValueError, "index must be one of 'exact', 'faiss', got 'hnsw'"),
         ({"n_retrieved": 0}, ValueError, "n_retrieved must lie in"),
         ({"gallery": {}}, TypeError, "gallery must be an EmbeddingTable or None, got dict"),
     ],
@@ -269,7 +269,7 @@ def test_bad_whitening_and_hubness(crowded):
 def test_probes_without_an_approximate_index_say_so():
     gallery = EmbeddingTable(["a", "b"], np.eye(2))
     with pytest.warns(
-        UserWarning, match="n_probes=5 cannot act: index is 'auto', which looks everywhere"
+        UserWarning, match="n_probes=5 cannot act: index is 'exact', which looks everywhere"
     ) as said:
         ImageRetriever("passthrough", gallery=gallery, n_probes=5).fit(np.eye(2))
     assert said[0].filename == __file__

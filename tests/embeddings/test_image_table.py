@@ -1,3 +1,4 @@
+import os
 import pickle
 
 import numpy as np
@@ -81,3 +82,15 @@ def test_a_picture_too_large_to_open_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
     with pytest.raises(ValueError, match=r"bomb.png is not read: .* exceeds limit"):
         ImageTable(["a"], [tmp_path / "bomb.png"])["a"]
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    for name in ("pipe.png", "folder.png"):
+        with pytest.raises(ValueError, match=rf"{name} is no picture but a folder or a pipe"):
+            ImageTable(["a"], [tmp_path / name])["a"]
+        with pytest.raises(ValueError, match=rf"{name} is no picture"):
+            ImageTable(["a", "b"], [tmp_path / name] * 2).lookup(["b"])
+    with pytest.raises(FileNotFoundError, match=r"none.png"):
+        ImageTable(["a"], [tmp_path / "none.png"])["a"]

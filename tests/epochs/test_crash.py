@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
@@ -14,33 +13,6 @@ import numpy as np
 import pytest
 
 from skeegclip import EpochsStore
-
-STEPS = ("open", "write", "fsync", "replace", "truncate", "unlink")
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing of the process runs after it, cleaning up included."""
-
-
-class Killer:
-    """Let `n_steps` system calls on files pass, then die in the middle of the next one."""
-
-    def __init__(self, monkeypatch, n_steps):
-        self.left, self.dead = n_steps, False
-        for name in STEPS:
-            monkeypatch.setattr(os, name, self.mortal(name, getattr(os, name)))
-
-    def mortal(self, name, call):
-        def step(*args, **kwargs):
-            if not self.dead and self.left > 0:
-                self.left -= 1
-                return call(*args, **kwargs)
-            if not self.dead and name == "write":
-                call(args[0], bytes(args[1])[: len(args[1]) // 2])
-            self.dead = True
-            raise Killed(name)
-
-        return step
 
 
 def state(folder):
@@ -69,11 +41,14 @@ def overwrite(folder, X, rows, info):
     EpochsStore.create(folder, 3 * X[:6], rows[:6], info=info, tmin=-0.1, overwrite=True)
 
 
-@pytest.mark.parametrize(
+WRITES = pytest.mark.parametrize(
     ("write", "before"), [(create, []), (append, [create]), (overwrite, [create, append])]
 )
+
+
+@WRITES
 def test_a_kill_at_any_step_leaves_the_old_state_or_the_new(
-    tmp_path, X, rows, info, small_shards, monkeypatch, write, before
+    tmp_path, X, rows, info, small_shards, killer, write, before
 ):
     start, goal = tmp_path / "start", tmp_path / "goal"
     for earlier in before:
@@ -82,15 +57,12 @@ def test_a_kill_at_any_step_leaves_the_old_state_or_the_new(
     shutil.copytree(start, goal)
     write(goal, X, rows, info)
     old, new = state(start), state(goal)
+    assert old != new
     files = names(goal)
+    folder = tmp_path / "killed"
+    shutil.copytree(start, folder)
     seen = []
-    for n_steps in range(1000):
-        folder = tmp_path / f"killed_{n_steps}"
-        shutil.copytree(start, folder)
-        with monkeypatch.context() as patch:
-            killer = Killer(patch, n_steps)
-            with contextlib.suppress(Killed):
-                write(folder, X, rows, info)
+    for _ in killer.every_step(write, folder, X, rows, info):
         seen.append(state(folder))
         assert seen[-1] in (old, new)
         if seen[-1] == old:
@@ -98,15 +70,55 @@ def test_a_kill_at_any_step_leaves_the_old_state_or_the_new(
             write(folder, X, rows, info)
             assert state(folder) == new
             assert names(folder) == files
-        if not killer.dead:
-            break
+        else:
+            EpochsStore.create(folder, X[:1], rows[:1], info=info, overwrite=True)
+            assert len(names(folder)) == 5
         shutil.rmtree(folder)
-    else:
-        pytest.fail("the write never came to its end")
-    assert n_steps > 15
+        shutil.copytree(start, folder)
     # Once the new state is there it stays: there is one moment at which it begins to count.
     assert seen == sorted(seen, key=lambda s: s == new)
-    assert seen.count(old) > 10
+    assert seen.count(old) > 20
+    assert seen.count(new) >= 2
+
+
+@WRITES
+def test_what_the_user_puts_beside_a_killed_write_stays(tmp_path, X, rows, info, killer, write, before):
+    for earlier in before:
+        earlier(tmp_path, X, rows, info)
+    assert not killer.run(write, tmp_path, X, rows, info, step=20)
+    mine = [
+        "epochs-00009.f32",
+        "rows-1.csv",
+        "info-2.json",
+        "manifest.json.bak",
+        ".manifest.json.x.tmp",
+        "notes",
+    ]
+    for name in mine:
+        (tmp_path / name).write_text(f"precious {name}")
+    if write is append:
+        write(tmp_path, X, rows, info)
+    else:
+        with pytest.raises(FileExistsError, match="holds other files"):
+            write(tmp_path, X, rows, info)
+    assert [(tmp_path / name).read_text() for name in mine] == [f"precious {name}" for name in mine]
+
+
+@WRITES
+@pytest.mark.parametrize("file_size", [0, 20, 300, 700, 959])
+def test_files_that_cannot_grow_leave_the_old_state(
+    tmp_path, X, rows, info, small_shards, killer, write, before, file_size
+):
+    for earlier in before:
+        earlier(tmp_path / "store", X, rows, info)
+    (tmp_path / "store").mkdir(exist_ok=True)
+    old = state(tmp_path / "store")
+    assert not killer.run(write, tmp_path / "store", X, rows, info, file_size=file_size)
+    assert state(tmp_path / "store") == old
+    write(tmp_path / "store", X, rows, info)
+    assert state(tmp_path / "store") != old
+    n_shards = -(-len(EpochsStore.open(tmp_path / "store")) // 4)
+    assert len(names(tmp_path / "store")) == n_shards + 4
 
 
 @pytest.mark.parametrize("name", ["write", "fsync", "replace"])

@@ -143,9 +143,7 @@ def test_onset_of_the_wrong_length():
         audit_split([0], [1], y=["a", "b"], onset=[0.0], duration=1.0)
 
 
-@pytest.mark.parametrize(
-    "known", [{"y": [None, None]}, {"y": ["", ""]}, {"X": np.zeros((2, 3, 4))}, {"X": np.zeros((2, 0, 0))}]
-)
+@pytest.mark.parametrize("known", [{"y": [None, None]}, {"y": ["", ""]}, {"X": np.zeros((2, 3, 4))}])
 def test_an_audit_of_nothing_does_not_say_that_nothing_is_shared(known):
     with pytest.raises(ValueError, match="nothing that could be compared is known"):
         audit_split([0], [1], **known)

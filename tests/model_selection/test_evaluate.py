@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -449,8 +449,8 @@ class _KeepLast(Callback):
     """Undo the choice of the best pass: the weights of the last one."""
 
     def on_epoch_end(self, net, **kwargs):
-        dict(net.callbacks_)["encoder_best_weights"].loss_ = float("inf")
-        dict(net.callbacks_)["encoder_best_weights"].on_epoch_end(net)
+        dict(net.callbacks_)["skeegclip_best_weights"].loss_ = float("inf")
+        dict(net.callbacks_)["skeegclip_best_weights"].on_epoch_end(net)
 
 
 def test_an_oracle_in_noise_looks_like_skill(planted):
@@ -568,3 +568,23 @@ def test_rows_that_are_none_of_X_are_named_before_training(split, match):
     X, y = np.random.default_rng(0).normal(size=(12, 3, 4)), ["a", "b", "c"] * 4
     with pytest.raises(ValueError, match=f"cv: fold 'fold-1': the {match}"):
         evaluate({"r": ZeroShotClassifier(Ridge())}, X, y, cv=[split])
+
+
+def test_an_estimator_that_cannot_say_what_it_asks_for_gets_the_epochs_alone(planted):
+    # scikit-learn's RidgeCV without scoring asks itself for its metadata, without end.
+    y, subject = (planted.rows[name].to_numpy() for name in ("stimulus", "subject"))
+    splits = list(LeaveOneSubjectOut().split(planted.view))
+    estimators = {
+        "plain": RidgeCV([10.0]),
+        "retriever": ImageRetriever(RidgeCV([10.0]), targets=planted.table),
+        "whitened": SubjectWhitening(RidgeCV([10.0]), targets=planted.table),
+    }
+    arguments = {"y": y, "subject": subject, "targets": planted.table, "cv": splits}
+    found = evaluate(estimators, planted.X, **arguments).scores.groupby("estimator")["value"].mean()
+    same = {
+        **estimators,
+        "plain": Ridge(10.0),
+        "whitened": SubjectWhitening(Ridge(10.0), targets=planted.table),
+    }
+    expected = evaluate(same, planted.X, **arguments).scores.groupby("estimator")["value"].mean()
+    pd.testing.assert_series_equal(found, expected)

@@ -1,1 +1,1 @@
-"""What ``skeegclip demo`` does: simulate, train, score, draw and report."""
+"""What ``skeegclip demo`` does: simulate, train, evaluate, draw and report."""

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...plotting import (
-    plot_n_way,
     plot_reconstruction_grid,
     plot_retrieval_grid,
     plot_similarity_matrix,
     plot_training_curve,
 )
-from .scores import Results
+from .results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,29 +32,27 @@ def make_figures(results: Results) -> dict[str, bytes]:
     dict of str to bytes
         File name without ending -> PNG.
     """
-    name = next(iter(results.config.encoders))
     shapes = [shape_of(concept) for concept in results.test.concept]
     figures = {
-        "retrieved": draw_retrieved(results, name),
+        "retrieved": draw_retrieved(results),
         "reconstructed": draw_reconstructed(results),
-        "n_way_retrieval": plot_n_way(results.tables["retrieval"]).figure,
-        "n_way_naming": plot_n_way(results.tables["naming"]).figure,
         "training": plot_training_curve(results.history).figure,
-        "similarity": plot_similarity_matrix(results.similarity[name], groups=shapes).figure,
+        "similarity": plot_similarity_matrix(results.similarity, groups=shapes).figure,
     }
-    figures["n_way_naming"].axes[0].set_xlabel("Number of concepts to choose from")
     return {key: _png(figure) for key, figure in figures.items()}
 
 
-def draw_retrieved(results: Results, name: str) -> Figure:
+def draw_retrieved(results: Results) -> Figure:
     """Draw test pictures, drawn by the seed and not by how well they were found, and their top five."""
     test, images, rows = results.test, results.data.images, _shown_rows(results)
-    ids, similarity = (part[rows] for part in results.retrieved[name])
+    similarity = results.similarity[rows]
+    best = np.argsort(-similarity, axis=1, kind="stable")[:, :5]
+    ids = test.y[best]
     return plot_retrieval_grid(
         [images[stimulus] for stimulus in test.y[rows]],
         [[images[stimulus] for stimulus in row] for row in ids],
         hits=ids == test.y[rows, None],
-        similarity=similarity,
+        similarity=np.take_along_axis(similarity, best, axis=1),
         titles=test.concept[rows],
     )
 

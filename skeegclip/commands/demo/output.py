@@ -7,6 +7,8 @@ from importlib.metadata import version
 
 from ..._version import __version__
 
+FIGURES = ("retrieved", "reconstructed", "training", "similarity")
+FILES = ("metrics.json", "report.html", *(f"{name}.png" for name in FIGURES))
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "mne", "matplotlib")
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .decoders import Trials
-
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .trials import Trials
 
 METRICS = ("PixCorr",)  # of those without weights the one that is quick
 _N_COMPONENTS = 64

@@ -1,20 +1,19 @@
-"""The report: one HTML file that loads nothing from elsewhere."""
+"""The report of the demo: that of the evaluation, with pictures and what was simulated."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable, Mapping
-from html import escape
-from importlib.resources import files
-from string import Template
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..._version import __version__
+from ...model_selection import page
+from ...model_selection.page import Card, Measured, Picture, Section
+from ...model_selection.report import as_document
 from .config import Config
-from .decoders import RIDGE
 from .output import versions
 from .painting import METRICS
-from .scores import KNOWING, TASKS, Results, label, percent, row_of, shown_rows
+from .results import Results
 
 _CODE = """\
 from mne.decoding import Scaler
@@ -35,14 +34,18 @@ decoder.fit(data.X[train], data.y[train])
 print(decoder.score(X_test, y_test))
 """
 
-_QUICK_REMARK = (
-    "This was the quick demo: too few trials and passes for the networks, so a plain ridge regression may well beat"
-    " them. Leave out <code>--quick</code> for a fairer race."
+_SIMULATED = (
+    "These are simulated data. No brain was recorded. The numbers measure the decoders and the simulator alike: how much"
+    " a response says was set by us. They show that the software works, not how well a real person can be decoded."
+)
+_QUICK = (
+    " This was the quick demo: too few trials and passes for the networks, so a plain ridge regression may well beat"
+    " them. Leave out --quick for a fairer race."
 )
 
 
 def make_report(results: Results, figures: Mapping[str, bytes]) -> str:
-    """Fill the template.
+    """Write the page.
 
     Parameters
     ----------
@@ -56,41 +59,164 @@ def make_report(results: Results, figures: Mapping[str, bytes]) -> str:
     str
         HTML.
     """
-    config, data, test = results.config, results.data, results.test
-    first = next(iter(config.encoders))
-    n_test = len(test.y)
-    design = config.data
-    return _template().substitute(
-        version=__version__,
-        config=config.name,
-        seed=results.seed,
-        first=first,
-        first_accuracy=f"{percent(_best(results, first)['accuracy'])} %",
-        n_test=n_test,
-        chance=percent(1 / n_test),
-        remark=_QUICK_REMARK if config.name == "quick" else "",
-        n_shown=min(config.n_shown, n_test),
-        n_chans=results.shape["n_chans"],
-        n_times=results.shape["n_times"],
-        n_dims=data.image_embeddings.n_dims,
-        n_train_concepts=design["n_train_concepts"],
-        n_images=design["n_images_per_concept"],
-        n_train_rep=design["n_train_repetitions"],
-        n_test_rep=design["n_test_repetitions"],
-        nets=" and ".join(config.encoders),
-        n_single=f"{results.selection[first]['n_epochs']:,}",
-        n_averaged=f"{results.selection[RIDGE]['n_epochs']:,}",
-        selection=describe_selection(results),
-        cards="\n".join(_cards(results)),
-        table_retrieval=_accuracy_table(results, "retrieval"),
-        table_naming=_accuracy_table(results, "naming"),
-        table_painted=_painted_table(results),
-        identified=percent(results.painted.identified),
-        table_seconds=_seconds_table(results.seconds),
-        code=escape(example_code(config, results.seed)),
-        versions=escape(", ".join(f"{name} {number}" for name, number in versions().items())),
-        **{f"fig_{name}": _inline(png) for name, png in figures.items()},
+    found = as_document(results.report)
+    n_test = len(results.test.y)
+    known = f"{100 * results.data.truth.accuracy:.1f} %"
+    quick = _QUICK if results.config.name == "quick" else ""
+    numbers = ", ".join(f"{name} {number}" for name, number in versions().items())
+    document = replace(
+        found,
+        title="What did the simulated brain see?",
+        note=_SIMULATED,
+        lead=f"A person looks at a picture; sensors on the head record for one second; a decoder picks, among {n_test}"
+        f" pictures it has never seen, the one that was on the screen.\n\n{found.lead}",
+        cards=[*found.cards, Card("Knowing", known, "upper reference", is_quiet=True)],
+        below_cards=f"{found.below_cards} The knowing decoder was told how the simulation was made, which no real one is."
+        f"{quick}",
+        sections=[
+            _retrieved(results, figures),
+            *_simulated(results),
+            *found.sections,
+            _training(results, figures),
+            _painted(results, figures),
+            _alike(results, figures),
+            _seconds(results),
+            _code(results),
+        ],
+        footer=f"skeegclip {__version__}, {results.config.name} demo, seed {results.seed}. All figures, parameters and"
+        f" versions are in metrics.json beside this file. {numbers}.",
     )
+    return page.html(document)
+
+
+def _retrieved(results: Results, figures: Mapping[str, bytes]) -> Section:
+    return Section(
+        "Seen, and found",
+        f"At the left the picture that was shown. Beside it the five that {results.first} found most similar to the"
+        f" response, best first; the right one is framed and ticked. These {_n_shown(results)} were drawn at random, not"
+        " picked for their success.",
+        picture=Picture(
+            figures["retrieved"],
+            "Test pictures and the five pictures retrieved for each",
+            "Below each picture: the cosine between its embedding and that of the response.",
+        ),
+    )
+
+
+def _simulated(results: Results) -> list[Section]:
+    data, design, n_test = results.data, results.config.data, len(results.test.y)
+    _, n_chans, n_times = data.X.shape
+    n_train = int((data.split == "train").sum())
+    recorded = (
+        f"{n_chans} EEG sensors in the places of THINGS-EEG2, {n_times} samples in one second, one person. Sources in a"
+        " spherical head answer to what is on the screen: occipital ones to light, colour and contrast from 80 ms on,"
+        " occipito-temporal and parietal ones to the object from 150 to 450 ms. Ongoing activity (1/f, alpha waves,"
+        " correlated over sensors) and a response of the person's own cover the answer."
+    )
+    shown = (
+        f"Training: {design['n_train_concepts']} concepts with {design['n_images_per_concept']} pictures each, every"
+        f" picture shown {design['n_train_repetitions']} times. Test: {n_test} other concepts, one picture each, shown"
+        f" {design['n_test_repetitions']} times. Every picture and every concept's name has a vector of"
+        f" {data.image_embeddings.n_dims} numbers in one common space, as CLIP would give."
+    )
+    trained = (
+        f"{' and '.join(results.config.encoders)} learned from {n_train:,} single trials, Ridge from averages over the"
+        f" repetitions; it chose its penalty ({results.alpha:g}) by leaving out one training picture at a time. The"
+        f" {design['n_test_repetitions']} repetitions of each test picture were averaged, as is usual with THINGS. Every"
+        " channel was centred and divided by its spread over the training data."
+    )
+    untouched = (
+        "Never seen in training: any test picture, any other picture of a test concept, or any test score. Training on"
+        " single trials rather than averages was settled beforehand, on held-out training concepts; the learning rate was"
+        " not tuned, and the number of passes is what a demo has time for. A run looks at the test set once, at the end,"
+        " and chooses nothing by it."
+    )
+    return [
+        Section("What was simulated", f"{recorded}\n\n{shown}"),
+        Section("What the decoders saw", f"{trained}\n\n{untouched}"),
+    ]
+
+
+def _training(results: Results, figures: Mapping[str, bytes]) -> Section:
+    return Section(
+        "How the networks learned",
+        picture=Picture(
+            figures["training"],
+            "Training curves",
+            "Loss and accuracy of each pass. Validation runs on single trials and a smaller gallery, so its accuracy does"
+            " not compare with the test's.",
+        ),
+    )
+
+
+def _painted(results: Results, figures: Mapping[str, bytes]) -> Section:
+    table = results.painted.table
+    rows = [
+        [
+            str(name).capitalize(),
+            *(
+                Measured(f"{row[m]:.3f}", f"{row[f'{m}_low']:.2f}", f"{row[f'{m}_high']:.2f}")
+                for m in METRICS
+            ),
+        ]
+        for name, row in table.iterrows()
+    ]
+    how = (
+        f"The same {_n_shown(results)} pictures again. From the embedding of a response ({results.first}) a ridge"
+        " regression paints the picture to be expected: what is not known, such as the turn of an object, is blurred away."
+        " Low-level is painted from the first quarter of a second at the back of the head alone, without any embedding."
+        " Nearest is the training picture nearest to the embedding: it looks perfect, and is what a painter has to beat."
+    )
+    scores = (
+        "PixCorr: correlation of the pixels, with its 95 % interval. By its pixels, a reconstruction is told from another"
+        f" test picture in {100 * results.painted.identified:.1f} % of all pairs (guessing: 50). The painter learned from"
+        " embeddings of the training pictures' own responses, which are too good; with time, let the reconstructor hold"
+        " stimuli out (cross_fit)."
+    )
+    return Section(
+        "Painting what was seen",
+        f"{how}\n\n{scores}",
+        ["", *METRICS],
+        rows,
+        Picture(
+            figures["reconstructed"],
+            "Test pictures, low-level pictures, reconstructions and nearest training pictures",
+            "No diffusion model took part: its weights are gigabytes. Another generator is one word in the code.",
+        ),
+    )
+
+
+def _alike(results: Results, figures: Mapping[str, bytes]) -> Section:
+    return Section(
+        "Which pictures are alike",
+        picture=Picture(
+            figures["similarity"],
+            "Similarity of each response to each test picture",
+            "Each row is the response to one test picture, each column a picture, sorted by the shape of the object"
+            f" ({results.first}). A bright diagonal is success; a bright square means that shapes are told apart even"
+            " where the picture is not.",
+        ),
+    )
+
+
+def _seconds(results: Results) -> Section:
+    rows = [[step[0].upper() + step[1:], f"{s:.1f}"] for step, s in results.seconds.items()]
+    return Section("Where the time went", "", ["Step", "Seconds"], rows)
+
+
+def _code(results: Results) -> Section:
+    summary = results.report.summary(["top-1"])
+    mine = summary[(summary["estimator"] == results.first) & (summary["task"] == "retrieval")]
+    return Section(
+        "Do it yourself",
+        f"These lines train {results.first} as above and print its accuracy, {100 * mine['mean'].iloc[0]:.1f} %. Put your"
+        " own epochs, stimulus ids and table of embeddings in place of data.",
+        code=example_code(results.config, results.seed),
+    )
+
+
+def _n_shown(results: Results) -> int:
+    return min(results.config.n_shown, len(results.test.y))
 
 
 def example_code(config: Config, seed: int) -> str:
@@ -109,101 +235,3 @@ def _arguments(arguments: Mapping[str, Any], indent: int, first: str = "") -> st
     lines = [", ".join(parts[start : start + 3]) for start in range(0, len(parts), 3)]
     gap = ",\n" + " " * indent
     return f"\n{' ' * indent}{gap.join(lines)},\n"
-
-
-def describe_selection(results: Results) -> str:
-    """Say in one or two sentences how weights and penalty were chosen."""
-    said = []
-    for name, kept in results.selection.items():
-        if kept["rule"] == "validation":
-            said.append(
-                f"{name} kept the weights of pass {kept['epoch']} of {len(results.history[name])}, the one with the"
-                f" lowest loss on {kept['n_stimuli_held_out']} training pictures held out with all their repetitions."
-            )
-        elif kept["rule"] == "last":
-            said.append(f"{name} kept the weights of its last pass, {kept['epoch']}; nothing was held out.")
-        else:
-            said.append(
-                f"{name} chose its penalty ({kept['alpha']:g}) by leaving out one training picture at a time."
-            )
-    return escape(" ".join(said))
-
-
-def _template() -> Template:
-    return Template(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
-
-
-def _inline(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
-def _best(results: Results, name: str) -> Mapping[str, float]:
-    return row_of(results.tables["retrieval"][name], len(results.test.y), 1)
-
-
-def _cards(results: Results) -> Iterable[str]:
-    for name in results.tables["retrieval"]:
-        row = _best(results, name)
-        yield _card(name, percent(row["accuracy"]), _range(row))
-    yield _card("Knowing", percent(results.data.truth.accuracy), "upper reference", "reference")
-
-
-def _card(name: str, value: str, below: str, kind: str = "") -> str:
-    return (
-        f'<li class="card {kind}"><div class="name">{escape(name)}</div>'
-        f'<div class="value">{value} %</div><div class="range">{below}</div></li>'
-    )
-
-
-def _range(row: Mapping[str, float]) -> str:
-    return f"{percent(row['low'])} to {percent(row['high'])}"
-
-
-def _accuracy_table(results: Results, task: str) -> str:
-    tables = results.tables[task]
-    pairs = shown_rows(next(iter(tables.values())))
-    whole = max(n for n, _ in pairs)
-    with_reference = task == "retrieval"
-    heads = ["", *tables, *([KNOWING] if with_reference else []), "chance"]
-    rows = []
-    for n, k in pairs:
-        cells = []
-        for table in tables.values():
-            row = row_of(table, n, k)
-            cells.append(f'{percent(row["accuracy"])}<span class="range">{_range(row)}</span>')
-        if with_reference:
-            cells.append(percent(results.data.truth.accuracy) if (n, k) == (whole, 1) else "")
-        cells.append(percent(k / n))
-        rows.append((label(n, k), cells, (n, k) == (whole, 1)))
-    return _table(heads, rows, TASKS[task])
-
-
-def _painted_table(results: Results) -> str:
-    table = results.painted.table
-    rows = []
-    for name, row in table.iterrows():
-        cells = [
-            f'{row[metric]:.3f}<span class="range">{row[f"{metric}_low"]:.2f} to {row[f"{metric}_high"]:.2f}</span>'
-            for metric in METRICS
-        ]
-        rows.append((str(name).capitalize(), cells, name == "generated"))
-    return _table(["", *METRICS], rows, "Reconstructions and baselines")
-
-
-def _seconds_table(seconds: Mapping[str, float]) -> str:
-    rows = [(step[0].upper() + step[1:], [f"{s:.1f}"], step == "total") for step, s in seconds.items()]
-    return _table(["Step", "Seconds"], rows, "Seconds per step")
-
-
-def _table(heads: list[str], rows: list[tuple[str, list[str], bool]], title: str) -> str:
-    """Write a table; cells are HTML, the first of a row its name, and marked rows stand out."""
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
-    body = "\n".join(
-        f'<tr{mark}><th scope="row">{escape(name)}</th>'
-        + "".join(f"<td>{cell}</td>" for cell in cells)
-        + "</tr>"
-        for name, cells, mark in (
-            (name, cells, ' class="whole"' if marked else "") for name, cells, marked in rows
-        )
-    )
-    return f'<table aria-label="{escape(title)}"><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'

@@ -11,19 +11,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..._utils.persistence import write_whole
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+
+from ..._utils.listed import write_listed
 from ...datasets import make_things_like
+from ...metrics import cosine_similarity
+from ...model_selection import evaluate
 from .config import Config
-from .decoders import RIDGE, Trials, make_decoders, make_trials
+from .decoders import RIDGE, make_decoders
 from .figures import make_figures
 from .output import versions
 from .painting import paint_test
 from .report import make_report
-from .scores import TASKS, Results, score_decoder, text_table
+from .results import Results, text_table
+from .trials import averaged
 
 
 def run_demo(folder: Path, config: Config, *, seed: int = 0) -> Results:
-    """Simulate, train, score, and write ``metrics.json``, the figures and ``report.html``.
+    """Simulate, train, evaluate, and write ``metrics.json``, the figures and ``report.html``.
 
     What is going on goes to standard error, the table to standard output.
 
@@ -45,34 +51,48 @@ def run_demo(folder: Path, config: Config, *, seed: int = 0) -> Results:
     seconds: dict[str, float] = {}
     with _step("Simulating EEG of a person who looks at pictures", seconds, "simulate"):
         data = make_things_like(**config.data, random_state=seed)
-        single, averaged, test = make_trials(data)
-    n_epochs, n_chans, n_times = data.X.shape
-    shape = {"n_epochs": n_epochs, "n_chans": n_chans, "n_times": n_times, "n_train_epochs": len(single.X)}
-    data.X = None  # both parts are copies: without this the epochs would be held twice
-    results = Results(config, seed, data, test, shape, seconds=seconds)
-
+    train, test = (np.flatnonzero(data.split == split) for split in ("train", "test"))
     # A bar is drawn over and over: right on a screen, clutter in a file.
-    verbose = int(sys.stderr.isatty())
-    decoders = make_decoders(config, data, test.y, seed=seed, verbose=verbose)
+    decoders = make_decoders(config, data.image_embeddings, seed=seed, verbose=int(sys.stderr.isatty()))
     for name, decoder in decoders.items():
-        trials = averaged if name == RIDGE else single
-        with _step(f"Training {name} on {len(trials.X)} epochs", seconds, f"train {name}"):
-            decoder.fit(trials.X, trials.y)
-        _describe(results, name, decoder, trials)
-    with _step(f"Testing on {len(test.X)} pictures of concepts never seen", seconds, "test"):
-        for name, decoder in decoders.items():
-            score_decoder(results, name, decoder)
-    first = next(iter(config.encoders))
+        with _step(f"Training {name} on {len(train)} epochs", seconds, f"train {name}"):
+            decoder.fit(data.X[train], data.y[train])
+    with _step("Evaluating on pictures of concepts never seen", seconds, "evaluate"):
+        report = evaluate(
+            # Trained once: the same decoders paint.
+            {name: FrozenEstimator(decoder) for name, decoder in decoders.items()},
+            data.X,
+            data.y,
+            cv=[(train, test)],
+            subject=data.subject,
+            concept=data.concept,
+            candidates=data.text_embeddings,
+            random_state=seed,
+        )
+    first = decoders[next(iter(config.encoders))]
+    trials, tested = averaged(data, train), averaged(data, test)
     with _step("Painting what was seen", seconds, "paint"):
-        results.painted = paint_test(decoders[first], data, averaged, test, seed=seed)
+        painted = paint_test(first, data, trials, tested, seed=seed)
+    embeddings = first[-1].embed(first[:-1].transform(tested.X))
+    results = Results(
+        config,
+        seed,
+        data,
+        tested,
+        report,
+        similarity=cosine_similarity(embeddings, data.image_embeddings.lookup(tested.y)),
+        painted=painted,
+        history={name: decoders[name][-1].encoder_.history_ for name in config.encoders},
+        alpha=float(decoders[RIDGE][-1].encoder_.encoder_.alpha_),
+        seconds=seconds,
+    )
     with _step("Drawing", seconds, "draw"):
         figures = make_figures(results)
     seconds["total"] = time.perf_counter() - start
-
-    write_whole(folder / "metrics.json", json.dumps(as_json(results), indent=1).encode())
-    for name, png in figures.items():
-        write_whole(folder / f"{name}.png", png)
-    write_whole(folder / "report.html", make_report(results, figures).encode())
+    contents = {f"{name}.png": png for name, png in figures.items()}
+    contents["metrics.json"] = json.dumps(as_json(results), indent=1).encode()
+    contents["report.html"] = make_report(results, figures).encode()
+    write_listed(folder, contents)
     print(f"\n{text_table(results)}\n\nReport: {folder / 'report.html'}")
     return results
 
@@ -85,42 +105,23 @@ def _step(text: str, seconds: dict[str, float], key: str) -> Iterator[None]:
     seconds[key] = time.perf_counter() - start
 
 
-def _describe(results: Results, name: str, decoder: Any, trials: Trials) -> None:
-    """Note how the weights, or the penalty, were chosen."""
-    encoder = decoder[-1].encoder_
-    kept: dict[str, Any] = {"trials": "averaged" if name == RIDGE else "single", "n_epochs": len(trials.X)}
-    if name == RIDGE:
-        kept |= {"rule": "leave one training picture out", "alpha": float(encoder.alpha_)}
-    else:
-        results.history[name] = encoder.history_
-        kept |= encoder.selection_
-    results.selection[name] = kept
-
-
 def as_json(results: Results) -> dict[str, Any]:
     """Return all that ``metrics.json`` holds."""
-    truth = results.data.truth
+    report, data = results.report, results.data
+    tables = {"summary": report.summary(), "comparisons": report.compare(), "selection": report.selection}
     return {
         "simulated": True,
         "seed": results.seed,
         "parameters": asdict(results.config),
-        "data": results.shape,
-        "accuracy": {
-            task: {name: table.to_dict("records") for name, table in results.tables[task].items()}
-            for task in TASKS
-        },
-        "interval": "95 %, over test stimuli",
-        "knowing_decoder": {
-            "task": "retrieval",
-            "n_way": len(results.test.y),
-            "k": 1,
-            "accuracy": truth.accuracy,
-        },
+        "data": dict(zip(("n_epochs", "n_chans", "n_times"), data.X.shape, strict=True)),
+        **{name: json.loads(table.to_json(orient="records")) for name, table in tables.items()},
+        "flags": report.flags.to_dict("records"),
+        "knowing_decoder": {"task": "retrieval", "metric": "top-1", "accuracy": data.truth.accuracy},
         "reconstruction": {
             "two_way_by_pixels": results.painted.identified,
             "metrics": results.painted.table.to_dict("index"),
         },
-        "selection": results.selection,
+        "alpha": results.alpha,
         "history": results.history,
         "seconds": results.seconds,
         "versions": versions(),

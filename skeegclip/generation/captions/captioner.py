@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -164,7 +165,9 @@ class EEGCaptioner(NetCarrier):
             self._check_params()
             refuse_masked(Z, name="Z")
             Z = validate_data(self, Z, dtype=np.float32)
-            (fit_nearest if self.caption == "nearest" else fit_git)(self, Z, y)
+            fitted = (fit_nearest if self.caption == "nearest" else fit_git)(self, Z, y)
+            for field in fields(fitted):
+                setattr(self, f"{field.name}_", getattr(fitted, field.name))
         return self
 
     def predict(self, Z: Any) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from ..._utils.seeding import draw_seed, seeded_torch
 from ..._utils.validation import check_same_length
 from ...embeddings.table import check_table
 from ...metrics import cosine_similarity
-from .._loop import train
 from .._sharing import device_of, read_folder, restore, weights_of, write_folder
 from ..generators.training import check_images, picture_of
 from .git import Git, as_name, captions_of, load_git, tokens_of
@@ -34,8 +34,16 @@ _N_WARMUP = 100
 # -- the nearest stimulus ------------------------------------------------------------------------------
 
 
-def fit_nearest(captioner: Any, Z: np.ndarray, y: Any) -> None:
-    """Keep one vector and one caption per stimulus."""
+@dataclass(frozen=True, eq=False)
+class FittedNearest:
+    """What a fit gives: attributes of an EEGCaptioner, without their underscores."""
+
+    captions: list[str]
+    vectors: np.ndarray
+
+
+def fit_nearest(captioner: Any, Z: np.ndarray, y: Any) -> FittedNearest:
+    """One vector and one caption per stimulus; `captioner` is only read."""
     labels = as_ids(y, name="y")
     check_same_length(len(Z), len(labels), name="Z")
     ids, group = np.unique(labels, return_inverse=True)
@@ -56,7 +64,7 @@ def fit_nearest(captioner: Any, Z: np.ndarray, y: Any) -> None:
         total = np.zeros((len(ids), Z.shape[1]))
         np.add.at(total, group, Z)
         vectors = total / np.bincount(group)[:, None]
-    captioner.captions_, captioner.vectors_ = texts, normalize(vectors).astype(np.float32)
+    return FittedNearest(texts, normalize(vectors).astype(np.float32))
 
 
 def _captions(captions: Any, ids: np.ndarray) -> list[str]:
@@ -79,51 +87,53 @@ def _captions(captions: Any, ids: np.ndarray) -> list[str]:
 # -- GIT -----------------------------------------------------------------------------------------------
 
 
-def fit_git(captioner: Any, Z: np.ndarray, y: Any) -> None:
-    """Train the projector of `captioner` on tokens that are read a batch at a time."""
+@dataclass(frozen=True, eq=False)
+class FittedGit:
+    """What a fit gives: attributes of an EEGCaptioner, without their underscores."""
+
+    net: torch.nn.Module
+    token_shape: tuple[int, int]
+    mean: np.ndarray
+    scale: np.ndarray
+    history: list[dict]
+    selection: dict[str, Any]
+
+
+def fit_git(captioner: Any, Z: np.ndarray, y: Any) -> FittedGit:
+    """Train a projector as `captioner` asks, which is only read, on tokens that are read a batch at a time."""
+    from ..._training.matrices import train_module
+    from ..low_level.nets.pixel_projector import PixelProjector
+    from .token_rows import TokenRows
+
     as_name(captioner.model)
     seed, device = draw_seed(captioner.random_state), resolve_device(captioner.device)
     with tempfile.TemporaryDirectory(prefix="skeegclip-") as folder:
-        stimulus, read, captioner.token_shape_ = _read_tokens(captioner, y, len(Z), Path(folder))
+        stimulus, read, shape = _read_tokens(captioner, y, len(Z), Path(folder))
         # Only their number counts in dealing stimuli out.
         targets = Targets(np.zeros((int(stimulus.max()) + 1, 1), np.float32), stimulus)
         train_rows, valid_rows = hold_out_stimuli(targets, captioner.validation, seed)
         mean, scale = Z[train_rows].mean(axis=0), Z[train_rows].std(axis=0)
-        captioner.mean_, captioner.scale_ = mean, np.where(scale > 0, scale, 1).astype(np.float32)
-        standard = (Z - captioner.mean_) / captioner.scale_
-        precision = resolve_precision(captioner.precision, device)
-
-        def loss_of(net: Any, rows: np.ndarray) -> torch.Tensor:
-            import torch
-
-            z = torch.from_numpy(standard[rows]).to(device)
-            goal = torch.from_numpy(np.asarray(read(stimulus[rows]), dtype=np.float32)).to(device)
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16"):
-                predicted = net(z)
-            return torch.nn.functional.mse_loss(predicted.float(), goal)
-
-        def loss_on(rows: np.ndarray) -> Callable[[Any], float]:
-            parts = np.array_split(rows, -(-len(rows) // captioner.batch_size))
-            return lambda net: sum(float(loss_of(net, part)) * len(part) for part in parts) / len(rows)
-
+        scale = np.where(scale > 0, scale, 1).astype(np.float32)
+        parts = [
+            None if rows is None else TokenRows((Z - mean) / scale, stimulus, read, rows, device)
+            for rows in (train_rows, valid_rows)
+        ]
         with seeded_torch(seed, device):
-            net = captioner._build_net().to(device)
-            captioner.history_, captioner.selection_ = train(
+            net = PixelProjector(Z.shape[1], *shape).to(device)
+            history, selection = train_module(
                 net,
-                loss_of,
-                train_rows,
-                valid_loss=None if valid_rows is None else loss_on(valid_rows),
+                *parts,
                 lr=captioner.lr,
                 weight_decay=0.01,
                 batch_size=captioner.batch_size,
                 max_epochs=captioner.max_epochs,
                 n_warmup=_N_WARMUP,
-                ema_decay=0.0,
-                patience=None,
+                precision=resolve_precision(captioner.precision, device),
+                device=device,
                 seed=seed,
                 verbose=captioner.verbose,
             )
-    captioner.net_ = net
+    return FittedGit(net, shape, mean, scale, history, selection)
 
 
 def _read_tokens(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -75,8 +76,9 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         fewer than 2 stimuli or leaves fewer than 2.
     patience : int | None
         Stop after so many passes without a lower validation loss.
-    ema_decay : float
-        Decay in [0, 1) of the moving average of the weights, which is what is used; 0 uses the weights themselves.
+    ema : float | None
+        Decay in (0, 1) of the moving average of the weights, which is what is validated and kept. None keeps the weights
+        themselves.
     reference_quirks : bool
         As the published code of [1]_ does: a network without a Gaussian beneath, embeddings not standardised, the
         predicted embedding clipped to [-1, 1] at every sampling step, conditions dropped for whole batches, noise
@@ -162,7 +164,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         max_epochs=100,
         validation=0.1,
         patience=40,
-        ema_decay=0.999,
+        ema=0.999,
         reference_quirks=False,
         precision="auto",
         device="auto",
@@ -186,7 +188,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         self.max_epochs = max_epochs
         self.validation = validation
         self.patience = patience
-        self.ema_decay = ema_decay
+        self.ema = ema
         self.reference_quirks = reference_quirks
         self.precision = precision
         self.device = device
@@ -223,7 +225,10 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
             self._check_params()
             refuse_masked(Z, name="Z")
             Z = validate_data(self, Z, dtype=np.float32)
-            fit_prior(self, Z, read_targets(y, len(Z), table=self.targets, owner=type(self).__name__))
+            targets = read_targets(y, len(Z), table=self.targets, owner=type(self).__name__)
+            fitted = fit_prior(self, Z, targets)
+            for field in fields(fitted):
+                setattr(self, f"{field.name}_", getattr(fitted, field.name))
         return self
 
     def transform(self, Z: Any) -> np.ndarray:
@@ -428,12 +433,15 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         return "sample" if self.net == "gaussian" and self.prediction == "velocity" else self.prediction
 
     def _build_net(self) -> torch.nn.Module:
+        return self._net_of(self.n_dims_, self.n_features_in_)
+
+    def _net_of(self, n_dims: int, n_features: int) -> torch.nn.Module:
         from .training import build_net
 
         return build_net(
             self.net,
-            self.n_dims_,
-            self.n_features_in_,
+            n_dims,
+            n_features,
             self.net_params,
             self.n_train_steps,
             self.prediction_,
@@ -464,7 +472,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         check_number("max_epochs", self.max_epochs, low=1, integer=True)
         check_number("validation", self.validation, low=0, high=np.nextafter(1, 0))
         check_number("patience", self.patience, low=1, integer=True, none=True)
-        check_number("ema_decay", self.ema_decay, low=0, high=np.nextafter(1, 0))
+        check_number("ema", self.ema, low=0, high=np.nextafter(1, 0), open_low=True, none=True)
         if self.net == "gaussian" and self.prediction_ != "sample":
             raise ValueError(
                 'net="gaussian" gives clean embeddings: it goes with prediction="sample" and reference_quirks=False.'

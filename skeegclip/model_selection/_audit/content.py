@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from ..._utils.sketch import blocks, n_rows_of, projection, read_rows, sketch_block, unit
 from .shifts import Anchors, anchors_of, candidates, channel_mixes
@@ -193,12 +194,14 @@ def close_pairs(a: np.ndarray, b: np.ndarray, least: float) -> list[tuple[int, i
     """Rows of `a` that have a nearest row of `b` above a similarity, and that row; the most similar first."""
     found = []
     step = max(1, _BLOCK // len(b))
-    for start in range(0, len(a), step):
-        similarity = a[start : start + step] @ b.T
+    for block in gen_batches(len(a), step):
+        similarity = a[block] @ b.T
         np.abs(similarity, out=similarity)
         nearest = similarity.argmax(axis=1)
         best = similarity[np.arange(len(similarity)), nearest]
-        found += [(best[row], start + int(row), int(nearest[row])) for row in np.flatnonzero(best > least)]
+        found += [
+            (best[row], block.start + int(row), int(nearest[row])) for row in np.flatnonzero(best > least)
+        ]
     return [(row, column) for _, row, column in sorted(found, key=lambda pair: -pair[0])]
 
 

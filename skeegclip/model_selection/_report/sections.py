@@ -119,7 +119,9 @@ def _lead(found: Findings) -> str:
         f"{best['estimator']} {_SUCCESS[found.tasks[0]]} at the first try in {percent(best['mean'])} % of all cases"
         f" ({interval if np.isfinite(best['low']) else ''}guessing: {percent(best['chance'])} %)"
     )
-    first += f", the most of {n} estimators." if n > 1 else "."
+    n_best = sum(row["mean"] == best["mean"] for row in found.main_rows)
+    among = f", the most of {n} estimators" if n_best == 1 else f", and so do others of {n} estimators"
+    first += f"{among if n > 1 else ''}."
     unknown = ", ".join(found.not_checked)
     rest = f" Whether training and test share {unknown} is not known." if unknown else ""
     return (
@@ -169,7 +171,9 @@ def _accuracies(found: Findings, task: str) -> Section:
 
     first = shown[names[0], "top-1"]
     over = first["interval_over"] or "nothing (one subject, one stimulus)"
-    text = f"Per cent right, mean over {first['n_subjects']} people, with the 95 % interval over {over}."
+    n_people = first["n_subjects"]
+    people = f"mean over {n_people} people" if n_people > 1 else "of one person"
+    text = f"Per cent right, {people}, with the 95 % interval over {over}."
     if oracle:
         text += (
             " Oracle figures choose the pass of training on the test set: they show that bias, nothing else."

@@ -14,10 +14,11 @@ from PIL import Image
 
 from skeegclip.commands._shell import prepare_folder
 from skeegclip.commands.demo.config import FULL, QUICK, Config
-from skeegclip.commands.demo.report import describe_selection, example_code
+from skeegclip.commands.demo.output import FIGURES, FILES
+from skeegclip.commands.demo.report import example_code
 from skeegclip.commands.demo.run import run_demo
+from skeegclip.model_selection.report import as_document
 
-FIGURES = {"retrieved", "reconstructed", "n_way_retrieval", "n_way_naming", "training", "similarity"}
 NETS = ("ATM-S", "NICE")
 TINY = Config(
     name="tiny",
@@ -90,9 +91,8 @@ class Page(HTMLParser):
 
 def test_files(demo):
     folder = demo[0]
-    assert {path.name for path in folder.iterdir()} == {"metrics.json", "report.html"} | {
-        f"{n}.png" for n in FIGURES
-    }
+    assert {path.name for path in folder.iterdir()} == {*FILES, "skeegclip-files.json"}
+    assert prepare_folder(folder, FILES) == folder  # a second demo may replace them
 
 
 @pytest.mark.parametrize("name", sorted(FIGURES))
@@ -106,8 +106,9 @@ def test_figures_show_something(demo, name):
 def test_report_loads_nothing(demo):
     page = Page(demo[4])
     assert page.open == []
-    assert len(page.loaded) == len(FIGURES)
-    assert all(source.startswith("data:image/png;base64,") for source in page.loaded)
+    pictures = [source for source in page.loaded if not source.startswith("#")]
+    assert len(pictures) == len(FIGURES) + 1  # and that of the evaluation
+    assert all(re.match(r"data:image/(png|svg\+xml);base64,", source) for source in pictures)
     assert "<script" not in demo[4]
     assert not re.search(r"@import|url\(", demo[4])
     assert not string.Template.pattern.search(re.sub(r"data:image[^\"]*", "", demo[4]))
@@ -115,38 +116,50 @@ def test_report_loads_nothing(demo):
 
 def test_report_says_what_must_be_said(demo):
     text = re.sub(r"\s+", " ", " ".join(Page(demo[4]).words))
-    for needed in ("These are simulated data", "How the epoch was chosen", "Guessing finds 8.3 %", "knowing"):
+    for needed in ("These are simulated data", "How the epoch was chosen", "Guessing: 8.3 %", "knowing"):
         assert needed in text
-    assert describe_selection(demo[1]) in text
+    # The report is that of the evaluation: its sentences, and its sections, each in the list of contents.
+    found = as_document(demo[1].report)
+    assert found.lead.split("\n\n")[0] in text
+    for section in found.sections:
+        assert section.text in text
+        assert text.count(section.title) >= 2
     assert "prefers-color-scheme: dark" in demo[4]
+
+
+def row_of(metrics, name, metric="top-1", task="retrieval"):
+    return next(
+        row
+        for row in metrics["summary"]
+        if (row["estimator"], row["metric"], row["task"]) == (name, metric, task)
+    )
 
 
 def test_report_and_table_and_json_agree(demo):
     _, results, printed, metrics, html = demo
-    rows = {row[0]: row for row in Page(html).rows if row and row[0] == "12-way"}
-    assert rows
     for name in (*NETS, "Ridge"):
-        record = next(r for r in metrics["accuracy"]["retrieval"][name] if (r["n_way"], r["k"]) == (12, 1))
-        assert record["low"] <= record["accuracy"] <= record["high"]
-        assert record["chance"] == pytest.approx(1 / 12)
-        value = f"{100 * record['accuracy']:.1f}"
-        low, high = (f"{100 * record[end]:.0f}" for end in ("low", "high"))
+        row = row_of(metrics, name)
+        assert row["low"] <= row["mean"] <= row["high"]
+        assert row["chance"] == pytest.approx(1 / 12)
+        value = f"{100 * row['mean']:.1f}"
+        low, high = (f"{100 * row[end]:.0f}" for end in ("low", "high"))
         assert f"{value} [{low} {high}]" in printed
-        assert f"{value} %" in html
-    line = next(line for line in printed.splitlines() if line.startswith("12-way "))
-    assert f"{100 * metrics['knowing_decoder']['accuracy']:.1f}" in line
-    assert set(metrics["accuracy"]) == {"retrieval", "naming"}
+        assert f'<div class="value">{value} %</div>' in html
+    assert f"{100 * metrics['knowing_decoder']['accuracy']:.1f} %" in printed
+    assert {row["task"] for row in metrics["summary"]} == {"retrieval", "classification"}
     assert metrics["knowing_decoder"]["accuracy"] == results.data.truth.accuracy
 
 
-def test_scores_follow_from_the_similarity(demo):
+def test_scores_are_those_of_what_the_pictures_show(demo):
     _, results, _, metrics, _ = demo
-    for name in (*NETS, "Ridge"):
-        similarity = results.similarity[name]
-        first = (similarity.argmax(axis=1) == np.arange(12)).mean()
-        records = metrics["accuracy"]["retrieval"][name]
-        assert next(r for r in records if (r["n_way"], r["k"]) == (12, 1))["accuracy"] == pytest.approx(first)
-        assert results.retrieved[name][0][:, 0].tolist() == results.test.y[similarity.argmax(axis=1)].tolist()
+    first = (results.similarity.argmax(axis=1) == np.arange(12)).mean()
+    assert row_of(metrics, "ATM-S")["mean"] == pytest.approx(first)
+
+
+def test_nothing_of_the_test_set_was_trained_on_by_the_record(demo):
+    flags = {(flag["level"], flag["about"]) for flag in demo[3]["flags"]}
+    assert ("note", "frozen") in flags
+    assert {level for level, _ in flags} == {"note"}
 
 
 def test_reconstructions_are_beside_their_baselines(demo):
@@ -173,26 +186,19 @@ def test_reconstructions_are_beside_their_baselines(demo):
 
 def test_something_is_learned(demo):
     # With this signal a decoder that is trained and scored on the right rows is far above the chance of a half.
-    records = demo[3]["accuracy"]
-    for task in ("retrieval", "naming"):
-        assert next(r for r in records[task]["Ridge"] if (r["n_way"], r["k"]) == (2, 1))["accuracy"] >= 0.65
+    for task in ("retrieval", "classification"):
+        assert row_of(demo[3], "Ridge", "2-way", task)["mean"] >= 0.65
 
 
 def test_selection_is_told(demo):
-    _, results, _, metrics, _ = demo
-    atm, nice, ridge = (metrics["selection"][name] for name in (*NETS, "Ridge"))
-    assert (atm["rule"], atm["n_stimuli_held_out"], atm["trials"], atm["n_epochs"]) == (
-        "validation",
-        8,
-        "single",
-        160,
-    )
+    _, results, _, metrics, html = demo
+    atm, nice = (next(row for row in metrics["selection"] if row["estimator"] == name) for name in NETS)
+    assert (atm["rule"], atm["n_stimuli_held_out"], atm["n_passes"]) == ("validation", 8, 4)
     assert (nice["rule"], nice["epoch"]) == ("last", 2)
-    assert (ridge["trials"], ridge["n_epochs"]) == ("averaged", 80)
-    assert ridge["alpha"] in TINY.alphas
-    said = describe_selection(results)
-    assert f"pass {atm['epoch']} of 4" in said
-    assert "nothing was held out" in said
+    assert metrics["alpha"] == results.alpha
+    assert results.alpha in TINY.alphas
+    assert f"it chose its penalty ({results.alpha:g})" in html
+    assert "learned from 160 single trials" in html
 
 
 def test_test_stimuli_are_not_trained_on(demo):
@@ -218,15 +224,13 @@ def test_code_of_the_report_gives_its_number(demo):
     code = example_code(TINY, seed=0)
     with contextlib.redirect_stdout(printed):
         exec(code, {})
-    records = demo[3]["accuracy"]["retrieval"]["ATM-S"]
-    shown = next(r for r in records if (r["n_way"], r["k"]) == (12, 1))["accuracy"]
-    assert float(printed.getvalue()) == pytest.approx(shown)
+    assert float(printed.getvalue()) == pytest.approx(row_of(demo[3], "ATM-S")["mean"])
 
 
 def test_same_seed_same_numbers(demo, tmp_path):
     run(tmp_path, seed=0)
     again = json.loads((tmp_path / "metrics.json").read_text())
-    for key in ("accuracy", "knowing_decoder", "selection"):
+    for key in ("summary", "knowing_decoder", "selection", "reconstruction"):
         assert again[key] == demo[3][key]
 
 

@@ -13,7 +13,11 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skeegclip import DiffusionPrior, EmbeddingTable
+from skeegclip._utils.seeding import seeded_torch
 from skeegclip.generation.prior.sampling import guided
+
+# One set of small settings for all networks; of the closed form most are none.
+pytestmark = pytest.mark.filterwarnings("ignore:.* cannot act. (net=.gaussian|reference_quirks)")
 
 N, N_DIMS, N_CONDITIONS = 300, 6, 8
 SMALL = {"widths": (48, 24), "n_time_features": 16, "dropout": 0.0}
@@ -41,7 +45,7 @@ def make(table=None, **params):
         "n_warmup": 10,
         "batch_size": 64,
         "max_epochs": 40,
-        "ema_decay": 0.98,
+        "ema": 0.98,
         "device": "cpu",
         "random_state": 0,
     }
@@ -340,21 +344,15 @@ def test_quirks_are_those_of_the_published_code(data):
 
 
 def test_conditions_are_dropped_by_row_and_in_the_reference_by_batch(data):
-    from skeegclip.generation.prior.training import _Noising
+    from skeegclip.generation.prior.noising import Noised
 
     Z, table = data
     for quirks in (False, True):
         prior = make(condition_dropout=0.5, reference_quirks=quirks)
-        seen = []
-
-        def net(x, t, c, keep, seen=seen):
-            seen.append(keep)
-            return x
-
-        noising = _Noising(prior, None, Z, table.vectors.copy(), None, "cpu")
-        torch.manual_seed(0)
-        for _ in range(20):
-            noising.loss(net, np.arange(N))
+        kept = prior._scheduler("ddpm").alphas_cumprod
+        noised = Noised(prior, None, Z, table.vectors.copy(), None, kept, np.arange(N), "cpu")
+        with seeded_torch(0, "cpu"):
+            seen = [noised.batch(np.arange(N))[0]["keep"] for _ in range(20)]
         shares = [float(keep.float().mean()) for keep in seen]
         assert all(0.3 < share < 0.7 for share in shares) if not quirks else set(shares) == {0.0, 1.0}
 
@@ -391,8 +389,8 @@ def test_conditions_are_dropped_by_row_and_in_the_reference_by_batch(data):
         ({"n_samples": 0}, r"n_samples must lie in \[1, inf\]"),
         ({"lr": 0}, r"lr must lie in \(0, inf\]"),
         ({"validation": 1}, r"validation must lie in"),
-        ({"ema_decay": 1}, r"ema_decay must lie in"),
-        ({"lr": 1e30, "validation": 0}, r"The loss became .* in pass \d+\. Lower lr"),
+        ({"ema": 1}, r"ema must lie in"),
+        ({"lr": 1e30, "validation": 0}, r"The (train|valid) loss became .* in pass \d+\. Lower lr"),
     ],
 )
 def test_parameters_that_are_refused(data, params, message):
@@ -426,17 +424,41 @@ def test_inputs_that_are_refused(data, fitted):
         DiffusionPrior(net="gaussian").fit(Z[:4], np.tile(table.vectors[:1], (4, 1)))
 
 
+@pytest.mark.parametrize(
+    ("params", "name"),
+    [
+        ({"net": "gaussian", "patience": 7}, "patience=7"),
+        ({"net": "gaussian", "max_epochs": 3}, "max_epochs=3"),
+        ({"net": "gaussian", "ema": None}, "ema=None"),
+        ({"net": "unet", "validation": 0, "patience": 7, "max_epochs": 1}, "patience=7"),
+        ({"net": "unet", "reference_quirks": True, "ema": 0.5, "max_epochs": 1}, "ema=0.5"),
+    ],
+)
+def test_parameters_that_change_nothing_say_so(data, params, name):
+    Z, table = data
+    with pytest.warns(UserWarning, match=rf"{name} cannot act: ") as told:
+        DiffusionPrior(**params, random_state=0, device="cpu").fit(Z, table.vectors)
+    assert all(warning.filename == __file__ for warning in told)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("net", ["gaussian", "unet"])
+def test_defaults_say_nothing(data, net):
+    small = {} if net == "gaussian" else {"max_epochs": 1}
+    DiffusionPrior(net=net, random_state=0, device="cpu", **small).fit(data[0], data[1].vectors)
+
+
 def test_ctrl_c_leaves_the_prior_as_it_was(data, fitted, monkeypatch):
-    from skeegclip.generation.prior import training as _prior_training
+    from skeegclip.generation.prior.noising import Noised
 
     Z, table = data
     prior = copy.deepcopy(fitted)
     before = prior.transform(Z[:3])
 
-    def interrupted(self, net, rows):
+    def interrupted(self, rows):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_prior_training._Noising, "loss", interrupted)
+    monkeypatch.setattr(Noised, "batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prior.set_params(max_epochs=1).fit(Z, table.ids)
     np.testing.assert_array_equal(prior.transform(Z[:3]), before)

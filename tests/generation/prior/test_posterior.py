@@ -14,6 +14,9 @@ from skeegclip._training.targets import Targets, hold_out_stimuli
 from skeegclip.generation.prior.nets.gaussian import PriorGaussian
 from skeegclip.generation.prior.sampling import draw, make_scheduler
 
+# One set of small settings for all networks; of the closed form most are none.
+pytestmark = pytest.mark.filterwarnings("ignore:.* cannot act. (net=.gaussian|reference_quirks)")
+
 NETS = {
     "unet": {"widths": (64, 32), "n_time_features": 32},
     "mlp": {"width": 64, "n_blocks": 2, "n_time_features": 32},

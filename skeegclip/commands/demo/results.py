@@ -1,0 +1,99 @@
+"""What the demo found, and the table that it prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .config import Config
+from .painting import Painted
+from .trials import Trials
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ...model_selection import EvaluationReport
+
+_TASKS = {"retrieval": "Finding the picture", "classification": "Naming the concept"}
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the demo found.
+
+    Parameters
+    ----------
+    config, seed, data
+        What was simulated, and how.
+    test : Trials
+        The averaged test epochs.
+    report : EvaluationReport
+        Of all decoders.
+    similarity : ndarray, shape (n_test, n_test)
+        Of the first decoder: responses by pictures.
+    painted : Painted
+        By its encoder.
+    history : dict
+        Learning curves by decoder.
+    alpha : float
+        Penalty of the ridge regression.
+    seconds : dict
+        By step.
+    """
+
+    config: Config
+    seed: int
+    data: Any
+    test: Trials
+    report: EvaluationReport
+    similarity: np.ndarray
+    painted: Painted
+    history: dict[str, list[dict]]
+    alpha: float
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def first(self) -> str:
+        """The decoder that figures show."""
+        return next(iter(self.config.encoders))
+
+
+def text_table(results: Results) -> str:
+    """Return the table for the terminal: per cent, with intervals."""
+    summary = results.report.summary()
+    # Of several to choose from, top-1; of all, which is both, top-5 too.
+    whole = f"{len(results.test.y)}-way"
+    names = summary["metric"]
+    summary = summary[(names == "top-5") | (names != whole) & ~names.str.endswith(" top-5")]
+    blocks = [
+        f"{title} (% right, 95 % interval over stimuli)\n{_accuracies(summary[summary['task'] == task]).to_string()}"
+        for task, title in _TASKS.items()
+    ]
+    known = (
+        f"A decoder that knows how the simulation was made finds {100 * results.data.truth.accuracy:.1f} %."
+    )
+    painted = (
+        f"Painting it (correlation of pixels, 95 % interval over stimuli)\n{_painted(results.painted.table)}"
+    )
+    return "\n\n".join([*blocks, known, painted])
+
+
+def _accuracies(summary: pd.DataFrame) -> pd.DataFrame:
+    text = [
+        f"{100 * row.mean:.1f} [{100 * row.low:.0f} {100 * row.high:.0f}]" for row in summary.itertuples()
+    ]
+    found = summary.assign(text=text).set_index(["metric", "estimator"])["text"].unstack(sort=False)
+    chance = summary.drop_duplicates("metric").set_index("metric")["chance"]
+    found["chance"] = (100 * chance).map("{:.1f}".format)
+    return found.rename_axis(index=None, columns=None)
+
+
+def _painted(table: pd.DataFrame) -> str:
+    lines = {
+        name: f"{row['PixCorr']:.3f} [{row['PixCorr_low']:.2f} {row['PixCorr_high']:.2f}]"
+        for name, row in table.iterrows()
+    }
+    width = max(map(len, lines))
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())
