@@ -125,11 +125,11 @@ class Steps:
 
         return called
 
-    def open(self, path: Any, mode: str) -> Any:
+    def open(self, path: Any, mode: str, **kwargs: Any) -> Any:
         if mode != "xb":
-            return open(path, mode)
+            return open(path, mode, **kwargs)
         self.step()
-        file = open(path, mode, buffering=0)
+        file = open(path, mode, buffering=0)  # noqa: SIM115
         steps = self
 
         class Written:
@@ -226,7 +226,8 @@ def killed(folder: Path, content: Content, at: int) -> None:
             write_folder(folder, content)
         os._exit(7)
     _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (at, status)
+    assert os.WIFSIGNALED(status), (at, status)
+    assert os.WTERMSIG(status) == signal.SIGKILL, (at, status)
 
 
 if __name__ == "__main__":
