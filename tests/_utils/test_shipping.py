@@ -135,6 +135,7 @@ def test_a_task_weighs_next_to_nothing(monkeypatch, tmp_path, in_memory):
 SHIP = """
 import pickle, sys
 import numpy as np
+from skeegclip._evaluation import parallel
 from skeegclip._utils.shipping import Shipment
 with Shipment(np.arange(300_000), sys.argv[1]) as shared:
     pickle.dumps(shared)
