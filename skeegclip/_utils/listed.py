@@ -9,8 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .folders.files import read_regular, write_new
-from .persistence import write_whole
+from .persistence import read_regular, write_whole
 
 LIST = "skeegclip-files.json"
 _MOST_BYTES = 2**20
@@ -61,6 +60,8 @@ def write_listed(folder: str | os.PathLike, contents: Mapping[str, bytes]) -> No
     OSError
         If the disk is full, say; what was there before still is.
     """
+    from .folders.files import write_new  # numpy comes with it, and commands answer --help without
+
     folder = Path(folder)
     check_unclaimed(folder, contents)
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +85,7 @@ def write_listed(folder: str | os.PathLike, contents: Mapping[str, bytes]) -> No
 def _listed(folder: Path) -> dict[str, list[str]]:
     """Checksums of the files that earlier saves wrote, by name; nothing where there is no such list."""
     try:
-        said = json.loads(read_regular(folder / LIST, most=_MOST_BYTES))
+        said = json.loads(read_regular(folder / LIST, limit=_MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(said, dict):

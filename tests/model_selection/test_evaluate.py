@@ -367,7 +367,7 @@ def test_lambdas_are_told_by_what_they_do(planted, tmp_path, monkeypatch):
 
 def test_what_cannot_be_told_from_others_is_not_kept(planted, tmp_path, monkeypatch):
     done = count_cells(monkeypatch)
-    step = FunctionTransformer(_flat, kw_args={"opaque": Opaque()})
+    step = FunctionTransformer(_flat_beside, kw_args={"opaque": Opaque()})
     for _ in range(2):
         with pytest.warns(
             RuntimeWarning, match=r"estimators\['Pipeline'\] cannot be told from others .* not kept"
@@ -393,7 +393,7 @@ class Opaque:
         raise TypeError("cannot be reduced")
 
 
-def _flat(X, opaque):
+def _flat_beside(X, opaque):
     return np.asarray(X).reshape(len(X), -1)
 
 

@@ -1,0 +1,65 @@
+"""Documents as Markdown and as a page: nothing that is said in them is taken for markup."""
+
+from html.parser import HTMLParser
+
+import pytest
+
+from skeegclip.model_selection.page import Card, Document, Measured, Picture, Section, html, markdown
+
+EVIL = "<script>alert('$x')</script> & \"quoted\" | piped"
+EVERYTHING = Document(
+    EVIL,
+    f"{EVIL}\n\nsecond paragraph",
+    EVIL,
+    alert=EVIL,
+    note=EVIL,
+    cards=[Card(EVIL, EVIL, EVIL, is_quiet=True)],
+    below_cards=EVIL,
+    picture=Picture(b"\x89PNG...", EVIL, EVIL),
+    flags=[("leak", EVIL)],
+    sections=[
+        Section(
+            EVIL, EVIL, [EVIL, EVIL], [[EVIL, Measured(EVIL, EVIL, EVIL)]], Picture(b"<svg/>", EVIL), EVIL
+        )
+    ],
+    estimators=[(EVIL, EVIL)],
+)
+
+
+class Tags(HTMLParser):
+    """Which tags were opened, and the text between them."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self.sources = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name == "src"]
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_what_is_said_is_never_markup():
+    page = Tags(html(EVERYTHING))
+    assert "script" not in page.tags
+    assert "".join(page.words).count("alert('$x')") == 24  # every text in the document
+    assert [source.partition(";")[0] for source in page.sources] == ["data:image/png", "data:image/svg+xml"]
+
+
+def test_markdown_says_the_same_and_keeps_its_tables():
+    text = markdown(EVERYTHING)
+    row = next(line for line in text.splitlines() if line.startswith("| <script>") and "[" in line)
+    assert row.count("\\|") == row.count("|") - 3  # two cells: three bars of the table
+    assert "```python" in text
+
+
+@pytest.mark.parametrize("write", [html, markdown])
+def test_what_there_is_not_leaves_nothing_behind(write):
+    text = write(Document("Title", "Lead.", "Footer", sections=[Section("Only", "Text.")]))
+    body = text.partition("<body>")[2] or text
+    for absent in ("Flags", "Estimators", "<table", "<nav", "<img", 'class="cards"', "```", "| "):
+        assert absent not in body
+    assert all(present in body for present in ("Title", "Lead.", "Only", "Text.", "Footer"))
