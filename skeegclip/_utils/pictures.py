@@ -80,16 +80,17 @@ def read_picture(picture: Any, name: str) -> np.ndarray:
     return np.clip(array, 0, 1, dtype=np.float32)
 
 
-def open_picture(path: str | os.PathLike) -> np.ndarray:
-    """Read a file as uint8 RGB, as :func:`to_rgb` does."""
+def open_picture(path: Any) -> np.ndarray:
+    """Read a file, or what was one and is held in memory, as uint8 RGB, as :func:`to_rgb` does."""
     return np.asarray(open_rgb(path))
 
 
-def open_rgb(path: str | os.PathLike) -> Any:
-    """Open a picture file as a PIL image in RGB."""
+def open_rgb(path: Any) -> Any:
+    """Open a picture file, by its path or from memory, as a PIL image in RGB."""
     from PIL import Image
 
-    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would wait for a writer
+    is_path = isinstance(path, (str, os.PathLike))
+    if is_path and os.path.exists(path) and not os.path.isfile(path):  # a pipe would wait for a writer
         raise ValueError(f"{path} is no picture but a folder or a pipe. Pass the path of a file.")
     try:
         with Image.open(path) as picture:

@@ -103,6 +103,19 @@ def load(
         If it is not what was saved, or needs something that was not given.
     TypeError
         If something was given that nothing in it takes.
+
+    See Also
+    --------
+    save : Write what this reads, with an example.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import skeegclip
+    >>> folder = tempfile.mkdtemp()
+    >>> skeegclip.save(skeegclip.EmbeddingTable(["cat", "dog"], [[1, 0], [0, 1]]), folder)
+    >>> skeegclip.load(folder)
+    EmbeddingTable(n=2, n_dims=2)
     """
     return _read(folder, None, device, trusted, given)
 
@@ -198,6 +211,7 @@ class Savable:
 
     # Fitted attributes and their types, which a file cannot change.
     _saved_state: ClassVar[Mapping[str, Any]] = {}
+    _may_be_absent: ClassVar[tuple[str, ...]] = ()  # those of them that not every fit sets
     _not_saved: ClassVar[tuple[str, ...]] = ("verbose", "n_jobs")  # parameters of the machine or the run
     _given_on_load: ClassVar[tuple[str, ...]] = ()
 
@@ -295,9 +309,13 @@ class Savable:
             if not isinstance(value, cls._saved_state[name]):
                 raise loading.refuse(f"its {name} is of type {type(value).__name__}")
         try:
-            return cls._made(params, state)
-        except (KeyError, TypeError, ValueError) as error:
+            made = cls._made(params, state)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise loading.refuse(f"{type(error).__name__}: {error}") from error
+        absent = set(cls._saved_state) - set(cls._may_be_absent) - set(vars(made))
+        if absent:
+            raise loading.refuse(f"its {min(absent)} is missing")
+        return made
 
     @classmethod
     def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Self:
@@ -317,15 +335,15 @@ def to_content(part: Any) -> Content:
     from sklearn.frozen import FrozenEstimator
     from sklearn.pipeline import Pipeline
 
-    if hasattr(part, "_to_content"):
+    if isinstance(part, FrozenEstimator):
+        return Content(_FROZEN, parts={"estimator": to_content(part.estimator)})
+    if hasattr(type(part), "_to_content"):
         if class_named(type(part).__name__) is not type(part) and not _is_ours(type(part)):
             raise TypeError(
                 f"{type(part).__name__} is a class of your own, which no file may name. Save it by itself, and read it with"
                 f" {type(part).__name__}.load(folder)."
             )
         return part._to_content()
-    if isinstance(part, FrozenEstimator):
-        return Content(_FROZEN, parts={"estimator": to_content(part.estimator)})
     if type(part) is Pipeline:
         pack = Packer(_PIPELINE, to_content)
         steps = [
@@ -349,9 +367,14 @@ def from_content(content: Content, loading: Loading) -> Any:
         facts = unpacked(content, loading)
         try:
             steps = [(name, step) for name, step in facts["steps"]]
+            for name, step in steps:
+                if not isinstance(name, str) or not (
+                    step in (None, "passthrough") or hasattr(step, "get_params")
+                ):
+                    raise TypeError(f"{name!r:.60} is no step")
             return Pipeline(steps, transform_input=facts["transform_input"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise loading.refuse(error) from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise loading.refuse(f"{type(error).__name__}: {error}") from error
     if content.kind == _FOREIGN:
         return _from_skops(content, loading)
     cls: Any = class_named(content.kind)
@@ -404,10 +427,12 @@ def _takes(content: Content, cls: type | None = None, prefix: str = "") -> Itera
 
 
 def _by_skops(part: Any) -> Content:
-    from skops.io import dumps
+    from skops.io import dumps, get_untrusted_types, loads
 
     try:
-        return Content(_FOREIGN, {"class": type(part).__name__}, files={_SKOPS: dumps(part)})
+        data = dumps(part)
+        loads(data, trusted=get_untrusted_types(data=data))  # it writes a lambda, but cannot read it
+        return Content(_FOREIGN, {"class": type(part).__name__}, files={_SKOPS: data})
     except Exception as error:
         raise TypeError(
             f"{type(part).__name__} has no save of ours, and skops cannot write it ({error}). Define its classes and"

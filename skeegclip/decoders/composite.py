@@ -62,6 +62,11 @@ class EmbeddingComposite(Savable, BaseEstimator):
         "ch_names_": tuple | None,
     }
 
+    _may_be_absent = (
+        *("trained_on_", "_stated", "n_features_in_", "feature_names_in_"),
+        *("n_chans_", "n_times_in_", "ch_names_"),
+    )
+
     encoder: Any
     targets: Any
 
@@ -269,6 +274,8 @@ class EmbeddingComposite(Savable, BaseEstimator):
     @classmethod
     def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Any:
         fitted = state["encoder_"]
+        if not isinstance(fitted, str) and not hasattr(fitted, "predict"):
+            raise TypeError(f"its encoder is a {type(fitted).__name__}")
         frozen = fitted if isinstance(fitted, (str, FrozenEstimator)) else FrozenEstimator(fitted)
         made: Any = super()._made({**params, "encoder": frozen}, state)
         made._check_encoder()

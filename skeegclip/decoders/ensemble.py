@@ -56,13 +56,13 @@ class EnsembleEncoder(Savable, _BaseComposition):
     n_features_in_ : int
         Channels seen in fit.
 
-    Notes
-    -----
-    What :meth:`save` writes are the members: one that is read again has them, frozen, as its `encoders`.
-
     See Also
     --------
     skeegclip.recipes.strong : A recipe with an ensemble.
+
+    Notes
+    -----
+    What :meth:`save` writes are the members: one that is read again has them, frozen, as its `encoders`.
 
     Examples
     --------
@@ -90,6 +90,7 @@ class EnsembleEncoder(Savable, _BaseComposition):
         "n_features_in_": int,
         "feature_names_in_": np.ndarray,
     }
+    _may_be_absent = ("n_features_in_", "feature_names_in_")
 
     def __init__(self, encoders, *, targets=None, n_seeds=1, n_jobs=None, random_state=None):
         self.encoders = encoders

@@ -150,6 +150,7 @@ class OnlineDecoder(Savable, BaseEstimator):
         "_ids": np.ndarray | None,
         "_n": int,
     }
+    _may_be_absent = tuple(_saved_state)
 
     def __init__(
         self,

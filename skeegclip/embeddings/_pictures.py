@@ -92,7 +92,7 @@ def read_pictures(images: Any, ids: Any = None) -> tuple[np.ndarray, list[Pictur
             raise ValueError("ids must be None where images is a table: its own ids are taken. Use subset().")
         ids = list(images)
         # A table of files stays unopened.
-        entries = list(images._images) if isinstance(images, ImageTable) else list(images.values())
+        entries = images._entries() if isinstance(images, ImageTable) else list(images.values())
     elif isinstance(images, (str, os.PathLike)):
         entries = _files_in(Path(images))
     elif _is_pil(images):

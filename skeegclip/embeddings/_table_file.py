@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -68,12 +68,19 @@ def write_table(path: Any, ids: np.ndarray, blocks: Iterable[Any], meta: dict) -
         write_whole(path, write)
 
 
-def table_bytes(ids: np.ndarray, blocks: Iterable[Any], meta: dict) -> bytes:
-    """The content of the file of a table."""
-    _, write = _laid_out(ids, blocks, meta)
-    file = io.BytesIO()
-    write(file)
-    return file.getvalue()
+def table_parts(ids: np.ndarray, vectors: np.ndarray, meta: dict) -> list:
+    """The content of the file of a table that is part of a folder, uncopied; its digest is in the folder's manifest."""
+    notes = json.dumps({"format": _FIRST, "ids": ids.tolist(), "meta": meta}, ensure_ascii=False)
+    return [_header({"skeegclip": notes}, vectors.shape), np.ascontiguousarray(vectors, dtype="<f4").data]
+
+
+def _header(about: dict[str, str], shape: tuple[int, ...]) -> bytes:
+    # By hand, because safetensors wants all the vectors in memory, and writes entries in any order, so that equal tables
+    # give files that differ; the format is a length, a header and the bytes.
+    tensor = {"dtype": "F32", "shape": list(shape), "data_offsets": [0, 4 * math.prod(shape)]}
+    header = json.dumps({"__metadata__": about, "vectors": tensor}, ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header
 
 
 def _laid_out(ids: np.ndarray, blocks: Iterable[Any], meta: dict) -> tuple[int, Callable[[BinaryIO], None]]:
@@ -86,23 +93,18 @@ def _laid_out(ids: np.ndarray, blocks: Iterable[Any], meta: dict) -> tuple[int, 
     first = next(checked)
     notes = json.dumps({"format": _FORMAT, "ids": ids.tolist(), "meta": meta}, ensure_ascii=False)
     n_rows, n_dims = len(ids), first.shape[1]
-    tensor = {"dtype": "F32", "shape": [n_rows, n_dims], "data_offsets": [0, 4 * n_rows * n_dims]}
-    about = {"sha256": _UNKNOWN, "skeegclip": notes}
-    # By hand, because safetensors wants all the vectors in memory, and writes entries in any order, so that equal tables
-    # give files that differ; the format is a length, a header and the bytes.
-    header = json.dumps({"__metadata__": about, "vectors": tensor}, ensure_ascii=False).encode()
-    header += b" " * (-len(header) % 8)
+    header = _header({"sha256": _UNKNOWN, "skeegclip": notes}, (n_rows, n_dims))
 
     def write(file: BinaryIO) -> None:
         digest = hashlib.sha256(notes.encode())
-        file.write(len(header).to_bytes(8, "little") + header)
+        file.write(header)
         for block in itertools.chain([first], checked):
-            digest.update(block)
+            digest.update(block.data)
             file.write(block.data)
-        file.seek(8 + header.index(_UNKNOWN.encode()))
+        file.seek(header.index(_UNKNOWN.encode()))
         file.write(digest.hexdigest().encode())
 
-    return 8 + len(header) + 4 * n_rows * n_dims, write
+    return len(header) + 4 * n_rows * n_dims, write
 
 
 def _checked(blocks: Iterable[Any], ids: np.ndarray) -> Iterator[np.ndarray]:
@@ -187,28 +189,23 @@ def _read_notes(about: dict[str, str]) -> _Notes:
 
 def _compare(about: dict[str, str], vectors: np.ndarray) -> None:
     digest = hashlib.sha256(about["skeegclip"].encode())
-    digest.update(vectors)
+    digest.update(vectors.data)
     if digest.hexdigest() != about["sha256"]:
         raise ValueError("it does not have the sha256 that it tells")
 
 
 def read_table(content: bytes, name: str) -> tuple[list[str], np.ndarray, dict]:
-    """Ids, vectors (which lie in `content`) and notes of what `table_bytes` gave; `name` is for messages."""
-    from safetensors import SafetensorError, deserialize
-
+    """Ids, vectors (which lie in `content`) and notes of what `table_parts` gave; `name` is for messages."""
     try:
-        tensors = deserialize(content)
-        length = int.from_bytes(content[:8], "little")
-        about = json.loads(content[8 : 8 + length])["__metadata__"]
-        notes = _read_notes(about)
-        if [key for key, _ in tensors] != ["vectors"]:
-            raise ValueError(f"it holds {[key for key, _ in tensors][:3]}, not vectors")
-        shape, dtype = tuple(tensors[0][1]["shape"]), tensors[0][1]["dtype"]
-        _check_vectors(notes, shape, dtype)
-        vectors = np.frombuffer(content, dtype="<f4", offset=8 + length).reshape(shape)
-        if notes.format == _FORMAT:
-            _compare(about, vectors)
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        start = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:start])
+        if header.keys() != {"__metadata__", "vectors"}:
+            raise ValueError(f"it holds {list(header)[:3]}, not vectors")
+        tensor, notes = header["vectors"], _read_notes(header["__metadata__"])
+        shape = tuple(tensor["shape"])
+        _check_vectors(notes, shape, tensor["dtype"])
+        vectors = np.frombuffer(content, dtype="<f4", offset=start).reshape(shape)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{name} is not an EmbeddingTable as one was saved ({str(error)[:300]}).") from error
     return notes.ids, vectors, notes.meta
 

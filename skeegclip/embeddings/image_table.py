@@ -170,6 +170,10 @@ class ImageTable(Mapping):
             return ImageTable(ids, self._images[rows])
         return ImageTable(ids, [self._images[row] for row in rows])
 
+    def _entries(self) -> list[Any]:
+        """Arrays and paths, in the order of the ids; what a save had copied is opened."""
+        return [_opened(entry) if isinstance(entry, bytes) else entry for entry in self._images]
+
     def _to_content(self) -> Content:
         ids = self._ids.tolist()
         if isinstance(self._images, np.ndarray):

@@ -19,7 +19,7 @@ from ._table_file import (
     map_table,
     read_table,
     reopen,
-    table_bytes,
+    table_parts,
     write_table,
 )
 
@@ -334,8 +334,8 @@ class EmbeddingTable:
         return table if mmap else cls(table._ids, table._vectors, meta=table._meta)
 
     def _to_content(self) -> Content:
-        # The file that `save` writes.
-        return Content("EmbeddingTable", files={_FILE: [table_bytes(self._ids, [self._vectors], self._meta)]})
+        # A file that `load` reads, too.
+        return Content("EmbeddingTable", files={_FILE: table_parts(self._ids, self._vectors, self._meta)})
 
     @classmethod
     def _from_content(cls, content: Content, loading: Loading) -> EmbeddingTable:

@@ -22,7 +22,9 @@ from ._recordings import Groups, read_column, read_session
 _BLOCK_BYTES = 1 << 25
 
 
-class ChannelTransformer(Savable, OneToOneFeatureMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class ChannelTransformer(
+    Savable, OneToOneFeatureMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):  # type: ignore[call-arg]
     """A transformer that learns one map of the channels for each subject and session.
 
     Subclasses have a parameter `unknown` and two methods: ``_learn`` gives the parameters of each group, and ``_map``

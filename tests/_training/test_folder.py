@@ -228,7 +228,10 @@ NET = {"n_outputs": 8, "n_chans": 4, "n_times": 250}
         ({"net_params": {**NET, "n_outputs": 9}}, "of shape"),
         ({"net_params": {**NET, "n_times": 99}}, "n_times is 250, but 99 in the network"),
         ({"net_params": {**NET, "n_times": 99}, "n_times": 99}, "of shape"),
-        ({"net_params": {**NET, "dropout": {"__class__": "os.system"}}}, "'os.system' is not a class of torch.nn"),
+        (
+            {"net_params": {**NET, "dropout": {"__class__": "os.system"}}},
+            "'os.system' is not a class of torch.nn",
+        ),
         ({"net_params": {**NET, "dropout": {"__part__": "../x"}}}, "its '../x' is missing"),
         ({"net_params": {**NET, "dropout": {"__record__": "x", "says": {}}}}, "KeyError: 'x'"),
         ({"params": {"callbacks": [1]}}, "no parameter 'callbacks' in a folder"),
@@ -314,9 +317,13 @@ class OwnEncoder(EEGEncoder):
 
 
 def test_classes_of_the_users_own(data, tmp_path):
-    encoder = OwnEncoder(OwnNet, net_params={"width": 5}, max_epochs=1, random_state=0, device="cpu").fit(*data)
+    encoder = OwnEncoder(OwnNet, net_params={"width": 5}, max_epochs=1, random_state=0, device="cpu").fit(
+        *data
+    )
     encoder.save(tmp_path)
-    with pytest.raises(ValueError, match=r"the network is a class, 'OwnNet'. Pass it: load\(folder, net=...\)"):
+    with pytest.raises(
+        ValueError, match=r"the network is a class, 'OwnNet'. Pass it: load\(folder, net=...\)"
+    ):
         OwnEncoder.load(tmp_path)
     again = OwnEncoder.load(tmp_path, net=OwnNet, device="cpu")
     assert type(again) is OwnEncoder
@@ -388,5 +395,7 @@ def test_folders_of_format_1_that_are_damaged(older, name):
 @pytest.mark.parametrize("name", ["prior.json", "reconstructor.json", "captioner.json", "low_level.json"])
 def test_other_kinds_of_format_1_are_named(tmp_path, name):
     (tmp_path / name).write_text("{}")
-    with pytest.raises(ValueError, match=rf"is a save of format 1 \({name}\), which this version reads for EEGEncoder"):
+    with pytest.raises(
+        ValueError, match=rf"is a save of format 1 \({name}\), which this version reads for EEGEncoder"
+    ):
         skeegclip.load(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from dataclasses import dataclass, field
@@ -42,6 +43,13 @@ class Content:
     parts: dict[str, Content] = field(default_factory=dict)
 
 
+@functools.cache
+def _adapter(schema: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(schema)
+
+
 def checked(value: Any, schema: type[Facts], path: str | os.PathLike) -> Facts:
     """Check what a file says against a schema.
 
@@ -64,10 +72,10 @@ def checked(value: Any, schema: type[Facts], path: str | os.PathLike) -> Facts:
     FolderError
         If it is anything else.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(schema).validate_json(json.dumps(value), strict=True)
+        return _adapter(schema).validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the whole"

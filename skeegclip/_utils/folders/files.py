@@ -10,7 +10,10 @@ from pathlib import Path
 
 from .content import FolderError
 
-NO_FILE = "{!r} is a link or no ordinary file, which skeegclip neither writes nor follows. Get the folder with its files."
+NO_FILE = (
+    "{!r} is a link or no ordinary file, which skeegclip neither writes nor follows. Get the folder with its files:"
+    " cp -rL, or snapshot_download(..., local_dir=...)."
+)
 
 
 def write_new(path: Path, content: Sequence) -> None:

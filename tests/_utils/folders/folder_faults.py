@@ -7,6 +7,7 @@ what was found as JSON.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import shutil
@@ -57,6 +58,47 @@ def same(a: Content, b: Content) -> bool:
     )
 
 
+JUNK = [
+    None, True, False, 0, -1, 2, 3.5, 10**30, -(10**30), 1e308, float("nan"), float("inf"), "", "x", "../x", "\0", "\ud800",
+    "a" * 10_000, [], {}, [None], {"x": {}}, ["f.bin"], {"kind": "Whole"}, [[[[[[[[[[]]]]]]]]]],
+]  # fmt: skip
+
+
+def places_in(value, path=()):
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        yield from places_in(item, (*path, key))
+
+
+def mutated(said, rng):
+    """The manifest with one value changed, taken away, put in the place of another, or renamed."""
+    said = copy.deepcopy(said)
+    all_places = [place for place in places_in(said) if place]
+    place = all_places[rng.integers(len(all_places))]
+    parent = said
+    for key in place[:-1]:
+        parent = parent[key]
+    how = rng.integers(5)
+    if how == 0:
+        del parent[place[-1]]
+    elif how == 1:
+        other = said
+        for key in all_places[rng.integers(len(all_places))]:
+            other = other[key]
+        parent[place[-1]] = copy.deepcopy(other)
+    elif how == 2 and isinstance(parent, dict):
+        parent[str(JUNK[rng.integers(len(JUNK))])] = parent.pop(place[-1])
+    elif how == 3:
+        deep = parent[place[-1]]
+        for _ in range(int(rng.integers(1, 400))):
+            deep = [deep] if rng.integers(2) else {"x": deep}
+        parent[place[-1]] = deep
+    else:
+        parent[place[-1]] = JUNK[rng.integers(len(JUNK))]
+    return said
+
+
 def save_on(folder: Path, seed: int, until: Any) -> None:
     content = make_content(seed, seed)
     while not until.is_set():
@@ -83,11 +125,11 @@ class Steps:
 
         return called
 
-    def open(self, path: Any, mode: str) -> Any:
+    def open(self, path: Any, mode: str, **kwargs: Any) -> Any:
         if mode != "xb":
-            return open(path, mode)
+            return open(path, mode, **kwargs)
         self.step()
-        file = open(path, mode, buffering=0)
+        file = open(path, mode, buffering=0)  # noqa: SIM115
         steps = self
 
         class Written:
@@ -184,7 +226,8 @@ def killed(folder: Path, content: Content, at: int) -> None:
             write_folder(folder, content)
         os._exit(7)
     _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (at, status)
+    assert os.WIFSIGNALED(status), (at, status)
+    assert os.WTERMSIG(status) == signal.SIGKILL, (at, status)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """A folder from anywhere: read as it was saved, or refused in a sentence, whatever it says."""
 
-import copy
 import json
 import os
 import shutil
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from folder_faults import make_content, same
+from folder_faults import make_content, mutated, same
 
 from skeegclip._utils.folders import Content, FolderError, kind_of, read_folder, write_folder
 from skeegclip._utils.folders.manifest import sealed
@@ -179,46 +178,6 @@ def test_weights_that_are_none(tmp_path):
 
 
 # -- what nobody thought of ----------------------------------------------------------------------------------
-
-JUNK = [
-    None, True, False, 0, -1, 2, 3.5, 10**30, -(10**30), 1e308, float("nan"), float("inf"), "", "x", "../x", "\0", "\ud800",
-    "a" * 10_000, [], {}, [None], {"x": {}}, ["f.bin"], {"kind": "Whole"}, [[[[[[[[[[]]]]]]]]]],
-]  # fmt: skip
-
-
-def places_in(value, path=()):
-    yield path
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in inner:
-        yield from places_in(item, (*path, key))
-
-
-def mutated(said, rng):
-    """The manifest with one value changed, taken away, put in the place of another, or renamed."""
-    said = copy.deepcopy(said)
-    all_places = [place for place in places_in(said) if place]
-    place = all_places[rng.integers(len(all_places))]
-    parent = said
-    for key in place[:-1]:
-        parent = parent[key]
-    how = rng.integers(5)
-    if how == 0:
-        del parent[place[-1]]
-    elif how == 1:
-        other = said
-        for key in all_places[rng.integers(len(all_places))]:
-            other = other[key]
-        parent[place[-1]] = copy.deepcopy(other)
-    elif how == 2 and isinstance(parent, dict):
-        parent[str(JUNK[rng.integers(len(JUNK))])] = parent.pop(place[-1])
-    elif how == 3:
-        deep = parent[place[-1]]
-        for _ in range(int(rng.integers(1, 400))):
-            deep = [deep] if rng.integers(2) else {"x": deep}
-        parent[place[-1]] = deep
-    else:
-        parent[place[-1]] = JUNK[rng.integers(len(JUNK))]
-    return said
 
 
 def file_bytes(content):
