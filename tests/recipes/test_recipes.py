@@ -1,3 +1,5 @@
+"""Whole Pipelines as published: what is in them, and that they decode."""
+
 import numpy as np
 import pandas as pd
 import pytest
