@@ -79,7 +79,7 @@ class ScaledMSELoss(_ScaledLoss):
     """
 
     _error = staticmethod(F.mse_loss)
-    _scale_of = float
+    _scale_of = staticmethod(float)
 
 
 class ScaledMAELoss(_ScaledLoss):
@@ -107,4 +107,4 @@ class ScaledMAELoss(_ScaledLoss):
     """
 
     _error = staticmethod(F.l1_loss)
-    _scale_of = math.sqrt
+    _scale_of = staticmethod(math.sqrt)
