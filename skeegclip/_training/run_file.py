@@ -151,7 +151,7 @@ def _check_callbacks(given: Any, net: Any, n_rows: int) -> None:
                 attribute.endswith("_") and not attribute.startswith("__"), f"{where} is nothing that is kept"
             )
             _need(type(entry) is dict and len(entry) == 1, f"{where} is not told")
-            now = getattr(known[name], attribute, None)
+            now: Any = getattr(known[name], attribute, None)
             if "state_dict" in entry:
                 _need(entry["state_dict"].keys() == now.state_dict().keys(), f"{where} is of another kind")
                 continue

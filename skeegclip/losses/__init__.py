@@ -1,4 +1,4 @@
-"""Losses for training encoders, one a file."""
+"""Losses for training encoders."""
 
 import lazy_loader
 

@@ -1,6 +1,6 @@
 from .clip import ClipLoss as ClipLoss
-from .mae import ScaledMAELoss as ScaledMAELoss
 from .mixed import MixedLoss as MixedLoss
-from .mse import ScaledMSELoss as ScaledMSELoss
+from .scaled import ScaledMAELoss as ScaledMAELoss
+from .scaled import ScaledMSELoss as ScaledMSELoss
 
 __all__ = ["ClipLoss", "MixedLoss", "ScaledMAELoss", "ScaledMSELoss"]

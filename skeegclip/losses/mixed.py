@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from .clip import ClipLoss
-from .mae import ScaledMAELoss
-from .mse import ScaledMSELoss
+from .scaled import ScaledMAELoss, ScaledMSELoss
 
 
 class MixedLoss(nn.Module):

@@ -69,7 +69,7 @@ def test_the_average_is_validated_and_kept_and_training_goes_on_as_before(data, 
     average, n_steps = flat(mine.steps[0]), len(mine.steps) // 6
     expected = []
     for number, weights in enumerate(mine.steps, start=1):
-        share = 1 - min(0.9, (1 + number) / (10 + number))
+        share = 1 - min(0.9, number / (9 + number))
         average = torch.lerp(average, flat(weights), share)
         if number % n_steps == 0:
             expected.append(average)

@@ -438,8 +438,8 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
     def _net_of(self, n_dims: int, n_features: int) -> torch.nn.Module:
         from .training import build_net
 
-        sizes = n_dims, n_features, self.net_params, self.n_train_steps
-        return build_net(self.net, *sizes, self.prediction_, self.reference_quirks)
+        more = self.net_params, self.n_train_steps, self.prediction_, self.reference_quirks
+        return build_net(self.net, n_dims, n_features, *more)
 
     def _scheduler(self, name: str) -> Any:
         from .sampling import make_scheduler
