@@ -87,9 +87,7 @@ def encoder_from(cls: type, content: Content, loading: Loading) -> Any:
             f" load(folder, {loading.prefix}net=...)."
         )
     try:
-        values = unpacked(
-            replace(content, facts={name: getattr(facts, name) for name in _PACKED}), loading
-        )
+        values = unpacked(replace(content, facts={name: getattr(facts, name) for name in _PACKED}), loading)
         return _assembled(cls, facts, values, content.arrays, loading)
     except FolderError:
         raise
