@@ -80,7 +80,7 @@ from skeegclip import ZeroShotClassifier
 from skeegclip.inspection import channel_importance, region_importance, time_resolved
 
 decoder = ZeroShotClassifier(Ridge(1e4))
-setting = {"y": view.stimulus, "cv": LeaveOneGroupOut(), "interval": "subject"}
+setting = {"cv": LeaveOneGroupOut(), "interval": "subject"}
 regions = region_importance(decoder, view, **setting)
 whole = regions.iloc[0]
 print(f"Right category: {whole.accuracy:.1%} [{whole.low:.1%}, {whole.high:.1%}], chance {whole.chance:.0%}")

@@ -34,7 +34,7 @@ data.images
 # those of stimuli left out (`cross_fit`), as in stacking.
 from sklearn.linear_model import Ridge
 
-from skeegclip import EEGImageReconstructor
+from skeegclip import EEGImageReconstructor, EpochsView
 
 encoder = Ridge(1e4)
 reconstructor = EEGImageReconstructor(
@@ -100,14 +100,16 @@ painter = EEGImageReconstructor(
     generator=LinearGenerator(size=32, n_components=64),
     cross_fit=3,
 )
-X_all, y_all = np.concatenate([X_train, X_test]), np.concatenate([y_train, y_test])
-asked = {"cv": WithinSubject(test_stimuli=y_test), "stimuli": y_test[:40], "info": data.info}
-over_time = reconstruct_over_time(painter, X_all[:, :, :60], y_all, step=0.1, **asked)
+view = EpochsView.from_arrays(
+    np.concatenate([X_train, X_test]), stimulus=np.concatenate([y_train, y_test]), info=data.info
+)
+asked = {"cv": WithinSubject(test_stimuli=y_test), "stimuli": y_test[:40]}
+over_time = reconstruct_over_time(painter, view.crop(tmax=0.595), step=0.1, **asked)
 time_fig = plot_partial_reconstructions(over_time, y_test[:4])
 
 # %%
 # And from all channels, or from one region alone.
-by_region = reconstruct_by_region(painter, X_all, y_all, **asked)
+by_region = reconstruct_by_region(painter, view, **asked)
 region_fig = plot_partial_reconstructions(by_region, y_test[:4])
 
 # %%

@@ -5,7 +5,7 @@ A Dataset that hands out one epoch at a time, a DataLoader in the main process, 
 the test epochs one by one and, for each number of ways, draws distractors at random. Nothing is done badly on
 purpose: the published code does more (it also computes training accuracies at each step).
 
-``tests/test_plain_training.py`` copies the weights of an EEGEncoder into it and checks that it computes the same
+``tests/_training/test_plain_training.py`` copies the weights of an EEGEncoder into it and checks that it computes the same
 function, the same loss and the same learning curve.
 """
 

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from skeegclip import EEGEncoder, EmbeddingTable, EpochsStore, ImageRetriever
+from skeegclip._evaluation.task import make_task
 from skeegclip._utils.shipping import Shipment
 from skeegclip.model_selection import LeaveOneSubjectOut
-from skeegclip._evaluation.task import make_task
 
 N_PEOPLE, N_TRAIN, N_TEST = 10, 16540, 200
 

@@ -166,18 +166,19 @@ def check_ranked(ranked: Ranked, asked: Asked, task: str) -> None:
         If a shape, a place or a name is impossible.
     """
     n, size = len(asked), len(_array(ranked.gallery).reshape(-1))
-    shapes = dict.fromkeys(("subject", "stimulus", "target", "better", "equal"), (n,))
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(
+        ("subject", "stimulus", "target", "better", "equal"), (n,)
+    )
     shapes |= {"gallery": (size,), "top": (n, min(N_TOP, size))}
     if ranked.pass_better is not None or ranked.pass_equal is not None:
-        shapes |= dict.fromkeys(
-            ("pass_better", "pass_equal"), (_array(ranked.pass_better).size // max(n, 1), n)
-        )
+        passes = (_array(ranked.pass_better).size // max(n, 1), n)
+        shapes |= {"pass_better": passes, "pass_equal": passes}
     for name, shape in shapes.items():
         array = _array(getattr(ranked, name))
         kind = "U" if name in ("subject", "stimulus", "gallery") else "i"
         if array.shape != shape or array.dtype.kind != kind:
             raise DamagedFileError(f"{name} is {array.dtype} of shape {array.shape}, not {shape}")
-    if size < 2 or (np.sort(np.unique(ranked.gallery)) != ranked.gallery).any():
+    if size < 2 or not np.array_equal(np.unique(ranked.gallery), ranked.gallery):
         raise DamagedFileError("its gallery is no sorted list of names")
     queries = zip(ranked.subject.tolist(), ranked.stimulus.tolist(), strict=True)
     if sorted(queries) != sorted(asked):

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import shutil
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._utils.folders.files import read_regular
-from .._utils.persistence import write_whole
+from .._utils.persistence import room_told, write_whole
 
 _DIGEST = 64  # hexadecimal digits in front, of all that follows
 _MOST_BYTES = 2**32
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class DamagedFileError(ValueError):
@@ -35,9 +30,9 @@ def write_result(path: Path, facts: Mapping[str, Any], arrays: Mapping[str, np.n
     from safetensors.numpy import save
 
     text = {name: array.tolist() for name, array in arrays.items() if array.dtype.kind == "U"}
-    numbers = {name: np.ascontiguousarray(array) for name, array in arrays.items() if name not in text}
+    numbers = {name: np.asarray(array, order="C") for name, array in arrays.items() if name not in text}
     content = save(numbers, metadata={"facts": json.dumps(dict(facts)), "text": json.dumps(text)})
-    with telling_of_full_disk(path):
+    with room_told(path, len(content)):
         write_whole(path, hashlib.sha256(content).hexdigest().encode() + content)
 
 
@@ -76,29 +71,4 @@ def warn_of_damage(path: Path, error: Exception) -> None:
         " file replaced.",
         RuntimeWarning,
         stacklevel=2,
-    )
-
-
-@contextmanager
-def telling_of_full_disk(path: str | os.PathLike) -> Iterator[None]:
-    """Say what a full disk means: which disk, and that finished work is kept."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise full_disk(error, path) from error
-
-
-def full_disk(error: OSError, path: str | os.PathLike) -> OSError:
-    """The error of a full disk, in a sentence."""
-    place = Path(path).absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    return OSError(
-        error.errno,
-        f"no room on the disk ({free:,} bytes are free there, or a limit of yours is reached). What is finished is kept:"
-        " make room and do the same again",
-        str(path),
     )

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, delayed
 
 from .._utils.shipping import Shipment
-from .files import telling_of_full_disk
 
 
 def in_parallel(
@@ -52,9 +51,6 @@ def in_parallel(
     from tqdm.auto import tqdm
 
     with Shipment(value, folder) as shared, tqdm(total=len(tasks), desc=what, disable=not verbose) as bar:
-        if effective_n_jobs(n_jobs) > 1 and tasks:
-            with telling_of_full_disk(folder or os.environ.get("JOBLIB_TEMP_FOLDER") or "."):
-                shared.__reduce__()  # what goes wrong in joblib's own thread is an error about pickles
         try:
             work = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
             for result in work(delayed(function)(shared, *task) for task in tasks):

@@ -6,17 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.func import functional_call
-from tqdm.auto import tqdm
 
 from .._utils.epoched import Epoched
 from .._utils.seeding import draw_seed
 from ..nets.per_subject import PerSubject, SubjectLinear
 from .fitted import FittedNet
-from .loader import BatchLoader, EpochsDataset, whole
+from .loader import EpochsDataset, whole
 from .net import EncoderNet
+from .own_rows import FoldRows, OwnRows, fit_rows
 from .sharing import rebuild_net, weights_of
 from .spec import NetSpec
 from .targets import Targets, read_targets, seen_by
@@ -36,22 +33,33 @@ def calibrate_encoder(
     spec, net = _with_one_more(fitted, name, part, place)
     if lr is None:
         lr = 3e-3 if isinstance(part, SubjectLinear) else 3e-2
-    codes = np.full(len(read.X), place)
     seed = draw_seed(encoder.random_state)
-
+    folds = _folds(targets, seed)
     device = str(net.device)
     X = whole(read.X, device)  # every fold reads it in every pass
+    codes = np.full(len(read.X), place)
 
-    def row(fit: np.ndarray, held_out: np.ndarray) -> _OwnRow:
-        parts = [EpochsDataset(X, codes, targets, rows, device) for rows in (fit, held_out)]
-        return _OwnRow(net, name, place, lr, BatchLoader(parts[0], encoder.batch_size, True, seed), parts[1])
+    def parts(*rows: np.ndarray) -> FoldRows:
+        return FoldRows([EpochsDataset(X, codes, targets, part, device) for part in rows])
 
-    folds = [row(*fold) for fold in _folds(targets, seed)]
-    everything = row(np.arange(len(codes)), np.arange(0))
-    n_passes = _best_number_of_passes(folds, max_epochs, encoder.verbose)
-    for _ in range(n_passes):
-        everything.fit_pass()
-    everything.keep()
+    # The row of all epochs learns beside those of the folds: their best pass is its own.
+    train = parts(*(fit for fit, _ in folds), np.arange(len(codes)))
+    valid = parts(*(held_out for _, held_out in folds))
+    own = OwnRows(net, f"{name}.known", place, len(train.parts))
+    n_passes = fit_rows(
+        own,
+        net.criterion_,
+        train,
+        valid,
+        lr=lr,
+        batch_size=encoder.batch_size,
+        max_epochs=max_epochs,
+        patience=_PATIENCE,
+        seed=seed,
+        device=device,
+        verbose=encoder.verbose,
+    )
+    own.keep(-1)
     chosen = {"epoch": n_passes, "n_epochs": len(codes), "n_stimuli": len(targets.vectors)}
     calibrated = {**fitted.selection.get("calibrated", {}), subject: chosen}
     return replace(
@@ -140,58 +148,3 @@ def _folds(targets: Targets, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     n_folds = min(_N_FOLDS, n_units // 2)
     fold = np.random.default_rng([seed, 3]).permutation(n_units) % n_folds
     return [(rows[fold[unit] != k], rows[fold[unit] == k]) for k in range(n_folds)]
-
-
-def _best_number_of_passes(folds: list[_OwnRow], max_epochs: int, verbose: Any) -> int:
-    """Fit all folds side by side; return after which pass the loss on what they hold out was lowest."""
-    passes = range(1, max_epochs + 1)
-    best, lowest = 0, sum(fold.held_out_loss() for fold in folds)
-    # Not a disabled bar where nothing is to be shown: it too starts a thread.
-    for number in tqdm(passes, desc="calibrating", unit="pass") if verbose else passes:
-        for fold in folds:
-            fold.fit_pass()
-        loss = sum(fold.held_out_loss() for fold in folds)
-        if loss < lowest:
-            best, lowest = number, loss
-        elif number - best == _PATIENCE:
-            break
-    return best
-
-
-class _OwnRow:
-    """One subject's row of a table of parameters, fitted while all else stays as it is.
-
-    The network is in evaluation mode (no dropout, no statistics that move) and its own parameters are never
-    written: the row is put into the table on the way.
-    """
-
-    def __init__(
-        self, net: EncoderNet, name: str, place: int, lr: float, loader: BatchLoader, held_out: EpochsDataset
-    ) -> None:
-        self.module, self.criterion, self.key = net.module_, net.criterion_, f"{name}.known"
-        self.loader, self.held_out = loader, held_out
-        self.known, self.place = net.module_.get_parameter(self.key), place
-        self.row = self.known[place : place + 1].detach().clone().requires_grad_()
-        self.optimizer = torch.optim.Adam([self.row], lr)
-
-    def fit_pass(self) -> None:
-        for batch in self.loader:
-            (self.row.grad,) = torch.autograd.grad(self._loss(batch), [self.row])
-            self.optimizer.step()
-
-    def held_out_loss(self) -> float:
-        rows = self.held_out.rows
-        with torch.no_grad():
-            return float(self._loss(self.held_out.batch(rows, self.held_out.read(rows))))
-
-    def keep(self) -> None:
-        """Write the row into the network."""
-        with torch.no_grad():
-            self.known[self.place] = self.row[0]
-
-    def _loss(self, batch: tuple[dict, dict]) -> Tensor:
-        known = self.known.detach()
-        table = torch.cat([known[: self.place], self.row, known[self.place + 1 :]])
-        inputs, target = batch
-        z = functional_call(self.module, {self.key: table}, (inputs["x"], inputs["subject"]))
-        return self.criterion(z, target)

@@ -13,11 +13,20 @@ from tqdm.auto import tqdm
 
 
 class BestWeights(Callback):
-    """Keep the weights of the pass with the lowest validation loss, and put them back at the end."""
+    """Keep the weights of the pass with the lowest validation loss, and put them back at the end.
+
+    Parameters
+    ----------
+    start : float | None
+        Validation loss of the weights before the first pass, where they may be kept too.
+    """
+
+    def __init__(self, start: float | None = None) -> None:
+        self.start = start
 
     def on_train_begin(self, net, **kwargs) -> None:
-        self.loss_, self.pass_ = float("inf"), 0
-        self.weights_: dict | None = None
+        self.loss_, self.pass_ = float("inf") if self.start is None else self.start, 0
+        self.weights_: dict | None = None if self.start is None else get_weights(net)
 
     def on_epoch_end(self, net, **kwargs) -> None:
         loss = net.history[-1, "valid_loss"]
@@ -140,9 +149,9 @@ def set_weights(net: Any, weights: dict[str, dict[str, torch.Tensor]]) -> None:
 class Progress(Callback):
     """Show passes, losses and validation top-1 on a tqdm bar; a context that closes it whatever happens."""
 
-    def __init__(self, verbose: Any, total: int) -> None:
+    def __init__(self, verbose: Any, total: int, what: str = "training") -> None:
         # Not a disabled bar where nothing is to be shown: it too starts a thread.
-        self.bar = tqdm(total=total, desc="training", unit="pass") if verbose else None
+        self.bar = tqdm(total=total, desc=what, unit="pass") if verbose else None
 
     def __enter__(self) -> Progress:
         return self

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -13,12 +10,10 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 
-from .._utils.epoched import is_view
-from .._utils.persistence import write_whole
+from .._utils.identity import UnknownIdentityError, identity
 from .._version import __version__
 from .ranks import ALONE, Ranks
-
-_PARTS = ("module_", "criterion_", "optimizer_")
+from .run_file import PARTS, RunFileError, check_run, key_of, unpack, write_run
 
 
 class RunCheckpoint(Callback):
@@ -39,22 +34,34 @@ class RunCheckpoint(Callback):
         self.path, self.ranks = path, ranks
 
     def on_train_begin(self, net, **kwargs) -> None:
+        self._before = len(net.history)
         content = self.ranks.agree(self._read())
         if content is None:
             return
-        state = torch.load(io.BytesIO(content), map_location=net.device, weights_only=True)
-        for part in _PARTS:
+        state = unpack(self.path, content, net.device)
+        check_run(self.path, state, net, self.ranks.size)
+        try:
+            self._restore(net, state)
+        except Exception as error:
+            raise RunFileError(self.path, f"{type(error).__name__}: {error}") from error
+
+    def _restore(self, net: Any, state: dict[str, Any]) -> None:
+        for part in PARTS:
             getattr(net, part).load_state_dict(state[part])
         for name, callback in net.callbacks_:
-            _restore(callback, state["callbacks"].get(name, {}))
+            _restore(callback, state["callbacks"].get(key_of(name, callback), {}))
+        net.history.clear()
         for row in state["history"]:
             net.history.new_epoch()
-            net.history.new_batch()
-            for key, value in row.pop("batch").items():
+            if row["batch"]:
+                net.history.new_batch()
+            for key, value in row["batch"].items():
                 net.history.record_batch(key, value)
             for key, value in row.items():
-                net.history.record(key, value)
-        net.passes_done_ = len(state["history"])
+                if key != "batch":
+                    net.history.record(key, value)
+        net.passes_done_ = state["passes"]
+        self._before = len(net.history) - net.passes_done_
         for name, parameter in net.get_all_learnable_params():
             parameter.requires_grad_(name not in state["frozen"])
         _set_rng(state["rng"][self.ranks.rank], net.device)
@@ -66,18 +73,19 @@ class RunCheckpoint(Callback):
         rng = self.ranks.collect(_get_rng(net.device))
         if self.ranks.rank:
             return
-        state: dict[str, Any] = {part: getattr(net, part).state_dict() for part in _PARTS}
-        state["callbacks"] = {name: _state_of(callback) for name, callback in net.callbacks_}
+        state: dict[str, Any] = {part: getattr(net, part).state_dict() for part in PARTS}
+        state["callbacks"] = {
+            key_of(name, callback): _state_of(callback) for name, callback in net.callbacks_
+        }
         # Of a pass's batches the last: what skorch's Checkpoint looks at.
         state["history"] = [
             {**_plain_row(row), "batch": _plain_row(row["batches"][-1] if row["batches"] else {})}
             for row in net.history
         ]
+        state["passes"] = len(net.history) - self._before
         state["frozen"] = [name for name, p in net.get_all_learnable_params() if not p.requires_grad]
         state["rng"] = rng
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_whole(self.path, buffer.getvalue())
+        write_run(self.path, state)
 
     def on_train_end(self, net, **kwargs) -> None:
         if self.ranks.rank == 0:
@@ -135,21 +143,12 @@ def _set_rng(state: dict, device: str) -> None:
 
 
 def run_path(folder: str | os.PathLike, *, params: dict, arrays: list, seed: int) -> Path:
-    """The file of one run, named by a fingerprint of all that decides its outcome."""
-    digest = hashlib.blake2b(digest_size=12)
-    digest.update(json.dumps([__version__, torch.__version__, seed]).encode())
-    digest.update(repr(sorted(params.items(), key=lambda item: item[0])).encode())
-    for array in arrays:
-        if array is None:
-            digest.update(b"none")
-        elif is_view(array) and (key := array.content_key()) is not None:
-            digest.update(key)
-        elif is_view(array):
-            # Block by block: a view may be larger than memory.
-            for start in range(0, len(array), 1024):
-                digest.update(array.read(range(start, min(start + 1024, len(array)))))
-        else:
-            array = np.ascontiguousarray(array)
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(array.reshape(-1).view(np.uint8).data)
-    return Path(folder) / f"run-{digest.hexdigest()}.pt"
+    """The file of one run, named by a fingerprint of all that decides its outcome, the user's own code included."""
+    try:
+        told = identity((__version__, torch.__version__, seed, params, arrays))
+    except UnknownIdentityError as error:
+        raise ValueError(
+            f"checkpoint_dir: this run cannot be told from one with other parameters ({error}) Leave that parameter out, or"
+            " fit without checkpoint_dir."
+        ) from error
+    return Path(folder) / f"run-{told}.pt"

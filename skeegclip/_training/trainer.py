@@ -119,6 +119,14 @@ class Trainer(NeuralNet):
         self.history.record(f"{prefix}_loss_best", loss < best)
         self.record_pass(prefix, iterator.dataset)
 
+    def loss_on(self, dataset: Any) -> float:
+        """The loss on a dataset as it is now, weighed as that of a pass."""
+        total, weight = 0.0, 0.0
+        for batch in self.get_iterator(dataset, training=False):
+            heft = self.size_of(batch)[1]
+            total, weight = total + float(self.validation_step(batch)["loss"]) * heft, weight + heft
+        return total / weight
+
     def fit_passes(self, dataset: Any) -> None:
         """Train for what is left of `max_epochs`; early stopping ends it, Ctrl-C goes through."""
         # RunCheckpoint knows better; skorch's LoadInitState starts from another run's weights.

@@ -11,7 +11,7 @@ import platform
 import re
 import stat
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -25,7 +25,7 @@ _FULL = {getattr(errno, name, errno.ENOSPC) for name in ("ENOSPC", "EDQUOT", "EF
 _LEFT = re.compile(rf"\..+\.{HOST}[0-9a-f]{{32}}\.tmp", re.DOTALL)
 
 
-def write_whole(path: str | os.PathLike, content: bytes | Iterable[Any]) -> None:
+def write_whole(path: str | os.PathLike, content: bytes | Iterable[Any] | Callable[[BinaryIO], None]) -> None:
     """Write `content` to `path`: a kill at any moment leaves the old file or the new one.
 
     What killed writes to the same folder have left is removed; a file that is being written is not.
@@ -49,7 +49,8 @@ def write_whole(path: str | os.PathLike, content: bytes | Iterable[Any]) -> None
             if callable(content):
                 content(file)
             else:
-                file.writelines([content] if isinstance(content, bytes) else content)
+                parts: Iterable[Any] = [content] if isinstance(content, bytes) else content
+                file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
             if os.name == "nt":  # where an open file cannot be moved, nor taken away by others
@@ -188,7 +189,7 @@ def checked(schema: type[Facts], content: Any) -> Facts:
 
     try:
         # As JSON once more: strict is then about its types, in which a dataclass is an object.
-        return _adapter(schema).validate_json(json.dumps(content), strict=True)
+        return _adapter(schema).validate_json(json.dumps(content), strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
@@ -198,7 +199,7 @@ def checked(schema: type[Facts], content: Any) -> Facts:
 
 
 @lru_cache
-def _adapter(schema: type) -> Any:
+def _adapter(schema: Any) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(schema)
@@ -212,7 +213,7 @@ def room_told(path: Path, needed: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno is None or error.errno not in _FULL:
             raise
         free = shutil.disk_usage(path.parent).free
         raise OSError(

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import typer
 
-from .._utils.listed import check_unclaimed
-
 
 class NoFolderError(OSError):
     """There is no writing where the user wants it."""
@@ -96,7 +94,7 @@ def output_folder(path: str | os.PathLike, names: Iterable[str] = ()) -> Iterato
     path : path-like
         A folder, or a path at which one can be made.
     names : iterable of str
-        Files that are to be written.
+        Files that are to be written: what is not ours must not have these names.
 
     Yields
     ------
@@ -106,9 +104,7 @@ def output_folder(path: str | os.PathLike, names: Iterable[str] = ()) -> Iterato
     Raises
     ------
     NoFolderError
-        If there is a file in the way or writing is not allowed; one sentence says so.
-    FileExistsError
-        If a file that is not ours has one of the names.
+        If there is a file in the way, or one that would be replaced and is not ours, or writing is not allowed.
     """
     folder = Path(path)
     new = [part for part in (folder, *folder.parents) if not part.exists()]
@@ -129,7 +125,7 @@ def prepare_folder(folder: Path, names: Iterable[str] = ()) -> Path:
     folder : Path
         A folder, or a path at which one can be made.
     names : iterable of str
-        Files that are to be written.
+        Files that are to be written: what is not ours must not have these names.
 
     Returns
     -------
@@ -139,10 +135,10 @@ def prepare_folder(folder: Path, names: Iterable[str] = ()) -> Path:
     Raises
     ------
     NoFolderError
-        If there is a file in the way or writing is not allowed; one sentence says so.
-    FileExistsError
-        If a file that is not ours has one of the names.
+        If there is a file in the way, or one that would be replaced and is not ours, or writing is not allowed.
     """
+    from .._utils.listed import check_unclaimed
+
     probe = folder / f".skeegclip-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,5 +151,8 @@ def prepare_folder(folder: Path, names: Iterable[str] = ()) -> Path:
         raise NoFolderError(
             f"--out: cannot write to the folder {folder} ({error.strerror}). Name another one."
         ) from None
-    check_unclaimed(folder, names)
+    try:
+        check_unclaimed(folder, names)
+    except FileExistsError as error:
+        raise NoFolderError(f"--out: {error}") from None
     return folder

@@ -61,11 +61,14 @@ def demo(
     them on pictures and concepts that they have never seen. Downloads
     nothing; takes about two minutes on two CPU cores.
     """
-    # Nothing else that goes wrong is anybody's fault but the demo's.
     from .demo.output import FILES
 
-    wrong = NoFolderError, FileExistsError
-    with stoppable("Stopped."), refusals(context, wrong=wrong), output_folder(out, FILES) as folder:
+    # Nothing else that goes wrong is anybody's fault but the demo's.
+    with (
+        stoppable("Stopped."),
+        refusals(context, wrong=(NoFolderError,)),
+        output_folder(out, FILES) as folder,
+    ):
         from .demo.config import FULL, QUICK
         from .demo.run import run_demo
 

@@ -57,7 +57,7 @@ def preprocess_things_eeg2(
     For each subject and session: events from the channel ``stim``, without the target trials; epochs of the 63
     channels from `tmin` to `tmax`; the mean of the time before the picture subtracted; resampled to `sfreq`; sorted by
     picture, with at most 2 repetitions of a training picture and 20 of a test picture; times outside of `window` cut
-    off; whitened by :class:`MVNN`, learned from the session's training epochs alone. A session is written whole or not
+    off; whitened by :class:`~skeegclip.preprocessing.MVNN`, learned from the session's training epochs alone. A session is written whole or not
     at all, and one that is in the store already is left out, so that an interrupted run goes on where it stopped.
 
     Parameters
@@ -77,7 +77,7 @@ def preprocess_things_eeg2(
     window : tuple of float
         Times kept, in seconds: from the first to before the last.
     mvnn : "epoch" | "time" | None
-        Mode of :class:`MVNN`; None does not whiten, and the store holds microvolts.
+        Mode of :class:`~skeegclip.preprocessing.MVNN`; None does not whiten, and the store holds microvolts.
     dtype : "float32" | "float16"
         Type on disk.
     random_state : int | RandomState | Generator | None

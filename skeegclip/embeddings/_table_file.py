@@ -99,7 +99,7 @@ def _laid_out(ids: np.ndarray, blocks: Iterable[Any], meta: dict) -> tuple[int, 
         digest = hashlib.sha256(notes.encode())
         file.write(header)
         for block in itertools.chain([first], checked):
-            digest.update(block)
+            digest.update(block.data)
             file.write(block.data)
         file.seek(header.index(_UNKNOWN.encode()))
         file.write(digest.hexdigest().encode())
@@ -189,7 +189,7 @@ def _read_notes(about: dict[str, str]) -> _Notes:
 
 def _compare(about: dict[str, str], vectors: np.ndarray) -> None:
     digest = hashlib.sha256(about["skeegclip"].encode())
-    digest.update(vectors)
+    digest.update(vectors.data)
     if digest.hexdigest() != about["sha256"]:
         raise ValueError("it does not have the sha256 that it tells")
 

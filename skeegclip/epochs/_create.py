@@ -105,13 +105,14 @@ def append(folder: Path, X: Any, rows: Any) -> None:
         opened(folder, now.rows_name, now.rows_bytes).close()
         info, _, known = from_json(folder, now)
         check_alike(read.stated, known, "the store has")
+        start = ready_for_more(shards)
         conformed = conform(frame, now.columns)
         blocks = iter(read.blocks)
         first = next(blocks, np.empty((0, now.n_chans, now.n_times)))
         blocks = itertools.chain([first], blocks)
         blocks = _of_size(blocks, size_of(_last(shards)), "the store has", read.is_converted)
         recover(folder)
-        commit(folder, ready_for_more(shards), blocks, conformed)
+        commit(folder, start, blocks, conformed)
 
 
 def _of_size(blocks: Iterable[np.ndarray], size: Any, owner: str, is_converted: bool) -> Iterator[np.ndarray]:

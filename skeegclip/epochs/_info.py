@@ -17,7 +17,7 @@ from ._manifest import Manifest, damaged
 if TYPE_CHECKING:
     import mne
 
-_LIMIT = 2**28  # bytes
+LIMIT = 2**28  # bytes
 
 
 def to_json(info: mne.Info, tmin: float, known: Stated) -> bytes:
@@ -56,7 +56,7 @@ def from_json(folder: Path, manifest: Manifest) -> tuple[mne.Info, float, Stated
 
     name = manifest.info_name
     try:
-        text = read_regular(folder / name, limit=_LIMIT)
+        text = read_regular(folder / name, limit=LIMIT)
         if manifest.info not in (None, hashlib.sha256(text).hexdigest()):
             raise ValueError("it was edited since it was written")
         told = json.loads(text)

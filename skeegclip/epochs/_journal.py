@@ -77,14 +77,15 @@ def told(folder: Path) -> list[str] | None:
 
 def foreign_files(folder: Path) -> list[str]:
     """Return what a folder holds besides a store."""
-    now, names = current(folder), told(folder)
+    # In this order, for a folder that is being written: what a write makes it tells of first, and then it counts.
+    found, names, now = os.listdir(folder), told(folder), current(folder)
     ours = {NAME, *now.names()} if now is not None else set()
     if names is not None:
         ours |= {JOURNAL, *names}
     lock = folder / LOCK
     if os.path.lexists(lock) and not lock.is_symlink() and lock.is_file() and lock.stat().st_size == 0:
         ours.add(LOCK)
-    return sorted(set(os.listdir(folder)) - ours)
+    return sorted(name for name in found if name not in ours and os.path.lexists(folder / name))
 
 
 def recover(folder: Path) -> Manifest | None:

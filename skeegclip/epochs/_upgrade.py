@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from .._utils.persistence import open_regular
+from .._utils.persistence import read_regular
+from ._info import LIMIT
 from ._manifest import Manifest, Part
 from ._shards import Shards
 from ._state import read_rows
@@ -43,8 +44,7 @@ def _upgraded(shards: Shards) -> Manifest:
     folder, now = shards.folder, shards.manifest
     text = shards.rows_text()
     read_rows(folder, now, text)
-    with open_regular(folder / now.info_name) as file:
-        info = hashlib.file_digest(file, "sha256").hexdigest()
+    info = hashlib.sha256(read_regular(folder / now.info_name, limit=LIMIT)).hexdigest()
     epochs = shards.digest(0, now.n_epochs)
     part = Part(now.n_epochs, now.rows_bytes, epochs, hashlib.sha256(text).hexdigest(), now.id)
     return replace(now, version=2, info=info, parts=[part], times=shards.times)

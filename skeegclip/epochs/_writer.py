@@ -132,7 +132,7 @@ class _Shards:
             if is_new:
                 self.journal.add(name)
             write_at(self.folder / name, place * start.epoch_bytes, part, is_new=is_new)
-            self.digest = zlib.crc32(memoryview(part).cast("B"), self.digest)
+            self.digest = zlib.crc32(part.data.cast("B"), self.digest)
             self.n_epochs += len(part)
 
     def sync(self) -> list[int]:

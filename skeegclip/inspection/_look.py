@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from .._evaluation.cuts import as_data
+from .._evaluation.cuts import as_view
 from .._evaluation.decoder import as_decoder, class_scores, targets_of
 from .._evaluation.decoder import fit as fit_on
 from .._evaluation.files import DamagedFileError, read_result, warn_of_damage, write_result
@@ -45,29 +45,23 @@ class Problem:
 
 
 def make_problem(
-    estimator,
-    X,
-    y,
+    estimator: Any,
+    X: Any,
     *,
-    cv,
-    subject,
-    groups,
-    concept,
-    targets,
-    average_test,
-    info,
-    sfreq,
-    tmin,
-    k,
-    interval,
-    random_state,
+    cv: Any,
+    groups: Any,
+    targets: Any,
+    average_test: bool,
+    k: int,
+    interval: str,
+    random_state: Any,
 ) -> Problem:
     """Check the parameters that all analyses share."""
     if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
         raise TypeError(f"estimator must be an instance with get_params, got {estimator!r}.")
     check_number("k", k, low=1, integer=True)
-    X, times, info = as_data(X, info, sfreq, tmin)
-    task = make_task(X, y, subject, concept, targets, None, average_test, False, draw_seed(random_state))
+    view = as_view(X)
+    task = make_task(view, None, None, None, targets, None, average_test, False, draw_seed(random_state))
     folds = split_rows(cv, task, groups)
     for number, (_, test) in enumerate(folds, 1):
         if (n := len(np.unique(task.y[test]))) <= k:
@@ -79,7 +73,8 @@ def make_problem(
     groups_of({"stimulus": task.y[tested], "subject": people}, interval)  # now, not after hours of training
     named = {f"fold-{number}": fold for number, fold in enumerate(folds, 1)}
     check_folds("inspection", task, named, {"": estimator}, stacklevel=3)
-    return Problem(estimator, task, folds, times, info, k)
+    times = view.times.round(9) if view.sfreq else None
+    return Problem(estimator, task, folds, times, view.info, k)
 
 
 def fit(problem: Problem, task: Task, train: np.ndarray) -> Any:

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from .._evaluation.cuts import crop, hide, mean_epoch, pick
+from .._evaluation.cuts import crop, hide, mean_epoch
 from .._evaluation.decoder import fit
 from .._evaluation.queries import queries_of
 from .._evaluation.task import Task
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SCORES = ("two-way", "PixCorr", "SSIM")
 
 
-def painting_problem(reconstructor: Any, X: Any, y: Any, **params: Any) -> Problem:
+def painting_problem(reconstructor: Any, X: Any, **params: Any) -> Problem:
     """`make_problem` for what paints, with a reconstructor that writes no files."""
     last = inner_most(reconstructor)
     if isinstance(reconstructor, type) or not isinstance(last, EEGImageReconstructor):
@@ -52,7 +52,7 @@ def painting_problem(reconstructor: Any, X: Any, y: Any, **params: Any) -> Probl
     if not isinstance(step, FrozenEstimator):  # which is the user's own
         # Every part paints for itself: files of one must not be taken for those of another.
         step.set_params(out_dir=None, progress=False)
-    return make_problem(reconstructor, X, y, targets=None, k=1, **params)
+    return make_problem(reconstructor, X, targets=None, k=1, **params)
 
 
 def reconstructions(
@@ -128,7 +128,7 @@ def _paint_refitted(
     found = []
     for part in parts:
         X = problem.task.X
-        X = pick(X, part["channels"]) if "channels" in part else crop(X, part["first"], part["stop"])
+        X = X.pick(part["channels"]) if "channels" in part else crop(X, part["first"], part["stop"])
         task = replace(problem.task, X=X)
         queries = queries_of(task, _rows(task, test, wanted))
         found.append(_painted(_trained(problem, task, train), task, test, queries))

@@ -19,20 +19,20 @@ from ..metrics import cosine_similarity
 from ..preprocessing import average_repetitions
 from ._look import Arrays, Problem, fit, look, make_problem, only_true, ranked, run, who
 from ._statistics import chance, join, with_intervals
+from ._texts import shared_texts
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@shared_texts
 def repetition_curve(
     estimator: Any,
     X: Any,
-    y: Any = None,
     *,
     cv: Any,
     n_repetitions: Sequence[int] | None = None,
     n_draws: int = 10,
-    subject: Any = None,
     groups: Any = None,
     targets: Any = None,
     k: int = 1,
@@ -48,37 +48,19 @@ def repetition_curve(
 
     Parameters
     ----------
-    estimator : estimator
-        What :func:`~skeegclip.evaluate` takes.
-    X : array-like, shape (n_epochs, n_chans, n_times) | EpochsView | Epochs
-        All epochs. Views stay lazy: averages are made as they are read; Epochs become views in memory.
-    y : array-like of str, shape (n_epochs,) | None
-        Stimulus ids; labels, for classifiers without targets. None takes the stimuli that X carries.
-    cv : splitter | iterable of (train, test)
-        Folds, such as :class:`~skeegclip.model_selection.WithinSubject`; ``[(train, test)]`` for one split.
+    %(estimator)s
+    %(X)s
+    %(cv)s
     n_repetitions : sequence of int | None
         Numbers of repetitions to average. None takes 1, 2, 4, ... and all, where "all" is what the stimulus with the
         fewest repetitions has.
     n_draws : int
         Random choices of repetitions, and random halves, over which a point is averaged.
-    subject : array-like of str, shape (n_epochs,) | None
-        Person, where X does not carry it.
-    groups : array-like, shape (n_epochs,) | None
-        Groups for `cv`. None hands it the subjects.
-    targets : EmbeddingTable | None
-        Vectors of the stimuli for an estimator that has none of its own.
-    k : int
-        A hit is the true item among the k best.
-    interval : {"stimulus", "subject"}
-        What varies: intervals speak of other stimuli, or of other people.
-    n_jobs : int | None
-        Trainings at the same time, as in joblib; inside ``joblib.parallel_config("dask")`` on dask's workers.
-    verbose : int
-        1 shows a progress bar.
-    folder : path-like | None
-        Where finished trainings are kept: what was interrupted goes on from there. None keeps nothing.
-    random_state : int | RandomState | Generator | None
-        Seed of the estimators, of the bootstrap and of the permutations.
+    %(groups)s
+    %(targets)s
+    %(k)s
+    %(interval)s
+    %(running)s
 
     Returns
     -------
@@ -117,7 +99,7 @@ def repetition_curve(
     --------
     >>> import numpy as np
     >>> from sklearn.linear_model import Ridge
-    >>> from skeegclip import EmbeddingTable
+    >>> from skeegclip import EmbeddingTable, EpochsView
     >>> from skeegclip.inspection import repetition_curve
     >>> from skeegclip.model_selection import WithinSubject
     >>> rng = np.random.default_rng(0)
@@ -125,7 +107,8 @@ def repetition_curve(
     >>> y = np.repeat(table.ids, 4)
     >>> X = rng.normal(size=(len(y), 6, 40))
     >>> X += 0.15 * (table.lookup(y) @ rng.normal(size=(5, 240))).reshape(-1, 6, 40)
-    >>> curve = repetition_curve(Ridge(), X, y, targets=table, cv=WithinSubject(test_stimuli=table.ids[:20]))
+    >>> view = EpochsView.from_arrays(X, stimulus=y)
+    >>> curve = repetition_curve(Ridge(), view, targets=table, cv=WithinSubject(test_stimuli=table.ids[:20]))
     >>> curve["n_repetitions"].tolist(), bool(curve["accuracy"].is_monotonic_increasing)
     ([1, 2, 4], True)
     """
@@ -133,16 +116,10 @@ def repetition_curve(
     problem = make_problem(
         estimator,
         X,
-        y,
         cv=cv,
-        subject=subject,
         groups=groups,
-        concept=None,
         targets=targets,
         average_test=True,
-        info=None,
-        sfreq=None,
-        tmin=0.0,
         k=k,
         interval=interval,
         random_state=random_state,

@@ -9,32 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._evaluation.cuts import hide, mean_epoch, permute, pick
+from .._evaluation.cuts import hide, mean_epoch, permute
 from .._evaluation.queries import queries_of
 from .._utils.params import check_number, check_option
 from ..epochs.regions import regions as find_regions
 from ..metrics.bootstrap import bootstrap_columns
 from ._look import Arrays, Problem, fit, look, make_problem, only_true, run, stack, who
 from ._statistics import N_RESAMPLES, chance, groups_of, join, with_intervals
+from ._texts import shared_texts
 
 if TYPE_CHECKING:
-    import mne
     import pandas as pd
 
 
+@shared_texts
 def region_importance(
     estimator: Any,
     X: Any,
-    y: Any = None,
     *,
     cv: Any,
     regions: Mapping[str, Sequence[str]] | None = None,
     refit: bool = True,
-    subject: Any = None,
     groups: Any = None,
     targets: Any = None,
     average_test: bool = True,
-    info: mne.Info | None = None,
     k: int = 1,
     interval: str = "stimulus",
     n_jobs: int | None = None,
@@ -46,41 +44,19 @@ def region_importance(
 
     Parameters
     ----------
-    estimator : estimator
-        What :func:`~skeegclip.evaluate` takes. With ``refit=False`` it may be frozen.
-    X : array-like, shape (n_epochs, n_chans, n_times) | EpochsView | Epochs
-        All epochs. Views stay lazy: channels are picked as they are read; Epochs become views in memory.
-    y : array-like of str, shape (n_epochs,) | None
-        Stimulus ids; labels, for classifiers without targets. None takes the stimuli that X carries.
-    cv : splitter | iterable of (train, test)
-        Folds, such as :class:`~skeegclip.model_selection.WithinSubject`; ``[(train, test)]`` for one split.
-    regions : mapping of str to sequence of str | None
-        Region -> names of its channels. None takes the five of :func:`skeegclip.epochs.regions`, without empty ones.
+    %(estimator)s
+    %(X)s
+    %(cv)s
+    %(regions)s
     refit : bool
         Whether a decoder is trained for each set of channels: what those *hold*. False trains once, on all, and hides
         channels of the test epochs under the mean of the training epochs: what *this* decoder takes from them.
-    subject : array-like of str, shape (n_epochs,) | None
-        Person, where X does not carry it.
-    groups : array-like, shape (n_epochs,) | None
-        Groups for `cv`. None hands it the subjects.
-    targets : EmbeddingTable | None
-        Vectors of the stimuli for an estimator that has none of its own.
-    average_test : bool
-        Whether the test epochs of one stimulus and person are averaged first.
-    info : Info | None
-        Channels of an array, in its order; views and Epochs carry theirs.
-    k : int
-        A hit is the true item among the k best.
-    interval : {"stimulus", "subject"}
-        What varies: intervals speak of other stimuli, or of other people.
-    n_jobs : int | None
-        Trainings at the same time, as in joblib; inside ``joblib.parallel_config("dask")`` on dask's workers.
-    verbose : int
-        1 shows a progress bar.
-    folder : path-like | None
-        Where finished trainings are kept: what was interrupted goes on from there. None keeps nothing.
-    random_state : int | RandomState | Generator | None
-        Seed of the estimators, of the bootstrap and of the permutations.
+    %(groups)s
+    %(targets)s
+    %(average_test)s
+    %(k)s
+    %(interval)s
+    %(running)s
 
     Returns
     -------
@@ -101,9 +77,9 @@ def region_importance(
 
     Examples
     --------
-    >>> import numpy as np
+    >>> import mne, numpy as np
     >>> from sklearn.linear_model import Ridge
-    >>> from skeegclip import EmbeddingTable
+    >>> from skeegclip import EmbeddingTable, EpochsView
     >>> from skeegclip.inspection import region_importance
     >>> from skeegclip.model_selection import WithinSubject
     >>> rng = np.random.default_rng(0)
@@ -111,11 +87,9 @@ def region_importance(
     >>> y = np.repeat(table.ids, 2)
     >>> X = rng.normal(size=(len(y), 6, 40))
     >>> X[:, 4:] += (table.lookup(y) @ rng.normal(size=(5, 80))).reshape(-1, 2, 40)
-    >>> import mne
     >>> info = mne.create_info(["Fp1", "Fp2", "C3", "C4", "O1", "O2"], 100.0, "eeg")
-    >>> found = region_importance(
-    ...     Ridge(), X, y, targets=table, cv=WithinSubject(test_stimuli=table.ids[:20]), info=info
-    ... )
+    >>> view = EpochsView.from_arrays(X, stimulus=y, info=info)
+    >>> found = region_importance(Ridge(), view, targets=table, cv=WithinSubject(test_stimuli=table.ids[:20]))
     >>> found.query("kept == 'alone'").nlargest(1, "accuracy")[["region", "n_channels"]]
           region  n_channels
     3  occipital           2
@@ -123,16 +97,10 @@ def region_importance(
     problem = make_problem(
         estimator,
         X,
-        y,
         cv=cv,
-        subject=subject,
         groups=groups,
-        concept=None,
         targets=targets,
         average_test=average_test,
-        info=info,
-        sfreq=None,
-        tmin=0.0,
         k=k,
         interval=interval,
         random_state=random_state,
@@ -164,20 +132,18 @@ def region_importance(
     return table
 
 
+@shared_texts
 def channel_importance(
     estimator: Any,
     X: Any,
-    y: Any = None,
     *,
     cv: Any,
     refit: bool = False,
     hide: str = "mean",
     n_repeats: int = 10,
-    subject: Any = None,
     groups: Any = None,
     targets: Any = None,
     average_test: bool = True,
-    info: mne.Info | None = None,
     k: int = 1,
     interval: str = "stimulus",
     n_jobs: int | None = None,
@@ -189,14 +155,9 @@ def channel_importance(
 
     Parameters
     ----------
-    estimator : estimator
-        What :func:`~skeegclip.evaluate` takes. With ``refit=False`` it may be frozen.
-    X : array-like, shape (n_epochs, n_chans, n_times) | EpochsView | Epochs
-        All epochs. Views stay lazy: channels are picked as they are read; Epochs become views in memory.
-    y : array-like of str, shape (n_epochs,) | None
-        Stimulus ids; labels, for classifiers without targets. None takes the stimuli that X carries.
-    cv : splitter | iterable of (train, test)
-        Folds, such as :class:`~skeegclip.model_selection.WithinSubject`; ``[(train, test)]`` for one split.
+    %(estimator)s
+    %(X)s
+    %(cv)s
     refit : bool
         False trains once, on all channels, and hides one after the other in the test epochs: what *this* decoder takes
         from a channel. True trains again without it: what *only* this channel holds, which is little where neighbours
@@ -207,28 +168,12 @@ def channel_importance(
     n_repeats : int
         Permutations over which the loss of a channel is averaged, the same ones for every channel. Used only with
         ``hide="permute"``.
-    subject : array-like of str, shape (n_epochs,) | None
-        Person, where X does not carry it.
-    groups : array-like, shape (n_epochs,) | None
-        Groups for `cv`. None hands it the subjects.
-    targets : EmbeddingTable | None
-        Vectors of the stimuli for an estimator that has none of its own.
-    average_test : bool
-        Whether the test epochs of one stimulus and person are averaged first.
-    info : Info | None
-        Channels of an array, in its order; views and Epochs carry theirs.
-    k : int
-        A hit is the true item among the k best.
-    interval : {"stimulus", "subject"}
-        What varies: intervals speak of other stimuli, or of other people.
-    n_jobs : int | None
-        Trainings at the same time, as in joblib; inside ``joblib.parallel_config("dask")`` on dask's workers.
-    verbose : int
-        1 shows a progress bar.
-    folder : path-like | None
-        Where finished trainings are kept: what was interrupted goes on from there. None keeps nothing.
-    random_state : int | RandomState | Generator | None
-        Seed of the estimators, of the bootstrap and of the permutations.
+    %(groups)s
+    %(targets)s
+    %(average_test)s
+    %(k)s
+    %(interval)s
+    %(running)s
 
     Returns
     -------
@@ -251,7 +196,7 @@ def channel_importance(
     --------
     >>> import numpy as np
     >>> from sklearn.linear_model import Ridge
-    >>> from skeegclip import EmbeddingTable
+    >>> from skeegclip import EmbeddingTable, EpochsView
     >>> from skeegclip.inspection import channel_importance
     >>> from skeegclip.model_selection import WithinSubject
     >>> rng = np.random.default_rng(0)
@@ -259,7 +204,8 @@ def channel_importance(
     >>> y = np.repeat(table.ids, 2)
     >>> X = rng.normal(size=(len(y), 6, 40))
     >>> X[:, 4] += table.lookup(y) @ rng.normal(size=(5, 40))
-    >>> found = channel_importance(Ridge(), X, y, targets=table, cv=WithinSubject(test_stimuli=table.ids[:20]))
+    >>> view = EpochsView.from_arrays(X, stimulus=y)
+    >>> found = channel_importance(Ridge(), view, targets=table, cv=WithinSubject(test_stimuli=table.ids[:20]))
     >>> int(found["similarity_loss"].idxmax())
     4
     """
@@ -268,16 +214,10 @@ def channel_importance(
     problem = make_problem(
         estimator,
         X,
-        y,
         cv=cv,
-        subject=subject,
         groups=groups,
-        concept=None,
         targets=targets,
         average_test=average_test,
-        info=info,
-        sfreq=None,
-        tmin=0.0,
         k=k,
         interval=interval,
         random_state=random_state,
@@ -301,7 +241,9 @@ def channel_importance(
 
 def _names(problem: Problem) -> list[str]:
     if problem.info is None:
-        raise ValueError("the channels of X have no names. Pass info=, or a view or Epochs that carry them.")
+        raise ValueError(
+            "the channels of X have no names. Make the view with them: EpochsView.from_arrays(X, info=...)."
+        )
     return list(problem.info["ch_names"])
 
 
@@ -362,7 +304,7 @@ def _joined(parts: list[Arrays]) -> Arrays:
 
 
 def _refitted_channels(problem: Problem, train: np.ndarray, test: np.ndarray, kept: list[int]) -> Arrays:
-    task = replace(problem.task, X=pick(problem.task.X, kept))
+    task = replace(problem.task, X=problem.task.X.pick(kept))
     queries = queries_of(task, test)
     seen = look(fit(problem, task, train), task, queries, problem.k)
     return {**only_true(seen), **who(queries)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,30 +13,23 @@ from .._evaluation.queries import queries_of
 from .._utils.params import check_option
 from ._look import Arrays, Problem, fit, look, make_problem, only_true, run, stack, who
 from ._statistics import chance, join, p_values, with_intervals
+from ._texts import shared_texts
 from .results import Generalization, TimeCourse
 
-if TYPE_CHECKING:
-    import mne
 
-
+@shared_texts
 def time_resolved(
     estimator: Any,
     X: Any,
-    y: Any = None,
     *,
     cv: Any,
     mode: str = "growing",
     width: float = 0.1,
     step: float | None = None,
     refit: bool = True,
-    subject: Any = None,
     groups: Any = None,
-    concept: Any = None,
     targets: Any = None,
     average_test: bool = True,
-    info: mne.Info | None = None,
-    sfreq: float | None = None,
-    tmin: float = 0.0,
     k: int = 1,
     interval: str = "stimulus",
     n_jobs: int | None = None,
@@ -48,53 +41,22 @@ def time_resolved(
 
     Parameters
     ----------
-    estimator : estimator
-        What :func:`~skeegclip.evaluate` takes: an :class:`~skeegclip.ImageRetriever`, an encoder, a classifier, or a
-        pipeline that ends in one. With ``refit=False`` it may be frozen.
-    X : array-like, shape (n_epochs, n_chans, n_times) | EpochsView | Epochs
-        All epochs. Views stay lazy: each window is cropped as it is read; Epochs become views in memory.
-    y : array-like of str, shape (n_epochs,) | None
-        Stimulus ids; labels, for classifiers without targets. None takes the stimuli that X carries.
-    cv : splitter | iterable of (train, test)
-        Folds, such as :class:`~skeegclip.model_selection.WithinSubject`; ``[(train, test)]`` for one split.
-    mode : {"growing", "sliding"}
-        Windows from the first sample to ever later ones, or windows of one width.
-    width : float
-        Width of a window (of the first one, if growing) in seconds.
-    step : float | None
-        Seconds from one window to the next; None is half the width.
+    %(estimator)s
+    %(X)s
+    %(cv)s
+    %(mode)s
+    %(width)s
+    %(step)s
     refit : bool
         Whether each window has a decoder of its own: what *can be* decoded from it. False trains once, on whole
         epochs, and hides from the test epochs all but the window (under the mean of the training epochs): what *this*
         decoder takes from it.
-    subject : array-like of str, shape (n_epochs,) | None
-        Person, where X does not carry it.
-    groups : array-like, shape (n_epochs,) | None
-        Groups for `cv`. None hands it the subjects (the concepts, if it is a ``ConceptKFold``).
-    concept : mapping | array-like of str, shape (n_epochs,) | str | None
-        Concept or category of each stimulus or epoch, for `best_windows`.
-    targets : EmbeddingTable | None
-        Vectors of the stimuli for an estimator that has none of its own.
-    average_test : bool
-        Whether the test epochs of one stimulus and person are averaged first.
-    info : Info | None
-        Channels of an array, in its order.
-    sfreq : float | None
-        Sampling rate of an array in Hz, where there is no `info`.
-    tmin : float
-        Time of the first sample of an array, in seconds from picture onset.
-    k : int
-        A hit is the true item among the k best.
-    interval : {"stimulus", "subject"}
-        What varies: intervals speak of other stimuli, or of other people.
-    n_jobs : int | None
-        Trainings at the same time, as in joblib; inside ``joblib.parallel_config("dask")`` on dask's workers.
-    verbose : int
-        1 shows a progress bar.
-    folder : path-like | None
-        Where finished trainings are kept: what was interrupted goes on from there. None keeps nothing.
-    random_state : int | RandomState | Generator | None
-        Seed of the estimators, of the bootstrap and of the permutations.
+    %(groups)s
+    %(targets)s
+    %(average_test)s
+    %(k)s
+    %(interval)s
+    %(running)s
 
     Returns
     -------
@@ -127,9 +89,9 @@ def time_resolved(
 
     Examples
     --------
-    >>> import numpy as np
+    >>> import mne, numpy as np
     >>> from sklearn.linear_model import Ridge
-    >>> from skeegclip import EmbeddingTable
+    >>> from skeegclip import EmbeddingTable, EpochsView
     >>> from skeegclip.inspection import time_resolved
     >>> from skeegclip.model_selection import WithinSubject
     >>> rng = np.random.default_rng(0)
@@ -137,9 +99,9 @@ def time_resolved(
     >>> y = np.repeat(table.ids, 2)
     >>> X = rng.normal(size=(len(y), 6, 40))
     >>> X[:, :, 20:30] += (table.lookup(y) @ rng.normal(size=(5, 60))).reshape(-1, 6, 10)
-    >>> course = time_resolved(
-    ...     Ridge(), X, y, targets=table, cv=WithinSubject(test_stimuli=table.ids[:20]), mode="sliding", sfreq=100
-    ... )
+    >>> view = EpochsView.from_arrays(X, stimulus=y, info=mne.create_info(6, 100.0, "eeg"))
+    >>> cv = WithinSubject(test_stimuli=table.ids[:20])
+    >>> course = time_resolved(Ridge(), view, targets=table, cv=cv, mode="sliding")
     >>> course.first_above_chance()
     (0.15, 0.24)
     """
@@ -147,16 +109,10 @@ def time_resolved(
     problem = make_problem(
         estimator,
         X,
-        y,
         cv=cv,
-        subject=subject,
         groups=groups,
-        concept=concept,
         targets=targets,
         average_test=average_test,
-        info=info,
-        sfreq=sfreq,
-        tmin=tmin,
         k=k,
         interval=interval,
         random_state=random_state,
@@ -173,21 +129,17 @@ def time_resolved(
     return _course(problem, spans, folds, interval)
 
 
+@shared_texts
 def temporal_generalization(
     estimator: Any,
     X: Any,
-    y: Any = None,
     *,
     cv: Any,
     width: float = 0.1,
     step: float | None = None,
-    subject: Any = None,
     groups: Any = None,
     targets: Any = None,
     average_test: bool = True,
-    info: mne.Info | None = None,
-    sfreq: float | None = None,
-    tmin: float = 0.0,
     k: int = 1,
     interval: str = "stimulus",
     n_jobs: int | None = None,
@@ -199,44 +151,18 @@ def temporal_generalization(
 
     Parameters
     ----------
-    estimator : estimator
-        What :func:`~skeegclip.evaluate` takes. It is trained once for each window and fold.
-    X : array-like, shape (n_epochs, n_chans, n_times) | EpochsView | Epochs
-        All epochs. Views stay lazy: each window is cropped as it is read; Epochs become views in memory.
-    y : array-like of str, shape (n_epochs,) | None
-        Stimulus ids; labels, for classifiers without targets. None takes the stimuli that X carries.
-    cv : splitter | iterable of (train, test)
-        Folds, such as :class:`~skeegclip.model_selection.WithinSubject`; ``[(train, test)]`` for one split.
+    %(estimator)s
+    %(X)s
+    %(cv)s
     width : float
         Width of all windows in seconds.
-    step : float | None
-        Seconds from one window to the next; None is half the width.
-    subject : array-like of str, shape (n_epochs,) | None
-        Person, where X does not carry it.
-    groups : array-like, shape (n_epochs,) | None
-        Groups for `cv`. None hands it the subjects.
-    targets : EmbeddingTable | None
-        Vectors of the stimuli for an estimator that has none of its own.
-    average_test : bool
-        Whether the test epochs of one stimulus and person are averaged first.
-    info : Info | None
-        Channels of an array, in its order.
-    sfreq : float | None
-        Sampling rate of an array in Hz, where there is no `info`.
-    tmin : float
-        Time of the first sample of an array, in seconds from picture onset.
-    k : int
-        A hit is the true item among the k best.
-    interval : {"stimulus", "subject"}
-        What varies: intervals speak of other stimuli, or of other people.
-    n_jobs : int | None
-        Trainings at the same time, as in joblib; inside ``joblib.parallel_config("dask")`` on dask's workers.
-    verbose : int
-        1 shows a progress bar.
-    folder : path-like | None
-        Where finished trainings are kept: what was interrupted goes on from there. None keeps nothing.
-    random_state : int | RandomState | Generator | None
-        Seed of the estimators, of the bootstrap and of the permutations.
+    %(step)s
+    %(groups)s
+    %(targets)s
+    %(average_test)s
+    %(k)s
+    %(interval)s
+    %(running)s
 
     Returns
     -------
@@ -255,9 +181,9 @@ def temporal_generalization(
 
     Examples
     --------
-    >>> import numpy as np
+    >>> import mne, numpy as np
     >>> from sklearn.linear_model import Ridge
-    >>> from skeegclip import EmbeddingTable
+    >>> from skeegclip import EmbeddingTable, EpochsView
     >>> from skeegclip.inspection import temporal_generalization
     >>> from skeegclip.model_selection import WithinSubject
     >>> rng = np.random.default_rng(0)
@@ -265,9 +191,9 @@ def temporal_generalization(
     >>> y = np.repeat(table.ids, 2)
     >>> X = rng.normal(size=(len(y), 6, 40))
     >>> X[:, :, 10:30] += (table.lookup(y) @ rng.normal(size=(5, 6)))[:, :, None]  # the same response all along
-    >>> result = temporal_generalization(
-    ...     Ridge(), X, y, targets=table, cv=WithinSubject(test_stimuli=table.ids[:20]), step=0.1, sfreq=100
-    ... )
+    >>> view = EpochsView.from_arrays(X, stimulus=y, info=mne.create_info(6, 100.0, "eeg"))
+    >>> cv = WithinSubject(test_stimuli=table.ids[:20])
+    >>> result = temporal_generalization(Ridge(), view, targets=table, cv=cv, step=0.1)
     >>> result.accuracy > 0.5
     array([[False, False, False, False],
            [False,  True,  True, False],
@@ -277,16 +203,10 @@ def temporal_generalization(
     problem = make_problem(
         estimator,
         X,
-        y,
         cv=cv,
-        subject=subject,
         groups=groups,
-        concept=None,
         targets=targets,
         average_test=average_test,
-        info=info,
-        sfreq=sfreq,
-        tmin=tmin,
         k=k,
         interval=interval,
         random_state=random_state,
@@ -308,7 +228,10 @@ def temporal_generalization(
 
 def _times(problem: Problem) -> np.ndarray:
     if problem.times is None:
-        raise ValueError("the times of X are not known. Pass sfreq= or info=, and tmin=.")
+        raise ValueError(
+            "the times of X are not known. Make the view with them: EpochsView.from_arrays(X, info=..., tmin=...);"
+            " mne.create_info(n_channels, sfreq) will do."
+        )
     return problem.times
 
 

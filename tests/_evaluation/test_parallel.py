@@ -1,6 +1,7 @@
 """Errors of workers and disks, in real processes."""
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -53,9 +54,8 @@ def test_no_room_on_the_disk_is_said_so(tmp_path, n_jobs, most):
         preexec_fn=limited,
         check=False,
     )
-    last = [line for line in done.stderr.splitlines() if line.startswith("OSError")][-1]
-    assert "no room on the disk" in last
-    assert "bytes are free" in last
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("OSError")
+    assert re.search(r"\d+ bytes are needed and \d+ are free", last)
     assert str(tmp_path) in last
-    assert "PicklingError" not in done.stderr
     assert not list(tmp_path.rglob("*.tmp"))

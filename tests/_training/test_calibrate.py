@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.exceptions import NotFittedError
+from torch import nn
 
 from skeegclip import EEGEncoder, EpochsView, ZeroShotClassifier
-from skeegclip._training import calibrate
+from skeegclip._training import calibrate, own_rows
+from skeegclip._training.loader import EpochsDataset
+from skeegclip._training.own_rows import FoldRows, OwnRows, fit_rows
 from skeegclip._training.targets import Targets
 
 N_CHANS, N_TIMES = 6, 24  # of the recordings
@@ -68,17 +71,44 @@ def test_a_token_that_is_learned_moves_its_person_alone(recordings, fitted_atm):
     np.testing.assert_array_equal(encoder.transform(X), before)
 
 
-class FakeFold:
-    """Stands for a fold whose loss on what it holds out is known for every pass."""
+class Rows(nn.Module):
+    """Stands for rows that are fitted: what is learned makes no difference."""
+
+    def __init__(self, n_folds):
+        super().__init__()
+        self.around = (nn.Identity(),)
+        self.rows = nn.ParameterList(nn.Parameter(torch.zeros(1)) for _ in range(n_folds))
+
+    def forward(self, x, subject, fold):
+        return self.rows[fold] * x
+
+
+class Planned(nn.Module):
+    """A loss that is known for every fold and pass; the first target says which fold it is."""
 
     def __init__(self, losses):
-        self.losses, self.passes = losses, 0
+        super().__init__()
+        self.losses, self.passes = losses, [0] * len(losses)
 
-    def fit_pass(self):
-        self.passes += 1
+    def forward(self, z, target):
+        fold = int(target["target"][0, 0])
+        if torch.is_grad_enabled():
+            self.passes[fold] += 1
+            return z.sum()
+        return torch.tensor(float(self.losses[fold][self.passes[fold]]))
 
-    def held_out_loss(self):
-        return self.losses[self.passes]
+
+def fit_planned(losses):
+    planned, n = Planned(losses), len(losses)
+    targets = Targets(np.arange(n, dtype=np.float32)[:, None], np.repeat(np.arange(n), 4))
+    X, codes = np.ones((4 * n, 1, 1), np.float32), np.zeros(4 * n, int)
+    parts = [EpochsDataset(X, codes, targets, np.arange(4 * k, 4 * k + 4), "cpu") for k in range(n)]
+    rows = Rows(n)
+    best = fit_rows(
+        rows, planned, FoldRows(parts), FoldRows(parts), lr=0.1, batch_size=9, max_epochs=len(losses[0]) - 1,
+        patience=10, seed=0, device="cpu", verbose=0,
+    )  # fmt: skip
+    return best, planned.passes, [float(row.detach()) for row in rows.rows]
 
 
 @pytest.mark.parametrize(
@@ -88,13 +118,20 @@ class FakeFold:
         ([[1, 2, 3, 4, 5]], 0, 4),  # nothing learned helps
         ([[9, 8, *[10] * 30]], 1, 11),  # ten passes without a gain end it
         ([[9, 8, *[10] * 8, 7, *[10] * 30]], 10, 20),
-        ([[1.0, *[np.nan] * 30]], 0, 10),
+        ([[1.0, *[2.0] * 30]], 0, 11),
     ],
 )
 def test_the_number_of_passes_is_the_one_with_the_lowest_loss_held_out(losses, best, passes):
-    folds = [FakeFold(each) for each in losses]
-    assert calibrate._best_number_of_passes(folds, len(losses[0]) - 1, False) == best
-    assert [fold.passes for fold in folds] == [passes] * len(folds)
+    found, done, rows = fit_planned(losses)
+    assert found == best
+    assert done == [passes] * len(losses)
+    # Adam's steps are the learning rate where the slope keeps its sign: the rows are those after the best pass.
+    np.testing.assert_allclose(rows, -0.1 * best, rtol=1e-4)
+
+
+def test_a_loss_that_is_not_finite_is_told_of():
+    with pytest.raises(ValueError, match=r"The valid loss became nan in pass 1\. Lower lr"):
+        fit_planned([[1.0, np.nan, np.nan]])
 
 
 def test_folds_hold_out_stimuli_or_rows_of_classes():
@@ -112,7 +149,10 @@ def test_folds_hold_out_stimuli_or_rows_of_classes():
 @pytest.fixture
 def three_passes(monkeypatch):
     """Skip the choice of the number of passes, which takes most of the time and may come to none."""
-    monkeypatch.setattr(calibrate, "_best_number_of_passes", lambda *args: 3)
+    monkeypatch.setattr(own_rows, "make_callbacks", lambda **params: [])
+    monkeypatch.setattr(
+        calibrate, "fit_rows", lambda *args, **params: fit_rows(*args, **{**params, "max_epochs": 3})
+    )
 
 
 @pytest.mark.parametrize("which", ["fitted", "fitted_atm"])
@@ -292,10 +332,10 @@ def test_not_fitted(recordings):
 
 
 def test_ctrl_c_changes_nothing(recordings, fitted, monkeypatch):
-    def interrupt(self):
+    def interrupt(self, **inputs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(calibrate._OwnRow, "fit_pass", interrupt)
+    monkeypatch.setattr(OwnRows, "forward", interrupt)
     encoder = copy.deepcopy(fitted)
     X = recordings.of("sub-03", recordings.shown)
     with pytest.raises(KeyboardInterrupt):

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import skorch.callbacks
 import torch
-from diffusers.training_utils import EMAModel
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -524,6 +523,8 @@ def test_the_weights_of_the_lowest_loss_come_back():
 def test_an_average_is_that_of_diffusers(decay):
     net, average = Toy(1.0), AveragedWeights(decay)
     average.on_train_begin(net)
+    from diffusers.training_utils import EMAModel  # which takes seconds to load
+
     theirs = EMAModel(net.module_.parameters(), decay=decay)
     expected = None
     for step, value in enumerate((1.0, 3.0, -2.0, 5.0, 5.0, 5.0, 5.0, 7.0), 1):

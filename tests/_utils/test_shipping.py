@@ -17,9 +17,10 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from skeegclip import EmbeddingTable, EpochsStore, EpochsView, evaluate
+from skeegclip._evaluation import parallel
 from skeegclip._utils.shipping import Shipment, unpacked
-from skeegclip.inspection import _look, region_importance
-from skeegclip.model_selection import LeaveOneSubjectOut, _evaluate
+from skeegclip.inspection import region_importance
+from skeegclip.model_selection import LeaveOneSubjectOut
 
 MANY = 300_000
 
@@ -121,8 +122,7 @@ def test_a_task_weighs_next_to_nothing(monkeypatch, tmp_path, in_memory):
     X = EpochsView.from_arrays(X, subject=subject, stimulus=y, rows=rows, info=info)
     if not in_memory:
         X = EpochsStore.create(tmp_path / "store", X).view()
-    monkeypatch.setattr(_evaluate, "Parallel", Weighing)
-    monkeypatch.setattr(_look, "Parallel", Weighing)
+    monkeypatch.setattr(parallel, "Parallel", Weighing)
     Weighing.sizes = []
     settings = {"targets": table, "cv": LeaveOneSubjectOut(), "folder": tmp_path / "results"}
     report = evaluate(Ridge(), X, **settings)
@@ -135,6 +135,7 @@ def test_a_task_weighs_next_to_nothing(monkeypatch, tmp_path, in_memory):
 SHIP = """
 import pickle, sys
 import numpy as np
+from skeegclip._evaluation import parallel
 from skeegclip._utils.shipping import Shipment
 with Shipment(np.arange(300_000), sys.argv[1]) as shared:
     pickle.dumps(shared)

@@ -191,7 +191,6 @@ def test_windows_of_other_times_are_compared_on_purpose():
     result = temporal_generalization(
         ImageRetriever(Ridge(), targets=TABLE),
         view,
-        Y,
         cv=[(np.flatnonzero(Y < "c"), np.flatnonzero(Y >= "c"))],
         width=0.2,
     )

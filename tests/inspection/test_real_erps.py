@@ -13,7 +13,6 @@ def asked(category_erps):
     return {
         "estimator": ZeroShotClassifier(Ridge(1e4)),
         "X": category_erps,
-        "y": category_erps.stimulus,
         "cv": GroupKFold(5),
         "interval": "subject",
     }

@@ -2,13 +2,14 @@
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
-from skeegclip import EEGImageReconstructor, ImageRetriever
+from skeegclip import EEGImageReconstructor, EpochsView, ImageRetriever
 from skeegclip._utils.seeding import set_seeds
 from skeegclip.generation import LinearGenerator
 from skeegclip.inspection import reconstruct_by_region, reconstruct_over_time
@@ -102,22 +103,22 @@ def test_masking_keeps_the_whole_and_hides_the_rest(view, painter, planted, test
     assert windows.table["two-way"][0] < masked.table["two-way"][0] - 0.1
 
 
-def test_arrays_epochs_views_and_few_stimuli_give_the_same(over, planted, painter, tests):
+def test_epochs_views_and_few_stimuli_give_the_same(over, planted, painter, tests):
     few = tests[[7, 2]]
     cv = WithinSubject(test_stimuli=tests)
     asked = {"cv": cv, "stimuli": few, **FEW}
-    epochs = mne.EpochsArray(planted.X * 1e-6, planted.info, tmin=-0.2, verbose=False)
-    for X, more in ((planted.X, {"info": planted.info, "tmin": -0.2}), (epochs, {})):
-        got = reconstruct_over_time(painter, X, planted.y, subject=planted.subject, **more, **asked)
+    rows = pd.DataFrame({"stimulus": planted.y, "subject": planted.subject})
+    epochs = mne.EpochsArray(planted.X * 1e-6, planted.info, tmin=-0.2, metadata=rows, verbose=False)
+    own = EpochsView.from_arrays(planted.X, rows=rows, info=planted.info, tmin=-0.2)
+    for X in (own, epochs):
+        got = reconstruct_over_time(painter, X, **asked)
         rows = [over.queries["stimulus"].tolist().index(name) for name in got.queries["stimulus"]]
         assert set(got.queries["stimulus"]) == set(few)
         difference = got.pictures.astype(int) - over.pictures[:, rows]
         assert np.abs(difference).max() <= 1
         # The pictures that were not painted are still there to be confused with.
         np.testing.assert_allclose(got.scores["two-way"], over.scores["two-way"][:, rows], atol=1e-3)
-    one = reconstruct_over_time(
-        painter, planted.X, planted.y, info=planted.info, **asked | {"stimuli": few[:1], "step": 0.8}
-    )
+    one = reconstruct_over_time(painter, own, **asked | {"stimuli": few[:1], "step": 0.8})
     assert one.table[["two-way_low", "SSIM_high"]].isna().all().all()
 
 
@@ -128,13 +129,10 @@ def test_pipelines_several_people_and_several_pictures(planted, painter, tests):
     pipe = make_pipeline(EpochScaler(), clone(painter).set_params(n_images=2))
     got = reconstruct_over_time(
         pipe,
-        X,
-        y,
-        subject=subject,
+        EpochsView.from_arrays(X, stimulus=y, subject=subject, info=planted.info),
         cv=[(np.flatnonzero(~split), np.flatnonzero(split))],
         stimuli=tests[:3],
         interval="subject",
-        sfreq=50,
         width=0.9,
     )
     assert got.pictures.shape == (1, 6, 2, 16, 16, 3)
@@ -184,5 +182,7 @@ def test_bad_input(view, painter, planted):
         reconstruct_over_time(painter, view, cv=cv, interval="concept")
     with pytest.raises(ValueError, match="channels of X have no names"):
         reconstruct_by_region(
-            painter, planted.X, planted.y, cv=WithinSubject(test_stimuli=np.unique(planted.y)[:5])
+            painter,
+            EpochsView.from_arrays(planted.X, stimulus=planted.y),
+            cv=WithinSubject(test_stimuli=np.unique(planted.y)[:5]),
         )

@@ -5,7 +5,7 @@ import pytest
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 
-from skeegclip import EmbeddingTable, ImageRetriever
+from skeegclip import EmbeddingTable, EpochsView, ImageRetriever
 from skeegclip.inspection import repetition_curve
 from skeegclip.model_selection import WithinSubject
 
@@ -51,8 +51,9 @@ def test_reliability_is_the_true_one():
     X = (table.lookup(y) + 2 * rng.normal(size=(2400, 20)))[:, :, None]
     decoder = ImageRetriever(Ridge(1e-3), targets=table).fit(table.vectors[:, :, None], ids)
     rows = np.arange(2400)
+    view = EpochsView.from_arrays(X, stimulus=y)
     curve = repetition_curve(
-        FrozenEstimator(decoder), X, y, targets=table, cv=[(rows, rows)], n_repetitions=[1, 2, 4, 8]
+        FrozenEstimator(decoder), view, targets=table, cv=[(rows, rows)], n_repetitions=[1, 2, 4, 8]
     )
     n = curve["n_repetitions"]
     np.testing.assert_allclose(curve["reliability"], n / (n + 4), atol=0.04)

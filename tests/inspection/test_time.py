@@ -2,6 +2,7 @@
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
@@ -73,26 +74,19 @@ def test_the_correction_keeps_its_word():
         X, y = rng.normal(size=(70, 3, 20)), [f"image_{i:02d}" for i in range(70)]
         table = EmbeddingTable(y, rng.normal(size=(70, 4)))
         cv = WithinSubject(test_stimuli=y[:30])
-        course = time_resolved(
-            Ridge(), X, y, targets=table, cv=cv, mode="sliding", sfreq=100, random_state=seed
-        )
+        view = EpochsView.from_arrays(X, stimulus=y, info=mne.create_info(3, 100.0, "eeg"))
+        course = time_resolved(Ridge(), view, targets=table, cv=cv, mode="sliding", random_state=seed)
         found.append((course.first_above_chance(0.2) is not None, (course.table["p"] < 0.2).any()))
     corrected, uncorrected = np.mean(found, axis=0)
     assert corrected < 0.4  # 8 of 40 expected; 17 or more has a probability below 0.001
     assert uncorrected > corrected
 
 
-def test_arrays_epochs_and_views_give_the_same(view, setting, planted):
+def test_epochs_and_views_give_the_same(view, setting, planted):
     want = time_resolved(X=view, mode="sliding", step=0.2, **setting).table
-    parts = {"y": planted.y, "subject": planted.subject}
-    cv = WithinSubject(test_stimuli=np.unique(planted.y[planted.split == "test"]))
-    others = setting | {"cv": cv}
-    got = time_resolved(
-        X=planted.X, info=planted.info, tmin=-0.2, mode="sliding", step=0.2, **parts, **others
-    )
-    np.testing.assert_allclose(got.table.to_numpy(), want.to_numpy(), atol=1e-4)
-    epochs = mne.EpochsArray(planted.X * 1e-6, planted.info, tmin=-0.2, verbose=False)
-    got = time_resolved(X=epochs, mode="sliding", step=0.2, **parts, **others)
+    rows = pd.DataFrame({"stimulus": planted.y, "subject": planted.subject, "split": planted.split})
+    epochs = mne.EpochsArray(planted.X * 1e-6, planted.info, tmin=-0.2, metadata=rows, verbose=False)
+    got = time_resolved(X=epochs, mode="sliding", step=0.2, **setting)
     np.testing.assert_allclose(got.table.to_numpy(), want.to_numpy(), atol=1e-4)
 
 
@@ -112,7 +106,8 @@ def test_intervals_over_people(planted, setting):
     train = np.flatnonzero(data.split == "train")
     test = np.flatnonzero(np.concatenate([data.split, data.split[::-1]]) == "test")
     others = setting | {"cv": [(train, test)]}
-    asked = {"X": X, "y": y, "subject": subject, "sfreq": 50, "mode": "sliding", "step": 0.4, **others}
+    view = EpochsView.from_arrays(X, stimulus=y, subject=subject, info=data.info)
+    asked = {"X": view, "mode": "sliding", "step": 0.4, **others}
     course = time_resolved(interval="subject", **asked)
     # Both people have the same epochs, so that nothing differs between people; but two people are few.
     np.testing.assert_allclose(course.table["similarity_low"], course.table["similarity"], atol=1e-6)
@@ -175,29 +170,17 @@ def test_bad_input(view, setting, planted):
         time_resolved(X=view, mode="shrinking", **setting)
     with pytest.raises(ValueError, match="width=9 s is longer than the epochs"):
         time_resolved(X=view, width=9, **setting)
-    with pytest.raises(ValueError, match="times of X are not known"):
-        time_resolved(
-            X=np.asarray(view),
-            y=planted.y,
-            subject=planted.subject,
-            **setting | {"cv": [(range(9), range(600, 700))]},
-        )
-    with pytest.raises(ValueError, match="sfreq=100 Hz, but info says 50 Hz"):
-        time_resolved(
-            X=planted.X, y=planted.y, subject=planted.subject, info=planted.info, sfreq=100, **setting
-        )
-    with pytest.raises(ValueError, match="info and sfreq are for arrays"):
-        time_resolved(X=view, sfreq=100, **setting)
+    for arrays in (planted.X, planted.X.tolist()[:2]):
+        with pytest.raises(TypeError, match=r"Make a view of it: EpochsView.from_arrays\(X, stimulus="):
+            time_resolved(X=arrays, **setting)
+    with pytest.raises(ValueError, match="X carries no stimuli"):
+        time_resolved(X=EpochsView.from_arrays(planted.X, info=planted.info), **setting)
     with pytest.raises(ValueError, match="interval='subject' needs at least two"):
         time_resolved(X=view, step=0.4, interval="subject", **setting)
     with pytest.raises(ValueError, match="too few to choose 40 from"):
         time_resolved(X=view, k=40, **setting)
     with pytest.raises(TypeError, match="estimator must be an instance"):
         time_resolved(X=view, **setting | {"estimator": Ridge})
-    with pytest.raises(ValueError, match="X must be a numeric array of shape"):
-        time_resolved(X=np.zeros((4, 3)), y=list("abcd"), sfreq=10, **setting)
-    with pytest.raises(ValueError, match="info describes 63 channels"):
-        time_resolved(X=np.zeros((4, 3, 5)), y=list("abcd"), info=planted.info, **setting)
 
 
 def test_an_interval_that_cannot_be_is_refused_before_any_training(view, setting, monkeypatch):

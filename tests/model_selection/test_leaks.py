@@ -4,6 +4,7 @@ import copy
 import pickle
 import warnings
 
+import mne
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -273,11 +274,10 @@ def test_the_warning_can_stop_an_evaluation_before_it_trains(planted, split, lea
 
 
 def test_analyses_warn_too(planted, split, leaky):
-    X, y = np.asarray(leaky), leaky.stimulus
+    X = np.asarray(leaky)
+    view = EpochsView.from_arrays(X, stimulus=leaky.stimulus, info=mne.create_info(X.shape[1], 100.0, "eeg"))
     with pytest.warns(LeakWarning, match="20 test epochs"):
-        time_resolved(
-            Ridge(10.0), X, y, targets=planted.table, cv=split, sfreq=100, width=0.05, mode="sliding"
-        )
+        time_resolved(Ridge(10.0), view, targets=planted.table, cv=split, width=0.05, mode="sliding")
 
 
 def test_nothing_is_trained_on_the_training_rows_of_a_frozen_decoder(planted, split):

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..._version import __version__
 from ...model_selection import page
-from ...model_selection.page import Card, Measured, Picture, Section
+from ...model_selection.page import Card, Cell, Measured, Picture, Section
 from ...model_selection.report import as_document
 from .config import Config
 from .output import versions
@@ -151,7 +151,7 @@ def _training(results: Results, figures: Mapping[str, bytes]) -> Section:
 
 def _painted(results: Results, figures: Mapping[str, bytes]) -> Section:
     table = results.painted.table
-    rows = [
+    rows: list[list[Cell]] = [
         [
             str(name).capitalize(),
             *(

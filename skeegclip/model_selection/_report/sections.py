@@ -167,7 +167,7 @@ def _accuracies(found: Findings, task: str) -> Section:
     head = ["", *metrics, *(f"oracle {m}" for m in oracle)]
     head += [*(f"published {m}" for m in metrics), "p"] if published else ["p"]
     chance = ["chance", *(percent(shown[names[0], metric]["chance"]) for metric in metrics)]
-    rows.append(chance + [""] * (len(head) - len(chance)))
+    rows.append([*chance, *[""] * (len(head) - len(chance))])
 
     first = shown[names[0], "top-1"]
     over = first["interval_over"] or "nothing (one subject, one stimulus)"

@@ -1,0 +1,165 @@
+"""The tests have the tree of the package: what has no test of its name is covered by another, and is listed here."""
+
+from __future__ import annotations
+
+import ast
+from fnmatch import fnmatch
+from pathlib import Path
+
+import skeegclip
+
+ROOT, TESTS = Path(skeegclip.__file__).parent, Path(__file__).parent
+
+# Modules without a test of their name, the tests that ask for them instead, and why.
+COVERED = {
+    # Every network, loss and figure is asked the same, and then what it alone has.
+    "nets/*": (
+        "nets/test_nets.py",
+        "nets/test_registry.py",
+        "nets/test_layers.py",
+        "nets/test_parity.py",
+        "nets/test_atm.py",
+    ),
+    "losses/*": ("losses/test_mixed.py",),
+    "plotting/*": ("plotting/test_figures.py", "plotting/test_comparisons.py", "plotting/test_inspection.py"),
+    "recipes/*": ("recipes/test_recipes.py",),
+    "generation/prior/nets/*": ("generation/prior/test_nets.py", "generation/prior/test_diffusion_prior.py"),
+    "generation/low_level/nets/*": ("generation/low_level/test_decoder.py",),
+    # Parts of one estimator, which is asked as a whole.
+    "commands/demo/*": ("commands/demo/test_run.py",),
+    "commands/_shell.py": ("commands/test_refusals.py", "commands/test_cli.py"),
+    "decoders/reference/formats.py": ("decoders/reference/test_load.py",),
+    "decoders/composite.py": ("decoders/test_zero_shot.py", "decoders/test_retrieval.py"),
+    "decoders/_foreign.py": ("decoders/test_encoders_of_others.py",),
+    "epochs/positions.py": ("epochs/test_regions.py",),
+    "epochs/sites.py": ("epochs/test_regions.py",),
+    "generation/captions/*": ("generation/captions/test_captioner.py",),
+    "generation/generators/training.py": ("generation/generators/test_linear.py",),
+    "generation/low_level/*": ("generation/low_level/test_decoder.py",),
+    "generation/prior/*": ("generation/prior/test_diffusion_prior.py", "generation/prior/test_posterior.py"),
+    "inspection/results.py": ("inspection/test_time.py", "inspection/test_reconstruction.py"),
+    "metrics/counts.py": ("metrics/test_ranking.py",),
+    "metrics/intervals.py": ("metrics/test_table.py",),
+    "metrics/of_estimators.py": ("metrics/test_scorers.py",),
+    "model_selection/folds.py": ("model_selection/test_evaluate.py",),
+    "model_selection/page.py": ("model_selection/test_report.py",),
+    "embeddings/join.py": ("decoders/test_ensemble.py",),
+}
+# Tests of more than one module; each has a reason to stand on its own.
+OF_SEVERAL = {
+    "_training/test_plain_training.py": "a plain loop in torch learns the same",
+    "_training/test_subjects.py": "subjects from fit to the network",
+    "_training/test_units.py": "units from fit to the network",
+    "commands/test_fetch.py": "a command that has no module of its own",
+    "commands/test_refusals.py": "what all commands refuse",
+    "datasets/test_things_page.py": "a page of the user guide",
+    "decoders/test_encoder_options.py": "each option of the encoder",
+    "decoders/test_encoders_of_others.py": "encoders of other libraries",
+    "decoders/test_every_net.py": "every network in an encoder",
+    "decoders/test_real_erps.py": "real recordings",
+    "decoders/test_weights.py": "weights of epochs",
+    "epochs/test_crash.py": "processes that are killed",
+    "epochs/test_doors.py": "all forms of X",
+    "epochs/test_learning.py": "training from a store",
+    "epochs/test_memory.py": "memory",
+    "generation/generators/test_whole_chain.py": "from epochs to pictures",
+    "generation/prior/test_nets.py": "all networks of the prior",
+    "generation/prior/test_posterior.py": "a posterior that is known",
+    "generation/prior/test_real.py": "real embeddings",
+    "inspection/test_real_erps.py": "real recordings",
+    "model_selection/test_dask.py": "workers of dask",
+    "nets/test_braindecode.py": "braindecode's own classes",
+    "nets/test_nets.py": "all networks",
+    "nets/test_parity.py": "published figures of all networks",
+    "plotting/test_common.py": "all figures",
+    "plotting/test_comparisons.py": "figures of reports",
+    "plotting/test_figures.py": "figures of results",
+    "plotting/test_inspection.py": "figures of analyses",
+    "preprocessing/test_common.py": "all transformers",
+    "recipes/test_recipes.py": "all recipes",
+}  # fmt: skip
+
+
+def has_logic(path: Path) -> bool:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in tree.body)
+
+
+MODULES = [
+    path.relative_to(ROOT)
+    for path in sorted(ROOT.rglob("*.py"))
+    if not path.name.startswith("__") and has_logic(path)
+]
+
+
+def own_test(module: Path) -> Path:
+    """The test of a module's name: of _view.py, which has what view.py needs, it is that of view.py."""
+    return module.parent / f"test_{module.stem.lstrip('_')}.py"
+
+
+def imports(module: Path) -> set[Path]:
+    """The modules of the package that a module imports, anywhere in it."""
+    tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = module.parts[: len(module.parts) - node.level]
+            base = [*base, *(node.module or "").split(".")] if node.module else list(base)
+            for parts in (base, *([*base, alias.name] for alias in node.names)):
+                found.add(Path(*parts).with_suffix(".py") if parts else Path("__init__.py"))
+    return found & set(MODULES)
+
+
+def reached(start: set[Path]) -> set[Path]:
+    """What modules import, and what that imports."""
+    seen: set[Path] = set()
+    while start:
+        seen |= start
+        start = {other for module in start for other in imports(module)} - seen
+    return seen
+
+
+def is_private(module: Path) -> bool:
+    return any(part.startswith("_") for part in module.parts)
+
+
+def rule_for(module: Path) -> str | None:
+    return next(
+        (rule for rule in sorted(COVERED, key=len, reverse=True) if fnmatch(module.as_posix(), rule)), None
+    )
+
+
+def test_every_module_has_a_test_of_its_name_or_one_that_is_listed():
+    with_test = {module for module in MODULES if (TESTS / own_test(module)).exists()}
+    # What is private is there for those of its room, and theirs are its tests.
+    by_room: dict[str, set[Path]] = {}
+    for module in with_test:
+        by_room.setdefault(module.parts[0], set()).add(module)
+    by_room = {room: reached(modules) for room, modules in by_room.items()}
+    everywhere = set().union(*by_room.values())
+    without = [
+        module.as_posix()
+        for module in MODULES
+        if module not in with_test
+        and rule_for(module) is None
+        and not (
+            is_private(module)
+            and module
+            in (everywhere if module.parts[0].startswith("_") else by_room.get(module.parts[0], set()))
+        )
+    ]
+    assert not without, "no test: " + ", ".join(without)
+
+
+def test_no_rule_is_idle_and_what_it_names_is_there():
+    used = {rule_for(module) for module in MODULES if not (TESTS / own_test(module)).exists()}
+    assert set(COVERED) <= used, set(COVERED) - used
+    named = {test for tests in COVERED.values() for test in tests} | set(OF_SEVERAL)
+    assert not [test for test in sorted(named) if not (TESTS / test).exists()]
+
+
+def test_every_test_has_a_module_or_a_reason():
+    tests = [path.relative_to(TESTS) for path in TESTS.rglob("test_*.py") if path.parent != TESTS]
+    of_modules = {own_test(path.relative_to(ROOT)) for path in ROOT.rglob("*.py")}
+    loose = [test.as_posix() for test in sorted(tests) if test not in of_modules]
+    assert sorted(OF_SEVERAL) == loose
