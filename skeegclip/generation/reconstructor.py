@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -12,19 +12,24 @@ from sklearn.utils import TransformerTags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.folders import Content
 from .._utils.ids import as_ids
 from .._utils.params import check_number, check_option
+from .._utils.saving import Loading
 from .._utils.validation import unchanged_on_error
 from ..decoders.composite import EmbeddingComposite
 from ._cross_fit import out_of_fold_embeddings
 from ._painting import Order, paint
-from ._parts import as_one, check_part, fit_on_ids, make_generator, prepare, refine
+from ._parts import as_one, check_part, fit_on_ids, frozen, make_generator, prepare, refine
+from ._sharing import plain_param
 from .generators.base import row_seeds
 from .generators.training import check_images, picture_of
 from .scores import identification, score_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_PAINTERS = ("prior", "low_level", "captioner", "generator")
 
 
 class EEGImageReconstructor(EmbeddingComposite):
@@ -210,7 +215,7 @@ class EEGImageReconstructor(EmbeddingComposite):
         make_generator(self.generator)
         check_number("cross_fit", self.cross_fit, low=2, integer=True, none=True)
         check_option("repetitions", self.repetitions, ["average", "single", "both"])
-        check_number("n_images", self.n_images, low=1, integer=True)
+        check_number("n_images", self.n_images, low=1, high=100_000, integer=True)
         if self.out_dir is not None and not isinstance(self.random_state, (int, np.integer)):
             raise ValueError(
                 f"out_dir needs random_state to be an int, got {self.random_state!r}: with other seeds no rerun could"
@@ -390,76 +395,38 @@ class EEGImageReconstructor(EmbeddingComposite):
             )
         return [picture_of(self.images, name) for name in ids.tolist()]
 
-    # -- sharing ------------------------------------------------------------------------------------
+    # -- saving -------------------------------------------------------------------------------------
 
-    def save(self, folder: str | os.PathLike) -> None:
-        """Write the fitted reconstructor to a folder, one folder a part.
+    # The fitted parts are saved, and come back frozen in the places of the parameters too; pictures are not written.
+    _not_saved = (*EmbeddingComposite._not_saved, *_PAINTERS, "images", "out_dir", "progress")
+    _saved_state: ClassVar[dict[str, Any]] = {
+        **EmbeddingComposite._saved_state,
+        **{f"{name}_": object for name in _PAINTERS},
+    }
+    _given_on_load = ("images",)
 
-        Our own classes are written as json and safetensors. Any other part, a scikit-learn regressor for example, is
-        pickled (joblib), which whoever loads it must trust. Pictures are not written.
-
-        Parameters
-        ----------
-        folder : path-like
-            Made if missing; files of an earlier save are replaced.
-
-        Raises
-        ------
-        NotFittedError
-            If the reconstructor is not fitted.
-        TypeError
-            If a parameter of a part has no place in a JSON file, or another part cannot be pickled.
-        """
-        from ._saving import save_reconstructor
-
+    def _check_fitted(self) -> None:
         check_is_fitted(self, "generator_")
-        save_reconstructor(self, folder)
+
+    def _written_params(self) -> dict[str, Any]:
+        return {name: plain_param(name, value) for name, value in super()._written_params().items()}
 
     @classmethod
-    def load(
-        cls,
-        folder: str | os.PathLike,
-        *,
-        images: Any = None,
-        trusted: bool = False,
-        device: str = "auto",
-        **parts: Any,
-    ) -> Self:
-        """Read a reconstructor that :meth:`save` wrote.
+    def _from_content(cls, content: Content, loading: Loading) -> Self:
+        images = loading.given.get("images")
+        check_images(images)
+        given = {"generator__images": images, **loading.given}
+        made = super()._from_content(content, replace(loading, given=given))
+        made.images = images
+        return made
 
-        Parameters
-        ----------
-        folder : path-like
-            The folder.
-        images : ImageTable | mapping | None
-            Pictures by stimulus id: for the generator "nearest", for `score` and for `report`.
-        trusted : bool
-            Open pickles. They may run any code: do it only with folders whose maker you trust.
-        device : str
-            Torch device to put the parts on.
-        **parts : object
-            What the loads of the parts need, each as ``part__parameter``: ``encoder__net=MyNet``, ``low_level__net``,
-            ``low_level__vae`` and ``captioner__model``. Networks that were given as classes, and autoencoders that
-            were given as modules, must be passed again: a file must not name code to import.
-
-        Returns
-        -------
-        EEGImageReconstructor
-            Fitted, with every part frozen; paints the same pictures as the one saved.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the folder is not whole.
-        ValueError
-            If it holds pickles and is not trusted, needs `images` or one of `parts`, or is not what :meth:`save`
-            writes.
-        TypeError
-            If no part takes one of `parts`.
-        """
-        from ._saving import load_reconstructor
-
-        return load_reconstructor(cls, folder, images=images, trusted=trusted, device=device, given=parts)
+    @classmethod
+    def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Any:
+        parts = {name: frozen(state[f"{name}_"]) for name in ("encoder", *_PAINTERS)}
+        fitted = {f"{name}_": part for name, part in parts.items()}
+        made = super()._made({**params, **parts}, {**state, **fitted})
+        made._check_params()
+        return made
 
     # -- scikit-learn -------------------------------------------------------------------------------
 
