@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import TransformerTags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
@@ -18,9 +16,9 @@ from .._utils.params import check_number, check_option
 from .._utils.saving import Loading
 from .._utils.validation import unchanged_on_error
 from ..decoders.composite import EmbeddingComposite
-from ._cross_fit import out_of_fold_embeddings
+from ._fitting import fit_painters, training_embeddings
 from ._painting import Order, paint
-from ._parts import as_one, check_part, fit_on_ids, frozen, make_generator, prepare, refine
+from ._parts import check_part, frozen, make_generator, refine
 from ._sharing import plain_param
 from .generators.base import row_seeds
 from .generators.training import check_images, picture_of
@@ -185,7 +183,8 @@ class EEGImageReconstructor(EmbeddingComposite):
         self._check_params()
         with unchanged_on_error(self):
             self._fit_parts(X, y, subject)
-            self._fit_painters(X, y, subject)
+            for name, part in fit_painters(self, X, y, subject).items():
+                setattr(self, f"{name}_", part)
         return self
 
     def fit_transform(self, X: Any, y: Any = None, subject: Any = None) -> np.ndarray:
@@ -222,59 +221,8 @@ class EEGImageReconstructor(EmbeddingComposite):
                 " go on with these pictures."
             )
 
-    def _fit_painters(self, X: Any, y: Any, subject: Any) -> None:
-        labels = self._labels(y, self._given_table())
-        ids = None if labels is None else labels.astype(str)
-        supplies = {"targets": self.targets_, "images": self.images}
-        prior, low_level, captioner = (
-            None if part is None else prepare(part, self.random_state, **supplies)
-            for part in (self.prior, self.low_level, self.captioner)
-        )
-        generator = prepare(make_generator(self.generator), self.random_state, **supplies)
-        learners = [part for part in (prior, captioner, generator) if _learns(part)]
-        if ids is None:
-            if learners or _learns(low_level):
-                raise ValueError(
-                    f"This {type(self).__name__} estimator requires y to be passed, but the target y is None: its parts"
-                    " are to be fitted. Pass the stimulus ids, or freeze the parts."
-                )
-        elif learners:
-            Z, names = self._training_embeddings(X, ids, subject)
-            prior = fit_on_ids(prior, Z, names, self.targets_)
-            if _learns(captioner) or _learns(generator):
-                Z = refine(prior, Z, 1)[:, 0]
-            captioner = fit_on_ids(captioner, Z, names, self.targets_)
-            generator = fit_on_ids(generator, Z, names, self.targets_)
-        if ids is not None and low_level is not None and _learns(low_level):
-            goal = ids if "images" in low_level.get_params() else self._pictures(ids)
-            low_level = self._call(low_level, "fit", "fit", X, goal, subject=subject, name="low_level")
-        self.prior_, self.low_level_ = prior, low_level
-        self.captioner_, self.generator_ = captioner, generator
-
     def _training_embeddings(self, X: Any, ids: np.ndarray, subject: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings of the training epochs, by encoders that have not seen their stimuli, and those stimuli."""
-        encoder, n_stimuli = self.encoder, len(np.unique(ids))
-        if self._is_passthrough() or isinstance(encoder, FrozenEstimator):
-            pass
-        elif self.cross_fit is None:
-            encoder = FrozenEstimator(self.encoder_)
-        elif n_stimuli < 2 * self.cross_fit:
-            raise ValueError(
-                f"cross_fit={self.cross_fit} needs at least {2 * self.cross_fit} stimuli, two a fold, but y shows"
-                f" {n_stimuli}. Lower it, or pass None."
-            )
-        found = out_of_fold_embeddings(
-            encoder,
-            as_one(X),
-            ids,
-            subject=subject,
-            targets=self.targets_,
-            n_folds=self.cross_fit or 2,
-            repetitions=self.repetitions,
-            random_state=self.random_state,
-            verbose=int(self.progress and sys.stderr.isatty()),
-        )
-        return found.Z, found.y
+        return training_embeddings(self, X, ids, subject)
 
     # -- painting -----------------------------------------------------------------------------------
 
@@ -388,13 +336,6 @@ class EEGImageReconstructor(EmbeddingComposite):
         names = labels.astype(str) if codes else as_ids(labels, name="y")
         return names, {name: picture_of(self.images, name) for name in np.unique(names).tolist()}
 
-    def _pictures(self, ids: np.ndarray) -> list:
-        if self.images is None:
-            raise ValueError(
-                "images is None, but low_level learns from pictures. Pass images=ImageTable(...)."
-            )
-        return [picture_of(self.images, name) for name in ids.tolist()]
-
     # -- saving -------------------------------------------------------------------------------------
 
     # The fitted parts are saved, and come back frozen in the places of the parameters too; pictures are not written.
@@ -453,7 +394,3 @@ class EEGImageReconstructor(EmbeddingComposite):
         tags = super().__sklearn_tags__()
         tags.transformer_tags = TransformerTags(preserves_dtype=[])
         return tags
-
-
-def _learns(part: Any) -> bool:
-    return part is not None and hasattr(part, "fit") and not isinstance(part, FrozenEstimator)
