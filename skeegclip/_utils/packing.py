@@ -6,7 +6,7 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -135,6 +135,8 @@ class Unpacker:
         return {key: self(item) for key, item in value.items()} if mark is None else self._undo(mark, value)
 
     def _undo(self, mark: str, value: dict) -> Any:
+        if len(value) > (2 if mark in ("__partial__", "__record__") else 1):
+            raise TypeError(f"{mark} stands beside something else")
         inside = value[mark]
         if mark == "__array__":
             return self._arrays[inside]
@@ -150,6 +152,8 @@ class Unpacker:
             return self._load_part(inside)
         if mark == "__record__":
             cls, says = RECORDS[inside], value["says"]
+            if unknown := sorted(set(says) - {field.name for field in fields(cls)}):
+                raise TypeError(f"{inside} has no {unknown[0]!r:.60}")
             return cls.from_plain(says) if hasattr(cls, "from_plain") else checked(says, cls, inside)
         return from_plain(value)
 

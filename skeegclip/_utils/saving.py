@@ -281,11 +281,15 @@ class Savable:
 
     def _to_content(self) -> Content:
         self._check_fitted()
-        estimator: Any = self
+        params = self._written_params()
         pack = Packer(type(self).__name__, to_content)
-        params = {k: v for k, v in estimator.get_params(deep=False).items() if k not in self._not_saved}
         state = {name: getattr(self, name) for name in self._saved_state if hasattr(self, name)}
         return pack.content({"params": pack(params, "params"), "state": pack(state, "state")})
+
+    def _written_params(self) -> dict[str, Any]:
+        estimator: Any = self
+        params = estimator.get_params(deep=False).items()
+        return {name: value for name, value in params if name not in self._not_saved}
 
     def _check_fitted(self) -> None:
         from sklearn.utils.validation import check_is_fitted
@@ -385,13 +389,28 @@ def from_content(content: Content, loading: Loading) -> Any:
 
 def unpacked(content: Content, loading: Loading) -> dict[str, Any]:
     """The facts of a content, with its arrays and parts in their places."""
+    of_parts: list[Exception] = []
 
     def load_part(name: str) -> Any:
-        return from_content(_part(content, name, loading), loading.part(name))
+        try:
+            return from_content(_part(content, name, loading), loading.part(name))
+        except Exception as error:
+            of_parts.append(error)  # it says itself what is wrong, and may be the user's to mend
+            raise
 
     try:
         return Unpacker(content.arrays, load_part)(content.facts)
-    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+        ValueError,
+    ) as error:
+        if any(error is other for other in of_parts):
+            raise
         raise loading.refuse(f"{type(error).__name__}: {error}") from error
 
 

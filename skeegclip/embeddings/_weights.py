@@ -165,6 +165,7 @@ def load_weights(weights: Weights, device: str) -> Any:
         A model of open_clip.
     """
     open_clip = import_open_clip()
+    _refuse_code(weights.model)
     path = weights.path or _published_file(weights)
     # open_clip only warns where OpenAI's weights meet the plain activation; the vectors would be others.
     activation = {"force_quick_gelu": True} if weights.published.get("quick_gelu") else {}
@@ -248,12 +249,50 @@ def _from_url(weights: Weights) -> str:
 def load_tokenizer(model: str) -> Any:
     """The tokenizer that belongs to a model (as the user named it)."""
     open_clip = import_open_clip()
+    # A configuration from elsewhere might ask for code to be run, and transformers would ask on the terminal.
+    guarded = {"trust_remote_code": False} if _text_config(model).get("hf_tokenizer_name") else {}
     try:
-        return open_clip.get_tokenizer(model if ":" in model else model.replace("/", "-"))
+        return open_clip.get_tokenizer(model if ":" in model else model.replace("/", "-"), **guarded)
     except OSError as error:
         raise OSError(
             f"The tokenizer of {model} is not on this machine and cannot be downloaded ({_first_line(error)}): run"
             " embed_texts once where there is a network and copy the hub's cache folder here."
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"model={model!r}: its tokenizer cannot be loaded ({_first_line(error)}). Code that comes with a model is not"
+            " run: take another one."
+        ) from error
+
+
+def _text_config(model: str) -> dict[str, Any]:
+    """What the configuration of a folder or of the hub says of the text model; nothing for open_clip's own models."""
+    if model.startswith(FOLDER):
+        path = Path(model.removeprefix(FOLDER)) / _CONFIG
+    elif model.startswith(HUB):
+        path = Path(_from_hub(model.removeprefix(HUB), [_CONFIG], model))
+    else:
+        return {}
+    config = json.loads(path.read_text(encoding="utf-8"))
+    return dict(config.get("model_cfg", {}).get("text_cfg", {}))
+
+
+def _refuse_code(model: str) -> None:
+    """Refuse a model whose configuration names a text model that comes with code of its own.
+
+    open_clip hands that name on to transformers, which asks on the terminal whether to run the code.
+    """
+    name = _text_config(model).get("hf_model_name")
+    if not name:
+        return
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except ValueError as error:
+        raise ValueError(
+            f"model={model!r}: the text model that its {_CONFIG} names, {name!r:.200}, cannot be read without running code"
+            f" that comes with it ({_first_line(error)}). Take another model."
         ) from error
 
 

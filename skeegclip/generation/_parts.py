@@ -40,6 +40,11 @@ def check_part(name: str, part: Any, methods: tuple[str, ...]) -> None:
         raise TypeError(f"{name} must be None or an estimator with {' or '.join(methods)}, got {part!r:.80}.")
 
 
+def frozen(part: Any) -> Any:
+    """A part that is only used, whether it was frozen before or not; None and names are what they are."""
+    return part if part is None or isinstance(part, (str, FrozenEstimator)) else FrozenEstimator(part)
+
+
 def prepare(part: Any, random_state: Any, **supplies: Any) -> Any:
     """Clone a part and fill those of its parameters that are None: tables it looks ids up in, and its seed.
 

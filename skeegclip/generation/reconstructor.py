@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import TransformerTags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.folders import Content
 from .._utils.ids import as_ids
 from .._utils.params import check_number, check_option
+from .._utils.saving import Loading
 from .._utils.validation import unchanged_on_error
 from ..decoders.composite import EmbeddingComposite
-from ._cross_fit import out_of_fold_embeddings
+from ._fitting import fit_painters, training_embeddings
 from ._painting import Order, paint
-from ._parts import as_one, check_part, fit_on_ids, make_generator, prepare, refine
+from ._parts import check_part, frozen, make_generator, refine
+from ._sharing import plain_param
 from .generators.base import row_seeds
 from .generators.training import check_images, picture_of
 from .scores import identification, score_table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_PAINTERS = ("prior", "low_level", "captioner", "generator")
 
 
 class EEGImageReconstructor(EmbeddingComposite):
@@ -180,7 +183,8 @@ class EEGImageReconstructor(EmbeddingComposite):
         self._check_params()
         with unchanged_on_error(self):
             self._fit_parts(X, y, subject)
-            self._fit_painters(X, y, subject)
+            for name, part in fit_painters(self, X, y, subject).items():
+                setattr(self, f"{name}_", part)
         return self
 
     def fit_transform(self, X: Any, y: Any = None, subject: Any = None) -> np.ndarray:
@@ -210,66 +214,15 @@ class EEGImageReconstructor(EmbeddingComposite):
         make_generator(self.generator)
         check_number("cross_fit", self.cross_fit, low=2, integer=True, none=True)
         check_option("repetitions", self.repetitions, ["average", "single", "both"])
-        check_number("n_images", self.n_images, low=1, integer=True)
+        check_number("n_images", self.n_images, low=1, high=100_000, integer=True)
         if self.out_dir is not None and not isinstance(self.random_state, (int, np.integer)):
             raise ValueError(
                 f"out_dir needs random_state to be an int, got {self.random_state!r}: with other seeds no rerun could"
                 " go on with these pictures."
             )
 
-    def _fit_painters(self, X: Any, y: Any, subject: Any) -> None:
-        labels = self._labels(y, self._given_table())
-        ids = None if labels is None else labels.astype(str)
-        supplies = {"targets": self.targets_, "images": self.images}
-        prior, low_level, captioner = (
-            None if part is None else prepare(part, self.random_state, **supplies)
-            for part in (self.prior, self.low_level, self.captioner)
-        )
-        generator = prepare(make_generator(self.generator), self.random_state, **supplies)
-        learners = [part for part in (prior, captioner, generator) if _learns(part)]
-        if ids is None:
-            if learners or _learns(low_level):
-                raise ValueError(
-                    f"This {type(self).__name__} estimator requires y to be passed, but the target y is None: its parts"
-                    " are to be fitted. Pass the stimulus ids, or freeze the parts."
-                )
-        elif learners:
-            Z, names = self._training_embeddings(X, ids, subject)
-            prior = fit_on_ids(prior, Z, names, self.targets_)
-            if _learns(captioner) or _learns(generator):
-                Z = refine(prior, Z, 1)[:, 0]
-            captioner = fit_on_ids(captioner, Z, names, self.targets_)
-            generator = fit_on_ids(generator, Z, names, self.targets_)
-        if ids is not None and low_level is not None and _learns(low_level):
-            goal = ids if "images" in low_level.get_params() else self._pictures(ids)
-            low_level = self._call(low_level, "fit", "fit", X, goal, subject=subject, name="low_level")
-        self.prior_, self.low_level_ = prior, low_level
-        self.captioner_, self.generator_ = captioner, generator
-
     def _training_embeddings(self, X: Any, ids: np.ndarray, subject: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings of the training epochs, by encoders that have not seen their stimuli, and those stimuli."""
-        encoder, n_stimuli = self.encoder, len(np.unique(ids))
-        if self._is_passthrough() or isinstance(encoder, FrozenEstimator):
-            pass
-        elif self.cross_fit is None:
-            encoder = FrozenEstimator(self.encoder_)
-        elif n_stimuli < 2 * self.cross_fit:
-            raise ValueError(
-                f"cross_fit={self.cross_fit} needs at least {2 * self.cross_fit} stimuli, two a fold, but y shows"
-                f" {n_stimuli}. Lower it, or pass None."
-            )
-        found = out_of_fold_embeddings(
-            encoder,
-            as_one(X),
-            ids,
-            subject=subject,
-            targets=self.targets_,
-            n_folds=self.cross_fit or 2,
-            repetitions=self.repetitions,
-            random_state=self.random_state,
-            verbose=int(self.progress and sys.stderr.isatty()),
-        )
-        return found.Z, found.y
+        return training_embeddings(self, X, ids, subject)
 
     # -- painting -----------------------------------------------------------------------------------
 
@@ -383,83 +336,38 @@ class EEGImageReconstructor(EmbeddingComposite):
         names = labels.astype(str) if codes else as_ids(labels, name="y")
         return names, {name: picture_of(self.images, name) for name in np.unique(names).tolist()}
 
-    def _pictures(self, ids: np.ndarray) -> list:
-        if self.images is None:
-            raise ValueError(
-                "images is None, but low_level learns from pictures. Pass images=ImageTable(...)."
-            )
-        return [picture_of(self.images, name) for name in ids.tolist()]
+    # -- saving -------------------------------------------------------------------------------------
 
-    # -- sharing ------------------------------------------------------------------------------------
+    # The fitted parts are saved, and come back frozen in the places of the parameters too; pictures are not written.
+    _not_saved = (*EmbeddingComposite._not_saved, *_PAINTERS, "images", "out_dir", "progress")
+    _saved_state: ClassVar[dict[str, Any]] = {
+        **EmbeddingComposite._saved_state,
+        **{f"{name}_": object for name in _PAINTERS},
+    }
+    _given_on_load = ("images",)
 
-    def save(self, folder: str | os.PathLike) -> None:
-        """Write the fitted reconstructor to a folder, one folder a part.
-
-        Our own classes are written as json and safetensors. Any other part, a scikit-learn regressor for example, is
-        pickled (joblib), which whoever loads it must trust. Pictures are not written.
-
-        Parameters
-        ----------
-        folder : path-like
-            Made if missing; files of an earlier save are replaced.
-
-        Raises
-        ------
-        NotFittedError
-            If the reconstructor is not fitted.
-        TypeError
-            If a parameter of a part has no place in a JSON file, or another part cannot be pickled.
-        """
-        from ._saving import save_reconstructor
-
+    def _check_fitted(self) -> None:
         check_is_fitted(self, "generator_")
-        save_reconstructor(self, folder)
+
+    def _written_params(self) -> dict[str, Any]:
+        return {name: plain_param(name, value) for name, value in super()._written_params().items()}
 
     @classmethod
-    def load(
-        cls,
-        folder: str | os.PathLike,
-        *,
-        images: Any = None,
-        trusted: bool = False,
-        device: str = "auto",
-        **parts: Any,
-    ) -> Self:
-        """Read a reconstructor that :meth:`save` wrote.
+    def _from_content(cls, content: Content, loading: Loading) -> Self:
+        images = loading.given.get("images")
+        check_images(images)
+        given = {"generator__images": images, **loading.given}
+        made = super()._from_content(content, replace(loading, given=given))
+        made.images = images
+        return made
 
-        Parameters
-        ----------
-        folder : path-like
-            The folder.
-        images : ImageTable | mapping | None
-            Pictures by stimulus id: for the generator "nearest", for `score` and for `report`.
-        trusted : bool
-            Open pickles. They may run any code: do it only with folders whose maker you trust.
-        device : str
-            Torch device to put the parts on.
-        **parts : object
-            What the loads of the parts need, each as ``part__parameter``: ``encoder__net=MyNet``, ``low_level__net``,
-            ``low_level__vae`` and ``captioner__model``. Networks that were given as classes, and autoencoders that
-            were given as modules, must be passed again: a file must not name code to import.
-
-        Returns
-        -------
-        EEGImageReconstructor
-            Fitted, with every part frozen; paints the same pictures as the one saved.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the folder is not whole.
-        ValueError
-            If it holds pickles and is not trusted, needs `images` or one of `parts`, or is not what :meth:`save`
-            writes.
-        TypeError
-            If no part takes one of `parts`.
-        """
-        from ._saving import load_reconstructor
-
-        return load_reconstructor(cls, folder, images=images, trusted=trusted, device=device, given=parts)
+    @classmethod
+    def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Any:
+        parts = {name: frozen(state[f"{name}_"]) for name in ("encoder", *_PAINTERS)}
+        fitted = {f"{name}_": part for name, part in parts.items()}
+        made = super()._made({**params, **parts}, {**state, **fitted})
+        made._check_params()
+        return made
 
     # -- scikit-learn -------------------------------------------------------------------------------
 
@@ -486,7 +394,3 @@ class EEGImageReconstructor(EmbeddingComposite):
         tags = super().__sklearn_tags__()
         tags.transformer_tags = TransformerTags(preserves_dtype=[])
         return tags
-
-
-def _learns(part: Any) -> bool:
-    return part is not None and hasattr(part, "fit") and not isinstance(part, FrozenEstimator)

@@ -4,8 +4,10 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+from mne.decoding import Vectorizer
 from PIL import Image
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
 from typer.testing import CliRunner
 
 from skeegclip import EEGEncoder, EEGImageReconstructor, EmbeddingTable, EpochsStore, ImageTable
@@ -134,20 +136,22 @@ def test_what_cannot_be_done_is_said_in_one_line(parts, store, tmp_path):
     folder, _ = parts
     np.save(tmp_path / "X.npy", X)
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
-    saved = EEGImageReconstructor(Ridge(), **TABLES, generator="linear", cross_fit=2).fit(X, IDS)
-    saved.save(tmp_path / "pickled")
+    foreign = make_pipeline(Vectorizer(), Ridge())
+    EEGImageReconstructor(foreign, **TABLES, generator="linear", cross_fit=2).fit(X, IDS).save(
+        tmp_path / "foreign"
+    )
     out = ["--out", tmp_path / "out"]
     for arguments, match in [
-        ([tmp_path, tmp_path / "X.npy"], "is not a whole folder that EEGImageReconstructor.save wrote"),
+        ([tmp_path, tmp_path / "X.npy"], "is not a folder that skeegclip saved"),
         ([folder, store, "--subject", "zoe"], "no row has --subject 'zoe'"),
         ([folder, tmp_path / "X.npy", "--average"], "is an array, which does not say what its rows show"),
         ([folder, tmp_path / "objects.npy"], "objects.npy is no array in .npy"),
-        ([tmp_path / "pickled", tmp_path / "X.npy"], "holds pickles"),
+        ([tmp_path / "foreign", tmp_path / "X.npy"], "holds objects of other libraries"),
         ([folder, tmp_path / "absent.npy"], "absent.npy"),
     ]:
         result = run(*arguments, *out)
         assert result.exit_code == 2
         assert match in result.output
         assert result.output.strip().count("\n") == 0
-    trusted = run(tmp_path / "pickled", tmp_path / "X.npy", *out, "--trusted")
+    trusted = run(tmp_path / "foreign", tmp_path / "X.npy", *out, "--trusted")
     assert trusted.exit_code == 0, trusted.output

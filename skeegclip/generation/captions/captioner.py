@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -12,10 +11,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..._utils.missing import refuse_masked
 from ..._utils.params import check_number, check_option
 from ..._utils.validation import unchanged_on_error
-from .._sharing import NetCarrier
+from .._sharing import Fitted, NetCarrier, Portable
+from .saved import GIT, NEAREST, check_fits
 
 if TYPE_CHECKING:
     import torch
+
+_MODEL = "microsoft/git-large-coco"
 
 
 class EEGCaptioner(NetCarrier):
@@ -103,7 +105,7 @@ class EEGCaptioner(NetCarrier):
         self,
         caption="git",
         *,
-        model="microsoft/git-large-coco",
+        model=_MODEL,
         tokens=None,
         images=None,
         captions=None,
@@ -227,52 +229,20 @@ class EEGCaptioner(NetCarrier):
         parts = [project(self, Z[i : i + self.batch_size]) for i in range(0, len(Z), self.batch_size)]
         return np.concatenate([part.cpu().numpy() for part in parts])
 
-    def save(self, folder: str | os.PathLike) -> None:
-        """Write the fitted captioner to a folder; the model stays a name.
+    # -- saving -------------------------------------------------------------------------------------
 
-        Parameters
-        ----------
-        folder : path-like
-            Made if missing; files of an earlier save are replaced.
+    _given_on_load = ("model",)
+    _models: ClassVar = {"model": (_MODEL,)}
 
-        Raises
-        ------
-        NotFittedError
-            If the captioner is not fitted.
-        """
-        from .captioning import save_captioner
+    def _fitted(self) -> Fitted:
+        return NEAREST if self.caption == "nearest" else GIT
 
-        check_is_fitted(self, "n_features_in_")
-        save_captioner(self, folder)
-
-    @classmethod
-    def load(cls, folder: str | os.PathLike, *, model: Any = None, device: str = "auto") -> Self:
-        """Read a captioner that :meth:`save` wrote.
-
-        Parameters
-        ----------
-        folder : path-like
-            The folder.
-        model : str | path-like | None
-            Where the GIT model lies on this machine; None takes the name that was saved.
-        device : str
-            Torch device to put it on.
-
-        Returns
-        -------
-        EEGCaptioner
-            Gives the same captions as the one saved.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the folder lacks a file.
-        ValueError
-            If a file is cut short or is not what :meth:`save` writes.
-        """
-        from .captioning import load_captioner
-
-        return load_captioner(cls, folder, model=model, device=device)
+    def _restore(self, weights: dict[str, np.ndarray], device: str) -> None:
+        check_fits(self)
+        if self.caption == "git":
+            return super()._restore(weights, device)
+        self.model = _MODEL  # not used, so that no file may say it
+        return Portable._restore(self, weights, device)
 
     def _build_net(self) -> torch.nn.Module:
         from ..low_level.nets.pixel_projector import PixelProjector

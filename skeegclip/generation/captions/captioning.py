@@ -1,8 +1,7 @@
-"""How an EEGCaptioner learns, writes and is saved."""
+"""How an EEGCaptioner learns and writes."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,14 +19,13 @@ from ..._utils.seeding import draw_seed, seeded_torch
 from ..._utils.validation import check_same_length
 from ...embeddings.table import check_table
 from ...metrics import cosine_similarity
-from .._sharing import device_of, read_folder, restore, weights_of, write_folder
+from .._sharing import device_of
 from ..generators.training import check_images, picture_of
 from .git import Git, as_name, captions_of, load_git, tokens_of
 
 if TYPE_CHECKING:
     import torch
 
-_NOT_SHARED = ("tokens", "images", "captions", "targets", "device", "verbose", "random_state")
 _N_WARMUP = 100
 
 
@@ -243,38 +241,3 @@ def write_captions(captioner: Any, Z: np.ndarray) -> list[str]:
 def _shown(parts: Any, n: int, captioner: Any, what: str) -> Any:
     total = -(-n // captioner.batch_size)
     return tqdm(parts, total=total, desc=what, unit="batch") if captioner.verbose else parts
-
-
-# -- on disk -------------------------------------------------------------------------------------------
-
-
-def save_captioner(captioner: Any, folder: str | os.PathLike) -> None:
-    """Write json and arrays."""
-    params = {
-        name: value for name, value in captioner.get_params(deep=False).items() if name not in _NOT_SHARED
-    }
-    params["model"] = as_name(captioner.model)
-    fitted = {"n_features_in_": captioner.n_features_in_}
-    if captioner.caption == "nearest":
-        fitted["captions_"], arrays = captioner.captions_, {"vectors_": captioner.vectors_}
-    else:
-        fitted |= {name: getattr(captioner, name) for name in ("token_shape_", "history_", "selection_")}
-        arrays = {f"net.{key}": value for key, value in weights_of(captioner.net_).items()}
-        arrays |= {"mean_": captioner.mean_, "scale_": captioner.scale_}
-    write_folder(folder, "captioner", {"params": params, "fitted": fitted}, arrays, owner="EEGCaptioner")
-
-
-def load_captioner(cls: type, folder: str | os.PathLike, *, model: Any, device: str) -> Any:
-    """Read what `save_captioner` wrote."""
-    facts, arrays = read_folder(folder, "captioner", owner="EEGCaptioner")
-    captioner = cls(**facts["params"], device=device)
-    if model is not None:
-        captioner.model = model
-    for name, value in facts["fitted"].items():
-        setattr(captioner, name, value)
-    net = {key.removeprefix("net."): arrays.pop(key) for key in list(arrays) if key.startswith("net.")}
-    for name, value in arrays.items():
-        setattr(captioner, name, value)
-    if net:
-        captioner.net_ = restore(captioner._build_net, net, device)
-    return captioner

@@ -30,12 +30,13 @@ class Git(NamedTuple):
 
 def load_git(name: str | os.PathLike, device: str) -> Git:
     """A model by name on the Hugging Face hub, or of a folder in transformers' format."""
-    from transformers import AutoProcessor, GitForCausalLM
+    from transformers import GitForCausalLM, GitProcessor
 
     found = str(name)
     try:
-        model: Any = GitForCausalLM.from_pretrained(found)
-        processor = AutoProcessor.from_pretrained(found)
+        # Code that comes with the weights is neither run nor asked about, and pickles are not opened.
+        model: Any = GitForCausalLM.from_pretrained(found, trust_remote_code=False, use_safetensors=True)
+        processor: Any = GitProcessor.from_pretrained(found, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise OSError(
             f"model={found!r} could not be loaded: neither a folder in transformers' format with a GIT model nor one that"

@@ -94,6 +94,7 @@ def _build(source: Source, adapter: dict[str, dict]) -> Any:
             dtype=getattr(torch, source.dtype),
             variant=_variant(source),
             use_safetensors=True,  # never pickles
+            trust_remote_code=False,  # nor code that comes with the weights
             add_watermarker=False,
             cache_dir=source.cache_dir,
             local_files_only=source.local_files_only,

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..._utils.params import check_number
 from ..._utils.pictures import read_picture, square, to_uint8
+from .._sharing import Fitted, Portable, schema
 from .base import check_embeddings
 from .training import training_pictures
 
@@ -19,7 +20,25 @@ _N_FOLDS = 5
 _ALPHAS = tuple(10.0**power for power in range(-4, 5))
 
 
-class LinearGenerator(BaseEstimator):
+@schema
+class _Facts:
+    n_features_in_: int
+
+
+_FITTED = Fitted(
+    _Facts,
+    {
+        "mean_picture_": ("size", "size", 3),
+        "components_": ("n_components_", "n_values"),
+        "coef_": ("n_features_in_", "n_components_"),
+        "offset_": ("n_features_in_",),
+        "intercept_": ("n_components_",),
+        "alpha_": ("n_components_",),
+    },
+)
+
+
+class LinearGenerator(Portable, BaseEstimator):
     """Paint what is most to be expected: ridge regression from the embedding to the principal components of pictures.
 
     It needs no weights and fits in seconds. Its pictures are blurry averages, with the light and the colours that the
@@ -99,11 +118,7 @@ class LinearGenerator(BaseEstimator):
         KeyError
             If an id has no picture.
         """
-        check_number("size", self.size, low=1, integer=True)
-        check_number("n_components", self.n_components, low=1, integer=True)
-        alphas = [check_number("alphas", alpha, low=0, open_low=True) for alpha in self.alphas]
-        if not alphas:
-            raise ValueError("alphas must hold at least one penalty.")
+        self._check_params()
         Z = check_embeddings(Z)
         _, code, pictures = training_pictures(Z, y, self.images)
         flat = np.stack([square(read_picture(picture, "y"), self.size).ravel() for picture in pictures])
@@ -114,7 +129,7 @@ class LinearGenerator(BaseEstimator):
         self.components_ = pca.components_.astype(np.float32)
         wanted = pca.transform(flat)[code]
         self.offset_, self.intercept_ = Z.mean(axis=0), wanted.mean(axis=0)
-        self.alpha_ = _choose_alphas(Z, wanted, code, alphas)
+        self.alpha_ = _choose_alphas(Z, wanted, code, list(self.alphas))
         self.coef_ = _Ridge(Z, wanted).coef(self.alpha_).astype(np.float32)
         self.n_features_in_ = Z.shape[1]
         return self
@@ -141,6 +156,22 @@ class LinearGenerator(BaseEstimator):
         scores = (Z - self.offset_) @ self.coef_ + self.intercept_
         flat = scores @ self.components_
         return to_uint8(flat.reshape(-1, *self.mean_picture_.shape) + self.mean_picture_)
+
+    _given_on_load = ("images",)
+
+    def _check_params(self) -> None:
+        check_number("size", self.size, low=1, high=8192, integer=True)
+        check_number("n_components", self.n_components, low=1, integer=True)
+        if not [check_number("alphas", alpha, low=0, open_low=True) for alpha in self.alphas]:
+            raise ValueError("alphas must hold at least one penalty.")
+
+    def _fitted(self) -> Fitted:
+        return _FITTED
+
+    def _restore(self, weights: dict[str, np.ndarray], device: str) -> None:
+        super()._restore(weights, device)
+        if self.components_.shape[1] != self.mean_picture_.size:
+            raise ValueError("the components are not of the size of the pictures")
 
 
 class _Ridge:

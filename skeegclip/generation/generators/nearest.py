@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ..._utils.folders import Content
 from ..._utils.params import check_number
 from ..._utils.pictures import owned, read_picture, square, to_uint8
+from ..._utils.saving import Loading
 from ...embeddings.table import check_table
 from ...metrics import cosine_similarity
+from .._sharing import Fitted, Portable, schema
 from .base import check_embeddings
-from .training import training_pictures
+from .training import check_images, picture_of, training_pictures
 
 
-class NearestImageGenerator(BaseEstimator):
+@schema
+class _Facts:
+    n_features_in_: int
+    ids_: list[str]
+
+
+_FITTED = Fitted(_Facts, {"vectors_": ("n_pictures", "n_features_in_")})
+
+
+class NearestImageGenerator(Portable, BaseEstimator):
     """Show the training picture whose embedding is nearest: a reconstruction that paints nothing must beat.
 
     Parameters
@@ -79,10 +91,10 @@ class NearestImageGenerator(BaseEstimator):
         KeyError
             If an id has no picture, or no embedding.
         """
-        check_number("size", self.size, low=1, integer=True, none=True)
+        self._check_params()
         Z = check_embeddings(Z)
         ids, code, pictures = training_pictures(Z, y, self.images)
-        self.pictures_ = [owned(p) if isinstance(p, np.ndarray) else p for p in pictures]
+        self.pictures_ = _kept(pictures)
         self.ids_ = np.array(ids)
         if self.targets is not None and self.images is not None:
             check_table("targets", self.targets)
@@ -145,3 +157,37 @@ class NearestImageGenerator(BaseEstimator):
     def _picture(self, place: int) -> np.ndarray:
         picture = read_picture(self.pictures_[place], "images")
         return to_uint8(picture if self.size is None else square(picture, self.size))
+
+    # -- saving -------------------------------------------------------------------------------------
+
+    _given_on_load = ("images",)
+
+    def _check_params(self) -> None:
+        check_number("size", self.size, low=1, high=8192, integer=True, none=True)
+
+    def _fitted(self) -> Fitted:
+        return _FITTED
+
+    def _restore(self, weights: dict[str, np.ndarray], device: str) -> None:
+        super()._restore(weights, device)
+        self.ids_ = np.array(self.ids_)
+        if len(np.unique(self.ids_)) != len(self.vectors_):
+            raise ValueError(f"{len(np.unique(self.ids_))} ids are of {len(self.vectors_)} vectors")
+
+    @classmethod
+    def _from_content(cls, content: Content, loading: Loading) -> Self:
+        images = loading.given.get("images")
+        check_images(images)
+        if images is None:
+            raise ValueError(
+                f"{loading.folder!r}: the pictures that this generator shows are not in the folder. Pass them: load(folder,"
+                " images=ImageTable(...))."
+            )
+        made = super()._from_content(content, loading)
+        made.pictures_ = _kept([picture_of(images, name) for name in made.ids_.tolist()])
+        return made
+
+
+def _kept(pictures: list) -> list:
+    """Pictures, or the paths of their files; what is of a larger array is copied."""
+    return [owned(p) if isinstance(p, np.ndarray) else p for p in pictures]

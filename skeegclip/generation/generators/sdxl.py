@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from ..._utils.device import resolve_device
 from ..._utils.params import check_number, check_option
 from ..._utils.pictures import read_picture, square, to_uint8
+from .._sharing import Fitted, Portable, schema
 from ._pipeline import Loaded, Source, as_path, load_pipeline, quiet
 from .base import check_captions, check_embeddings, check_low_level, row_seeds
 
@@ -26,7 +27,12 @@ _MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-class SDXLGenerator(BaseEstimator):
+@schema
+class _Facts:
+    """Nothing is fitted."""
+
+
+class SDXLGenerator(Portable, BaseEstimator):
     """Paint pictures with Stable Diffusion XL and an IP-Adapter [1]_ [2]_.
 
     The adapter hands the embedding to every cross-attention of the network, as if it were that of a picture. It was
@@ -227,12 +233,14 @@ class SDXLGenerator(BaseEstimator):
                 settings[name] = getattr(self, name)
         check_number("n_steps", settings["n_steps"], low=1, high=1000, integer=True)
         check_number("guidance_scale", settings["guidance_scale"], low=0)
-        check_number("size", settings["size"], low=8, integer=True)
+        check_number("size", settings["size"], low=8, high=8192, integer=True)
         check_number("ip_adapter_scale", self.ip_adapter_scale, low=0)
         check_number("strength", self.strength, low=0, high=1, open_low=True)
         check_number("batch_size", self.batch_size, low=1, integer=True)
         check_option("offload", self.offload, [None, "model", "sequential"])
         check_option("dtype", self.dtype, ["auto", "float16", "bfloat16", "float32"])
+        if not isinstance(self.negative_prompt, (str, type(None))):
+            raise TypeError(f"negative_prompt must be a text or None, got {self.negative_prompt!r:.60}.")
         if settings["size"] % 8:
             raise ValueError(f"size must be a multiple of 8, got {settings['size']}.")
         if int(settings["n_steps"] * self.strength) < 1:
@@ -261,6 +269,21 @@ class SDXLGenerator(BaseEstimator):
         )
         self._loaded = load_pipeline(source)
         return self._loaded
+
+    # -- saving -------------------------------------------------------------------------------------
+
+    _not_saved = ("device", "offload", "cache_dir", "local_files_only", "progress", "batch_size")
+    _given_on_load = ("weights", "ip_adapter")
+    _models: ClassVar = {
+        "weights": (None, *(model["weights"] for model in _MODELS.values())),
+        "ip_adapter": (None,),
+    }
+
+    def _check_params(self) -> None:
+        self._settings()
+
+    def _fitted(self) -> Fitted:
+        return Fitted(_Facts)
 
     def __getstate__(self) -> dict:
         # Gigabytes that are on disk already; they are loaded again where the pickle is opened.

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from ..._utils.folders import Content
 from ..._utils.params import DictParams, check_number, check_option
+from ..._utils.saving import Loading
 from ..._utils.validation import unchanged_on_error
+from .._sharing import Fitted, Portable
+from .saved import FITTED, encoder_of, with_own, without_own
 
+_VAE = "stabilityai/sdxl-vae"
 _REQUESTS = {"subject": True}
 
 
-class LowLevelDecoder(TransformerMixin, DictParams):
+class LowLevelDecoder(TransformerMixin, Portable, DictParams):
     """Decode the layout of a picture: light, colour and coarse shape.
 
     A network maps an epoch to the latent of an autoencoder, which paints it (section 2.3 of [1]_). The blurry picture
@@ -106,7 +110,7 @@ class LowLevelDecoder(TransformerMixin, DictParams):
 
     def __init__(
         self,
-        vae="stabilityai/sdxl-vae",
+        vae=_VAE,
         *,
         images=None,
         image_size=512,
@@ -264,59 +268,6 @@ class LowLevelDecoder(TransformerMixin, DictParams):
             1 - np.average(wrong, weights=sample_weight) / np.average(at_mean, weights=sample_weight)
         )
 
-    def save(self, folder: str | os.PathLike) -> None:
-        """Write the fitted decoder to a folder.
-
-        Parameters
-        ----------
-        folder : path-like
-            Made if missing; files of an earlier save are replaced. An autoencoder given by name stays a name.
-
-        Raises
-        ------
-        NotFittedError
-            If the decoder is not fitted.
-        TypeError
-            If a parameter has no place in a JSON file.
-        """
-        from .training import save_low_level
-
-        check_is_fitted(self, "encoder_")
-        save_low_level(self, folder)
-
-    @classmethod
-    def load(
-        cls, folder: str | os.PathLike, *, vae: Any = None, net: type | None = None, device: str = "auto"
-    ) -> Self:
-        """Read a decoder that :meth:`save` wrote.
-
-        Parameters
-        ----------
-        folder : path-like
-            The folder.
-        vae : str | path-like | Module | None
-            Autoencoder; None takes the name that was saved.
-        net : type | None
-            The network class, where it was given as a class of your own.
-        device : str
-            Torch device to put it on.
-
-        Returns
-        -------
-        LowLevelDecoder
-            Gives the same latents as the one saved.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the folder lacks a file.
-        ValueError
-            If a file is cut short or is not what :meth:`save` writes.
-        """
-        from .training import load_low_level
-
-        return load_low_level(cls, folder, vae=vae, net=net, device=device)
-
     @property
     def history_(self) -> list[dict]:  # numpydoc ignore=GL08
         check_is_fitted(self, "encoder_")
@@ -327,6 +278,32 @@ class LowLevelDecoder(TransformerMixin, DictParams):
         check_is_fitted(self, "encoder_")
         return self.encoder_.n_features_in_
 
+    # -- saving -------------------------------------------------------------------------------------
+
+    _given_on_load = ("net", "vae", "images")
+    _models: ClassVar = {"vae": (None, _VAE)}
+
+    def _fitted(self) -> Fitted:
+        return FITTED
+
+    def _written_params(self) -> dict[str, Any]:
+        return without_own(super()._written_params())
+
+    def _to_content(self) -> Content:
+        content = super()._to_content()
+        content.parts["encoder"] = self.encoder_._to_content()
+        return content
+
+    @classmethod
+    def _with_params(cls, params: dict[str, Any], loading: Loading) -> Self:
+        return super()._with_params(with_own(params, loading), loading)
+
+    @classmethod
+    def _from_content(cls, content: Content, loading: Loading) -> Self:
+        made = super()._from_content(content, loading)
+        made.encoder_ = encoder_of(made, content, loading)
+        return made
+
     def _check_params(self) -> None:
         if isinstance(self.net, str):
             check_option("net", self.net, ["linear", "reference"])
@@ -335,7 +312,7 @@ class LowLevelDecoder(TransformerMixin, DictParams):
         check_option("loss", self.loss, ["l2", "l1"])
         if self.net == "linear" and self.loss != "l2":
             raise ValueError('net="linear" minimises the squared error: it goes with loss="l2".')
-        check_number("image_size", self.image_size, low=8, integer=True)
+        check_number("image_size", self.image_size, low=8, high=8192, integer=True)
         check_number("weight_decay", self.weight_decay, low=0)
         check_number("vae_batch_size", self.vae_batch_size, low=1, integer=True)
         # The network's encoder checks the rest, under the same names.

@@ -11,13 +11,38 @@ from sklearn.decomposition import PCA
 
 from ..._utils.epoched import is_view
 from ..._utils.params import check_number
+from ..._utils.stated import Stated
 from ..._utils.validation import check_epochs, check_finite, check_same_length
 from .._ridge import ridge_cv
+from .._sharing import Fitted, History, Portable, Selection, schema
 
 _EPOCHS_AT_ONCE = 1024
 
 
-class LinearLatents(BaseEstimator):
+@schema
+class _Facts:
+    n_chans_: int
+    n_times_in_: int
+    n_features_in_: int
+    ch_names_: tuple[str, ...] | None
+    history_: History
+    selection_: Selection
+    _stated: Stated | None
+
+
+_FITTED = Fitted(
+    _Facts,
+    {
+        "mean_": ("n_binned",),
+        "scale_": ("n_binned",),
+        "coefficients_": ("n_binned", "n_kept"),
+        "components_": ("n_kept", "n_values"),
+        "offset_": ("n_values",),
+    },
+)
+
+
+class LinearLatents(Portable, BaseEstimator):
     """Ridge regression of the principal components of latents on epochs averaged in time bins.
 
     Parameters
@@ -48,8 +73,7 @@ class LinearLatents(BaseEstimator):
     ) -> LinearLatents:
         """Fit on epochs and standardised flat latents, one for each stimulus."""
         start = time.perf_counter()
-        check_number("n_bins", self.n_bins, low=1, integer=True)
-        check_number("n_components", self.n_components, low=1, integer=True)
+        self._check_params()
         read = check_epochs(self, X, subject=subject, reset=True).X
         check_same_length(len(read), len(stimulus))
         if len(latents) < 2:
@@ -93,3 +117,17 @@ class LinearLatents(BaseEstimator):
                 check_finite(block, ch_names=X.ch_names, rows=rows)
             binned[rows.start : rows.stop] = np.add.reduceat(block, edges[:-1], axis=2) / np.diff(edges)
         return binned.reshape(len(X), -1)
+
+    def _check_params(self) -> None:
+        check_number("n_bins", self.n_bins, low=1, integer=True)
+        check_number("n_components", self.n_components, low=1, integer=True)
+
+    def _fitted(self) -> Fitted:
+        return _FITTED
+
+    def _restore(self, weights: dict[str, np.ndarray], device: str) -> None:
+        super()._restore(weights, device)
+        if self.scale_.min() <= 0 or self.mean_.size != self.n_chans_ * min(self.n_bins, self.n_times_in_):
+            raise ValueError("the scales are not those of such epochs")
+        if self.n_features_in_ != self.n_chans_ or (self.ch_names_ and len(self.ch_names_) != self.n_chans_):
+            raise ValueError("the channels are not as many as it says")

@@ -1,4 +1,4 @@
-"""How a LowLevelDecoder learns, paints and is saved."""
+"""How a LowLevelDecoder learns and paints."""
 
 from __future__ import annotations
 
@@ -17,15 +17,9 @@ from ..._utils.pictures import as_list
 from ..._utils.seeding import draw_seed
 from ...decoders.encoder import EEGEncoder
 from ...embeddings import EmbeddingTable
-from .._sharing import read_folder, write_folder
 from ..generators.training import check_images, picture_of
 from .linear_latents import LinearLatents
 from .vae import decode, encode, load_vae
-
-_NOT_SHARED = ("images", "device", "verbose", "random_state")
-_SCALES = ("latent_mean_", "latent_scale_")
-_LINEAR_FACTS = ("n_chans_", "n_times_in_", "n_features_in_", "ch_names_", "history_", "selection_")
-_LINEAR_ARRAYS = ("mean_", "scale_", "coefficients_", "components_", "offset_")
 
 
 class LatentEncoder(EEGEncoder):
@@ -41,7 +35,7 @@ class AbsoluteLatentEncoder(LatentEncoder):
     _error = "l1"
 
 
-_ENCODERS = {"l2": LatentEncoder, "l1": AbsoluteLatentEncoder}
+ENCODERS = {"l2": LatentEncoder, "l1": AbsoluteLatentEncoder}
 
 
 def fit_low_level(decoder: Any, X: Any, y: Any, subject: Any) -> None:
@@ -61,7 +55,7 @@ def fit_low_level(decoder: Any, X: Any, y: Any, subject: Any) -> None:
         decoder.encoder_ = linear.fit(X, flat, group, subject=subject, seed=seed)
         return
     table = EmbeddingTable([str(i) for i in range(len(flat))], flat)
-    encoder = _ENCODERS[decoder.loss](
+    encoder = ENCODERS[decoder.loss](
         network(decoder.net),
         net_params={**(decoder.net_params or {}), "latent_shape": decoder.latent_shape_},
         targets=table,
@@ -172,48 +166,3 @@ def vae_of(decoder: Any) -> Any:
         loaded = load_vae(decoder.vae, resolve_device(decoder.device))
         decoder._loaded_vae = (decoder.vae, loaded)
     return loaded
-
-
-def save_low_level(decoder: Any, folder: str | os.PathLike) -> None:
-    """Write a network to a folder in the folder; then json, the latents' scale, and a regression's arrays."""
-    params = {
-        name: value for name, value in decoder.get_params(deep=False).items() if name not in _NOT_SHARED
-    }
-    params["vae"] = os.fspath(params["vae"]) if isinstance(params["vae"], (str, os.PathLike)) else None
-    params["net"] = params["net"] if isinstance(params["net"], str) else None
-    arrays = {name: getattr(decoder, name) for name in _SCALES}
-    facts = {"params": params, "latent_shape": decoder.latent_shape_}
-    if params["net"] == "linear":
-        facts["linear"] = {name: getattr(decoder.encoder_, name) for name in _LINEAR_FACTS}
-        arrays |= {name: getattr(decoder.encoder_, name) for name in _LINEAR_ARRAYS}
-    else:
-        facts["net_class"] = network(decoder.net).__qualname__
-        decoder.encoder_.save(Path(folder) / "encoder")
-    write_folder(folder, "low_level", facts, arrays, owner="LowLevelDecoder")
-
-
-def load_low_level(cls: type, folder: str | os.PathLike, *, vae: Any, net: type | None, device: str) -> Any:
-    """Read what `save_low_level` wrote."""
-    facts, arrays = read_folder(folder, "low_level", owner="LowLevelDecoder")
-    params = facts["params"]
-    if net is None and params["net"] is None:
-        raise ValueError(
-            f"{folder}: the network is a class, {facts['net_class']!r}. Pass it: LowLevelDecoder.load(folder, net=...)."
-        )
-    params["net"] = net or params["net"]
-    params["vae"] = params["vae"] if vae is None else vae
-    decoder = cls(**params, device=device)
-    decoder.latent_shape_ = tuple(facts["latent_shape"])
-    for name in _SCALES:
-        setattr(decoder, name, arrays[name])
-    if params["net"] == "linear":
-        decoder.encoder_ = _linear(params["net_params"])
-        for name in _LINEAR_FACTS:
-            setattr(decoder.encoder_, name, facts["linear"][name])
-        for name in _LINEAR_ARRAYS:
-            setattr(decoder.encoder_, name, arrays[name])
-    else:
-        inner = Path(folder) / "encoder"
-        encoder_class = _ENCODERS[params["loss"]]
-        decoder.encoder_ = encoder_class.load(inner, net=network(params["net"]), device=device)
-    return decoder

@@ -47,19 +47,35 @@ def load_vae(vae: Any, device: str) -> torch.nn.Module:
 
 def _from_pretrained(name: str | os.PathLike) -> torch.nn.Module:
     import torch
-    from diffusers import AutoModel
+    from diffusers import AutoencoderKL
 
     folder = Path(name)
     if (folder / "vae" / "config.json").is_file():  # a whole pipeline
         folder = folder / "vae"
+    found = str(folder) if folder.is_dir() else str(name)
     try:
-        found = str(folder) if folder.is_dir() else str(name)
-        return AutoModel.from_pretrained(found, torch_dtype=torch.float32)
+        cls = _class_of(AutoencoderKL.load_config(found))
+        return cls.from_pretrained(found, torch_dtype=torch.float32, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise OSError(
             f"vae={str(name)!r} could not be loaded: neither a folder in diffusers' format nor a model that can be"
             f" downloaded ({str(error).splitlines()[0]})."
         ) from error
+
+
+def _class_of(config: Any) -> Any:
+    """The class that a config names: one of diffusers' autoencoders, never code that comes with the weights.
+
+    diffusers' own AutoModel hands what it does not know on to transformers, which asks on the terminal whether to run
+    the code in a folder.
+    """
+    import diffusers
+
+    name = str(dict(config).get("_class_name"))
+    cls = getattr(diffusers, name, None) if "Autoencoder" in name else None
+    if not (isinstance(cls, type) and issubclass(cls, diffusers.ModelMixin) and hasattr(cls, "decode")):
+        raise ValueError(f"its config names the class {name!r:.60}, which is no autoencoder of diffusers")
+    return cls
 
 
 def encode(vae: Any, pictures: Sequence[Any], *, size: int, batch_size: int) -> Iterator[np.ndarray]:

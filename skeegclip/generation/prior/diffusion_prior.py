@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..._utils.missing import refuse_masked
 from ..._utils.params import check_number, check_option
 from ..._utils.validation import unchanged_on_error
-from .._sharing import NetCarrier, device_of
+from .._sharing import Fitted, NetCarrier, device_of
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +41,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         whose error counts least at every step ("velocity"). An error in the noise is magnified more than a hundredfold
         at the noisiest steps; one in the clean embedding remains whole at the last ones, where it blurs what is drawn.
     n_train_steps : int
-        Steps of the noise schedule, at least 25.
+        Steps of the noise schedule, 25 to 100,000.
     n_steps : int
         Steps when sampling.
     guidance_scale : float
@@ -291,7 +290,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         )
 
     def _made(self, make: Any, Z: Any, **options: Any) -> np.ndarray:
-        """What a function of `_prior_sampling` makes of standardised rows, on the scale of the targets."""
+        """What a function of `sampling` makes of standardised rows, on the scale of the targets."""
         from ..._utils.device import resolve_precision
 
         refuse_masked(Z, name="Z")
@@ -349,53 +348,6 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         cosine = (normalize(x) * normalize(truth.vectors)[truth.stimulus]).sum(axis=1)
         return float(np.average(cosine, weights=sample_weight))
 
-    def save(self, folder: str | os.PathLike) -> None:
-        """Write the fitted prior to a folder: ``prior.json``, ``weights.safetensors`` and its targets.
-
-        Parameters
-        ----------
-        folder : path-like
-            Made if missing; files of an earlier save are replaced.
-
-        Raises
-        ------
-        NotFittedError
-            If the prior is not fitted.
-        TypeError
-            If a parameter has no place in a JSON file.
-        """
-        from .files import save_prior
-
-        check_is_fitted(self, "net_")
-        save_prior(self, folder)
-
-    @classmethod
-    def load(cls, folder: str | os.PathLike, *, device: str = "auto") -> Self:
-        """Read a prior that :meth:`save` wrote.
-
-        Parameters
-        ----------
-        folder : path-like
-            The folder.
-        device : str
-            Torch device to put it on.
-
-        Returns
-        -------
-        DiffusionPrior
-            Gives the same samples as the one saved.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the folder lacks a file.
-        ValueError
-            If a file is cut short or is not what :meth:`save` writes.
-        """
-        from .files import load_prior
-
-        return load_prior(cls, folder, device=device)
-
     @classmethod
     def from_reference(cls, weights: Any, **params: Any) -> Self:
         """Make a fitted prior from a checkpoint of the ATM paper's published code.
@@ -420,9 +372,22 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         ValueError
             If the names or shapes of the weights are not those of such a network.
         """
-        from .files import reference_prior
+        from .reference import reference_prior
 
         return reference_prior(cls, weights, params)
+
+    # -- saving -------------------------------------------------------------------------------------
+
+    def _fitted(self) -> Fitted:
+        from .saved import FITTED
+
+        return FITTED
+
+    def _restore(self, weights: dict[str, np.ndarray], device: str) -> None:
+        from .saved import check_fits
+
+        check_fits(self, weights)
+        super()._restore(weights, device)
 
     # -- helpers ------------------------------------------------------------------------------------
 
@@ -456,7 +421,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
 
         check_option("net", self.net, NETS)
         check_option("prediction", self.prediction, ["sample", "epsilon", "velocity"])
-        check_number("n_train_steps", self.n_train_steps, low=25, integer=True)
+        check_number("n_train_steps", self.n_train_steps, low=25, high=100_000, integer=True)
         check_number("condition_dropout", self.condition_dropout, low=0, high=np.nextafter(1, 0))
         check_number("lr", self.lr, low=0, open_low=True)
         check_number("n_warmup", self.n_warmup, low=0, integer=True)
@@ -482,7 +447,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
             )
         check_number("n_steps", self.n_steps, low=1, high=self.n_train_steps, integer=True)
         check_number("guidance_scale", self.guidance_scale, low=0, high=1e3)
-        check_number("n_samples", self.n_samples, low=1, integer=True, none=True)
+        check_number("n_samples", self.n_samples, low=1, high=100_000, integer=True, none=True)
 
     # -- scikit-learn -------------------------------------------------------------------------------
 

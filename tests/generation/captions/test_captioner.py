@@ -199,7 +199,7 @@ def test_saved_and_pickled_captioners_write_the_same(model, images, tokens, Z, t
     captioner = make(str(model), tokens=(images.ids, tokens)).fit(Z, images.ids)
     written = captioner.predict(Z)
     captioner.save(tmp_path)
-    loaded = EEGCaptioner.load(tmp_path, device="cpu")
+    loaded = EEGCaptioner.load(tmp_path, trusted=[str(model)], device="cpu")
     moved = EEGCaptioner.load(tmp_path, model=model, device="cpu")
     for other in (loaded, moved, pickle.loads(pickle.dumps(captioner)), copy.deepcopy(captioner)):
         assert other.predict(Z) == written

@@ -1,7 +1,9 @@
 """SDXLGenerator from files to pictures, on a very small pipeline saved in the real formats."""
 
 import gc
+import json
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -269,3 +271,17 @@ def test_weights_are_offloaded_for_the_form_in_use(offload, method, monkeypatch)
         assert loaded.form(name).name == name
     used = ["text", "image", "text"] if offload else []
     assert calls == [(name, method, "cuda:0") for name in used]
+
+
+def test_code_that_comes_with_a_strangers_pipeline_is_not_run(tiny_sdxl, tmp_path, monkeypatch):
+    """Asked for as diffusers finds it: a module in the folder of a part, which the index names."""
+    folder, marker = tmp_path / "sdxl", tmp_path / "marker"
+    shutil.copytree(tiny_sdxl / "sdxl", folder)
+    (folder / "unet" / "evil.py").write_text(f"open({str(marker)!r}, 'w').write('ran')\nclass Evil: pass\n")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "unet": ["evil", "Evil"]}))
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked on the terminal"))
+    generator = SDXLGenerator(weights=folder, ip_adapter=tiny_sdxl, device="cpu", progress=False)
+    with pytest.raises(FileNotFoundError, match="is not there to load"):
+        generator.generate(np.zeros((1, 4), dtype=np.float32) + 1)
+    assert not marker.exists()

@@ -106,6 +106,6 @@ def test_memory_that_runs_out_costs_one_batch(reconstructor, tmp_path, monkeypat
 def test_it_travels(reconstructor, tmp_path):
     loaded_from = tmp_path / "saved"
     reconstructor.save(loaded_from)
-    assert sorted(path.name for path in loaded_from.rglob("*.joblib")) == ["part.joblib"]  # Ridge
+    assert not list(loaded_from.rglob("*.joblib"))
     loaded = EEGImageReconstructor.load(loaded_from, trusted=True, device="cpu").set_params(progress=False)
     np.testing.assert_allclose(loaded.transform(X[20:22]), reconstructor.transform(X[20:22]), atol=1)

@@ -11,9 +11,10 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import nn
 
 from skeegclip import EpochsView, ImageTable, LowLevelDecoder
@@ -362,7 +363,7 @@ def test_saved_and_pickled_decoders_give_the_same_pictures(data, vae_folder, tmp
     )
     painted = decoder.fit(X, y).transform(X[:3])
     decoder.save(tmp_path / "low")
-    loaded = LowLevelDecoder.load(tmp_path / "low", device="cpu")
+    loaded = LowLevelDecoder.load(tmp_path / "low", vae=str(vae_folder), device="cpu")
     assert loaded.vae == str(vae_folder)
     assert loaded.history_ == decoder.history_
     for other in (loaded, pickle.loads(pickle.dumps(decoder)), copy.deepcopy(decoder)):
@@ -370,13 +371,30 @@ def test_saved_and_pickled_decoders_give_the_same_pictures(data, vae_folder, tmp
     assert len(pickle.dumps(decoder)) < len(pickle.dumps(decoder.set_params(vae=load_vae(vae_folder, "cpu"))))
 
 
+@pytest.mark.parametrize(("n", "shape"), [(40, (4, 5)), (40, (2, 10)), (40, (20, 1)), (12, (4, 30))])
+def test_few_pictures_are_learned_from_in_closed_form(n, shape, rng):
+    """With all components kept it is the ridge regression of the latents themselves: 40 pictures and 20 features, say."""
+    X, latents = (
+        rng.normal(size=(n, *shape)),
+        rng.normal(size=(n, 4, 5, 6)) * [[[[2.0]], [[1]], [[3]], [[1]]]],
+    )
+    decoder = LowLevelDecoder(net_params={"n_bins": 50, "n_components": n}, random_state=0).fit(X, latents)
+    inputs, mean = StandardScaler().fit(X.reshape(n, -1)), latents.mean(axis=0)
+    ridge = Ridge(decoder.encoder_.selection_["penalty"])
+    scale = (latents - mean).std(axis=(0, 2, 3))[:, None, None]
+    ridge.fit(inputs.transform(X.reshape(n, -1)), ((latents - mean) / scale).reshape(n, -1))
+    fresh = rng.normal(size=(7, *shape))
+    expected = ridge.predict(inputs.transform(fresh.reshape(7, -1))).reshape(7, 4, 5, 6) * scale + mean
+    np.testing.assert_allclose(decoder.predict_latents(fresh), expected, atol=1e-4)
+
+
 def test_an_autoencoder_given_as_a_module_is_given_again(data, vae_folder, tmp_path):
     X, y, table = data
     vae = load_vae(vae_folder, "cpu")
     decoder = make(vae, images=table).fit(X, y)
     decoder.save(tmp_path)
-    with pytest.raises(TypeError, match=r"vae must be a name, a folder, or an autoencoder"):
-        LowLevelDecoder.load(tmp_path).transform(X[:2])
+    with pytest.raises(ValueError, match=r"of your own as vae, .* load\(folder, vae=\.\.\.\)"):
+        LowLevelDecoder.load(tmp_path)
     again = LowLevelDecoder.load(tmp_path, vae=vae, device="cpu")
     np.testing.assert_allclose(again.transform(X[:2]), decoder.transform(X[:2]), atol=1)
 
@@ -407,7 +425,7 @@ def test_two_fits_are_equal_and_global_generators_untouched(data):
         ({"net_params": {"n_bins": 0}}, ValueError, r"n_bins must lie in \[1, inf\]"),
         ({"loss": "l1"}, ValueError, r"it goes with loss=\"l2\""),
         ({"loss": "mse"}, ValueError, r"loss must be one of 'l2', 'l1'"),
-        ({"image_size": 4}, ValueError, r"image_size must lie in \[8, inf\]"),
+        ({"image_size": 4}, ValueError, r"image_size must lie in \[8, 8192\]"),
         ({"vae_batch_size": 0}, ValueError, r"vae_batch_size must lie in \[1, inf\]"),
         ({"net": "reference", "net_params": {"n_maps": 5}}, ValueError, r"n_maps must be a multiple of 4"),
         ({"net": "reference", "lr": 0}, ValueError, r"lr must lie in \(0, inf\]"),

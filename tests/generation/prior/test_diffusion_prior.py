@@ -236,30 +236,16 @@ def test_saved_and_pickled_priors_give_the_same_samples(data, tmp_path, net):
     assert loaded.get_params()["n_steps"] == 20
     assert loaded.targets == table
     assert loaded.history_ == prior.history_
-    assert sorted(p.name for p in (tmp_path / "prior").iterdir()) == [
-        "prior.json",
-        "targets.safetensors",
-        "weights.safetensors",
-    ]
 
 
-def test_a_folder_that_is_no_prior_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"not a whole folder that DiffusionPrior\.save wrote"):
+def test_a_prior_half_saved_is_no_prior(fitted, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"is not a folder that skeegclip saved"):
         DiffusionPrior.load(tmp_path)
-    (tmp_path / "weights.safetensors").touch()
-    (tmp_path / "prior.json").write_text('{"format": 99, "skeegclip": "9.9"}')
-    with pytest.raises(ValueError, match=r"has format 99, this version reads 1"):
-        DiffusionPrior.load(tmp_path)
-    (tmp_path / "prior.json").write_text("no json")
-    with pytest.raises(ValueError, match=r"is not what DiffusionPrior\.save writes"):
-        DiffusionPrior.load(tmp_path)
-
-
-def test_weights_of_another_save_are_refused(fitted, tmp_path):
     fitted.save(tmp_path)
-    with open(tmp_path / "weights.safetensors", "ab") as file:
+    (weights,) = tmp_path.glob("saved-*/weights.safetensors")
+    with open(weights, "ab") as file:
         file.write(b" ")
-    with pytest.raises(ValueError, match=r"another sha256"):
+    with pytest.raises(ValueError, match=r"which is not what was saved"):
         DiffusionPrior.load(tmp_path)
 
 
@@ -380,13 +366,13 @@ def test_conditions_are_dropped_by_row_and_in_the_reference_by_batch(data):
             r"it goes with prediction=\"sample\"",
         ),
         ({"prediction": "v"}, r"prediction must be one of 'sample', 'epsilon'"),
-        ({"n_train_steps": 10}, r"n_train_steps must lie in \[25, inf\]"),
+        ({"n_train_steps": 10}, r"n_train_steps must lie in \[25, 100000\]"),
         ({"n_steps": 300}, r"n_steps must lie in \[1, 200\]"),
         ({"guidance_scale": -1}, r"guidance_scale must lie in \[0, 1000\]"),
         ({"condition_dropout": 1.0}, r"condition_dropout must lie in \[0, 1\]"),
         ({"scheduler": "euler"}, r"scheduler must be one of 'auto', 'ddpm', 'ddim', 'dpmsolver\+\+'"),
         ({"reference_quirks": True, "scheduler": "dpmsolver++"}, r"clips in every step, which .* cannot"),
-        ({"n_samples": 0}, r"n_samples must lie in \[1, inf\]"),
+        ({"n_samples": 0}, r"n_samples must lie in \[1, 100000\]"),
         ({"lr": 0}, r"lr must lie in \(0, inf\]"),
         ({"validation": 1}, r"validation must lie in"),
         ({"ema": 1}, r"ema must lie in"),

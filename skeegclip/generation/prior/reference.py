@@ -1,53 +1,15 @@
-"""A DiffusionPrior on disk, and checkpoints of the published code."""
+"""Checkpoints of the published code as a DiffusionPrior."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..._utils.seeding import draw_seed
 from ..._utils.state_dicts import read_state_dict
-from ...embeddings import EmbeddingTable
-from .._sharing import read_folder, restore, weights_of, write_folder
-
-_FITTED = ("n_features_in_", "n_dims_", "seed_", "history_", "selection_")
-_SCALES = ("condition_mean_", "condition_scale_", "target_mean_", "target_scale_")
-_NOT_SHARED = ("targets", "device", "verbose", "random_state")
-
-
-def save_prior(prior: Any, folder: str | os.PathLike) -> None:
-    """Write json, safetensors and the targets."""
-    params = prior.get_params(deep=False)
-    for name in _NOT_SHARED:
-        params.pop(name)
-    if prior.targets is not None:
-        prior.targets.save(Path(folder) / "targets.safetensors")
-    facts = {
-        "params": params,
-        "fitted": {name: getattr(prior, name) for name in _FITTED},
-        "has_targets": prior.targets is not None,
-    }
-    weights = {f"net.{key}": value for key, value in weights_of(prior.net_).items()}
-    scales = {name: getattr(prior, name) for name in _SCALES}
-    write_folder(folder, "prior", facts, {**weights, **scales}, owner=type(prior).__name__)
-
-
-def load_prior(cls: type, folder: str | os.PathLike, *, device: str) -> Any:
-    """Read what `save_prior` wrote."""
-    facts, weights = read_folder(folder, "prior", owner=cls.__name__)
-    targets = EmbeddingTable.load(Path(folder) / "targets.safetensors") if facts["has_targets"] else None
-    prior = cls(**facts["params"], targets=targets, device=device)
-    for name, value in facts["fitted"].items():
-        setattr(prior, name, value)
-    for name in _SCALES:
-        setattr(prior, name, weights.pop(name))
-    net = {key.removeprefix("net."): value for key, value in weights.items()}
-    prior.net_ = restore(prior._build_net, net, device)
-    return prior
+from .._sharing import restore
 
 
 def reference_prior(cls: type, weights: Any, params: Mapping[str, Any]) -> Any:
@@ -64,10 +26,9 @@ def reference_prior(cls: type, weights: Any, params: Mapping[str, Any]) -> Any:
     prior.history_, prior.selection_ = [], {"rule": "last", "epoch": None, "n_stimuli_held_out": 0}
     try:
         prior.net_ = restore(prior._build_net, state, prior.device)
-    except RuntimeError as error:
+    except ValueError as error:
         raise ValueError(
-            f"weights: the {net} that these weights describe does not take them"
-            f" ({str(error).splitlines()[-1].strip()}). Pass a whole state dict."
+            f"weights: the {net} that these weights describe does not take them ({error}). Pass a whole state dict."
         ) from error
     return prior
 
