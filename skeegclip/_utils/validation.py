@@ -57,6 +57,8 @@ def check_epochs(
         array = validate_data(estimator, read.X, reset=reset, skip_check_array=True)
     else:
         _refuse_shape(read.X)
+        if not reset:
+            _refuse_one_epoch(estimator, read.X)
         array = validate_data(
             estimator,
             read.X,
@@ -204,6 +206,15 @@ def check_finite(X: np.ndarray, *, ch_names: Any = None, rows: Any = None) -> No
         f"Input X contains {what}: first in epoch {row}, channel {channel}{name}, time {time};"
         f" {int(bad.any(axis=(1, 2)).sum())} of {len(X)} epochs are affected. Drop or repair them first."
     )
+
+
+def _refuse_one_epoch(estimator: Any, X: Any) -> None:
+    """Of an epoch alone scikit-learn would say that its times are too many channels."""
+    shape, n_times = getattr(X, "shape", ()), estimator.n_times_in_
+    if n_times > 1 and shape == (getattr(estimator, "n_chans_", None), n_times):
+        raise ValueError(
+            f"X is one epoch, of shape {tuple(shape)}, where several are expected. Pass X[None], of shape {(1, *shape)}."
+        )
 
 
 def _refuse_shape(X: Any) -> None:

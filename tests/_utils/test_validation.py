@@ -163,6 +163,19 @@ def test_other_shapes_than_in_fit_are_refused(microvolts):
     )
 
 
+def test_one_epoch_without_its_axis_is_refused(microvolts):
+    """Its times were taken for channels: "X has 5 features, but Reader is expecting 3"."""
+    for one in (microvolts[0], torch.from_numpy(microvolts[0])):
+        refused(
+            one,
+            r"X is one epoch, of shape \(3, 5\), .* Pass X\[None\], of shape \(1, 3, 5\)",
+            reader=fitted(),
+        )
+    assert len(check_epochs(fitted(), microvolts[0][None], reset=False).X) == 1
+    flat = fitted(microvolts[:, :, 0])  # two dimensions are (n_epochs, n_chans) where there is one time
+    assert len(check_epochs(flat, microvolts[:, :, 1], reset=False).X) == 6
+
+
 def test_other_channel_order_than_in_fit_is_refused(microvolts):
     reader = fitted(make_epochs(microvolts * 1e-6))
     other = make_epochs(microvolts * 1e-6, names=["Oz", "Cz", "Pz"])
