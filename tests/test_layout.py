@@ -42,7 +42,6 @@ COVERED = {
     "metrics/intervals.py": ("metrics/test_table.py",),
     "metrics/of_estimators.py": ("metrics/test_scorers.py",),
     "model_selection/folds.py": ("model_selection/test_evaluate.py",),
-    "model_selection/page.py": ("model_selection/test_report.py",),
     "embeddings/join.py": ("decoders/test_ensemble.py",),
 }
 
