@@ -160,7 +160,12 @@ class EnsembleEncoder(Savable, _BaseComposition):
         check_number("n_seeds", self.n_seeds, low=1, integer=True)
         if not self.encoders:
             raise ValueError("encoders must hold at least one pair (name, encoder), got none.")
-        for name, encoder in self.encoders:
+        for pair in self.encoders:
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise TypeError(
+                    f"encoders must be pairs (name, encoder), got {type(pair).__name__} among them."
+                )
+            name, encoder = pair
             if not isinstance(name, str):
                 raise TypeError(f"encoders: names must be text, got {name!r} of type {type(name).__name__}.")
             refuse_class(f"encoders: {name!r}", encoder)

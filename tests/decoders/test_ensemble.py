@@ -160,6 +160,8 @@ def test_bad_input(data):
     X, y, table, other = data
     with pytest.raises(ValueError, match="encoders must hold at least one pair"):
         EnsembleEncoder([]).fit(X, y)
+    with pytest.raises(TypeError, match=r"encoders must be pairs \(name, encoder\), got Ridge among them"):
+        EnsembleEncoder([Ridge(), Ridge(10)], targets=table).fit(X, y)
     with pytest.raises(ValueError, match="Names provided are not unique"):
         EnsembleEncoder([("a", Ridge()), ("a", Ridge())], targets=table).fit(X, y)
     with pytest.raises(ValueError, match="n_seeds must lie in"):
