@@ -222,14 +222,18 @@ def reconstruct(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the pictures.")] = 0,
     device: Annotated[str, typer.Option(help="Torch device.")] = "auto",
     trusted: Annotated[
-        bool, typer.Option("--trusted", help="Open pickled parts. They may run any code.")
+        bool,
+        typer.Option(
+            "--trusted",
+            help="Believe the folder: types of other libraries and models that it names are loaded, and may run any code.",
+        ),
     ] = False,
 ) -> None:
     """Paint what was seen, with a saved reconstructor.
 
     Writes a picture for each epoch, and rows.csv, which says what each
-    shows (of an array nothing is known). A run that was interrupted goes on where it stopped: give the
-    same command again.
+    shows (of an array nothing is known). A run that was interrupted goes
+    on where it stopped: give the same command again.
     """
     with stoppable(_GOES_ON), refusals(context, wrong=_BAD_INPUT), output_folder(out) as folder:
         from .reconstruct import reconstruct_epochs

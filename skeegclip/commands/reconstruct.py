@@ -50,7 +50,7 @@ def reconstruct_epochs(
     device : str
         Torch device.
     trusted : bool
-        Open pickled parts.
+        Load types of other libraries, and models that the folder names.
 
     Returns
     -------
