@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from sklearn.utils.validation import check_is_fitted
+
+from .device import resolve_device
 from .folders import Content, FolderError, is_saved, read_folder, write_folder
 from .packing import Packer, Unpacker
 
@@ -44,7 +47,7 @@ def save(estimator: Any, folder: str | os.PathLike) -> None:
     FileExistsError
         If the folder holds anything else, which is left as it is.
     TypeError
-        If it holds what has no place in a file, such as a function.
+        If it is anything else, or holds what has no place in a file, such as a function.
 
     See Also
     --------
@@ -66,10 +69,17 @@ def save(estimator: Any, folder: str | os.PathLike) -> None:
     >>> bool((skeegclip.load(folder).predict(X) == decoder.predict(X)).all())
     True
     """
-    if isinstance(estimator, Savable):
-        write_folder(folder, estimator._to_content())
-    else:
-        write_folder(folder, to_content(estimator))
+    is_own = isinstance(estimator, Savable)
+    write_folder(folder, estimator._to_content() if is_own else to_content(_usable(estimator)))
+
+
+def _usable(estimator: Any) -> Any:
+    """Refuse what skops would write as well: a class, a dict, what is not fitted."""
+    if not isinstance(estimator, type) and hasattr(estimator, "get_params"):
+        check_is_fitted(estimator)
+    elif isinstance(estimator, type) or not hasattr(estimator, "_to_content"):
+        raise TypeError(f"estimator must be fitted, a Pipeline or a table, got {estimator!r:.60}.")
+    return estimator
 
 
 def load(
@@ -100,7 +110,7 @@ def load(
     FileNotFoundError
         If the folder holds no save.
     ValueError
-        If it is not what was saved, or needs something that was not given.
+        If it is not what was saved, needs something that was not given, or torch has no such device.
     TypeError
         If something was given that nothing in it takes.
 
@@ -128,6 +138,10 @@ def _read(
     given: dict[str, Any],
 ) -> Any:
     """Read a folder; `cls` is the class whose save it must be, which may be one of the user's own."""
+    if device != "auto":
+        resolve_device(
+            device
+        )  # a net that was on a GPU falls back on the CPU; who asks for one wants to know
     content = None if is_saved(folder) else _older(folder, cls)
     if content is None:
         content = read_folder(folder, kind=None if cls is None else cls.__name__)
@@ -292,8 +306,6 @@ class Savable:
         return {name: value for name, value in params if name not in self._not_saved}
 
     def _check_fitted(self) -> None:
-        from sklearn.utils.validation import check_is_fitted
-
         check_is_fitted(self)
 
     @classmethod
@@ -448,15 +460,24 @@ def _takes(content: Content, cls: type | None = None, prefix: str = "") -> Itera
 def _by_skops(part: Any) -> Content:
     from skops.io import dumps, get_untrusted_types, loads
 
+    name = type(part).__name__
     try:
         data = dumps(part)
-        loads(data, trusted=get_untrusted_types(data=data))  # it writes a lambda, but cannot read it
-        return Content(_FOREIGN, {"class": type(part).__name__}, files={_SKOPS: data})
+        types = get_untrusted_types(data=data)
+        loads(data, trusted=types)  # it writes a lambda, but cannot read it
     except Exception as error:
         raise TypeError(
-            f"{type(part).__name__} has no save of ours, and skops cannot write it ({error}). Define its classes and"
-            " functions in a module, or use joblib.dump, for your own use."
+            f"{name} has no save of ours, and skops cannot write it ({error}). Define its classes and functions in a module,"
+            " or use joblib.dump, for your own use."
         ) from error
+    # skops would write their private attributes, which a later version need not have, and load checks none of them.
+    names = [path.rpartition(".")[2] for path in types if path.startswith("skeegclip.")]
+    if ours := [own for own in names if hasattr(class_named(own), "fit")]:
+        raise TypeError(
+            f"{name} holds {ours[-1]}, which is saved by itself or in a Pipeline. Save what is in it, such"
+            " as the best_estimator_ of a search, or use joblib.dump, for your own use."
+        )
+    return Content(_FOREIGN, {"class": name}, files={_SKOPS: data})
 
 
 def _from_skops(content: Content, loading: Loading) -> Any:

@@ -16,8 +16,9 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import skeegclip
 from skeegclip import (
@@ -315,6 +316,16 @@ def test_pictures_travel_with_their_table(tmp_path):
             assert [np.shape(entry) for entry in copy._entries()] == [picture.shape for picture in pictures]
 
 
+@pytest.mark.parametrize("device", ["nope", "cuda", 3.5])
+def test_a_device_that_is_not_there_is_said(device, tmp_path, monkeypatch):
+    """It decoded on the CPU instead, which whoever waits for a GPU would hardly guess."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    encoder().fit(X, Y).save(tmp_path)
+    with pytest.raises(ValueError, match=f"device.*{device}"):
+        skeegclip.load(tmp_path, device=device)
+    skeegclip.load(tmp_path)
+
+
 # -- parts of other libraries --------------------------------------------------------------------------------
 
 
@@ -367,6 +378,8 @@ def test_a_network_of_ones_own_inside_others(tmp_path):
         MVNN(),
         PickChannels([0]),
         make_pipeline(EpochScaler(), Ridge()),
+        make_pipeline(StandardScaler(), Ridge()),
+        Ridge(),
     ],
 )
 def test_what_is_not_fitted_is_refused(estimator, tmp_path):
@@ -394,6 +407,45 @@ def test_functions_have_no_place_in_a_file(estimator, match, tmp_path):
     with pytest.raises(TypeError, match=match):
         skeegclip.save(estimator, tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [{"a": 1}, None, Ridge, EEGEncoder, np.zeros(3), Path("folder")],
+    ids=lambda thing: str(thing)[:20],
+)
+def test_what_is_no_estimator_is_refused(thing, tmp_path):
+    with pytest.raises(TypeError, match="estimator must be fitted, a Pipeline or a table, got "):
+        skeegclip.save(thing, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda inner: GridSearchCV(inner, {"encoder__alpha": [1.0, 2.0]}, cv=2),
+        lambda inner: make_pipeline(EpochScaler(), GridSearchCV(inner, {}, cv=2)),
+    ],
+)
+def test_estimators_inside_a_search_are_refused_when_they_are_saved(wrap, tmp_path):
+    """A load would have to trust private attributes: the one who saves can still do something about it."""
+    search = wrap(ImageRetriever(Ridge(), targets=TABLE)).fit(X, Y)
+    with pytest.raises(
+        TypeError, match="GridSearchCV holds ImageRetriever.* Save .* best_estimator_ of a search"
+    ):
+        skeegclip.save(search, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    best = getattr(search, "best_estimator_", None) or search[-1].best_estimator_
+    skeegclip.save(best, tmp_path / "x")
+    np.testing.assert_array_equal(skeegclip.load(tmp_path / "x").predict(X), best.predict(X))
+
+
+def test_a_search_of_scikit_learns_own_is_saved(tmp_path):
+    search = GridSearchCV(Ridge(), {"alpha": [1.0, 100.0]}, cv=2).fit(X[:, 0], np.arange(24.0))
+    skeegclip.save(search, tmp_path)
+    np.testing.assert_array_equal(
+        skeegclip.load(tmp_path, trusted=True).predict(X[:, 0]), search.predict(X[:, 0])
+    )
 
 
 def test_one_sentence_for_what_is_there(folders, tmp_path, fitted):

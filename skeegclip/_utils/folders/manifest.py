@@ -58,6 +58,8 @@ def sealed(said: dict[str, Any]) -> dict[str, Any]:
 
 def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
+    if folder.is_file():
+        raise FolderError(f"{str(folder)!r} is a file. Pass the folder that was saved.")
     try:
         text = read_regular(path, most=MANIFEST_BYTES)
     except FileNotFoundError:

@@ -50,7 +50,7 @@ def read_folder(folder: str | os.PathLike, *, kind: str | None = None) -> Conten
     for _ in range(_TRIES):
         manifest = read_manifest(folder)
         if kind is not None and manifest.content.kind != kind:
-            raise FolderError(f"{str(folder)!r} holds a saved {manifest.content.kind}, not a {kind}.")
+            raise FolderError(f"{str(folder)!r} holds a saved {manifest.content.kind} and no {kind}.")
         try:
             place = places(manifest.files)
             content = {

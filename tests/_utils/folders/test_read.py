@@ -56,8 +56,14 @@ def test_absent(tmp_path):
             read_folder(place)
 
 
+def test_a_file_is_no_folder(folder):
+    for path in (folder / "skeegclip.json", generation(folder) / "weights.safetensors"):
+        with pytest.raises(FolderError, match=f"'{path}' is a file. Pass the folder that was saved."):
+            read_folder(path)
+
+
 def test_another_kind(folder):
-    with pytest.raises(FolderError, match="holds a saved Whole, not a Other"):
+    with pytest.raises(FolderError, match="holds a saved Whole and no Other"):
         read_folder(folder, kind="Other")
     assert kind_of(folder) == "Whole"
 
