@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._utils.params import check_option
-from .._utils.persistence import checked, open_regular, read_regular, sweep, write_whole
+from .._utils.persistence import conforming, open_regular, read_regular, sweep, write_whole
 
 _FORMAT = "skeegclip-patch-tokens-1"
 _LIMIT = 2**30  # bytes: ids of a hundred million pictures
@@ -50,7 +50,7 @@ def load_patch_tokens(folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray
     """
     folder = Path(folder)
     try:
-        about = checked(_About, json.loads(read_regular(folder / "about.json", limit=_LIMIT)))
+        about = conforming(_About, json.loads(read_regular(folder / "about.json", limit=_LIMIT)))
         if about.format != _FORMAT:
             raise ValueError(about.format[:80])
         ids, tokens = np.array(about.ids), _mapped(folder / "tokens.npy", "r")
@@ -176,7 +176,7 @@ def _rows_done(partial: Path, run: str, n_rows: int) -> int:
         if not any(partial.iterdir()):
             return 0
     try:
-        found = checked(_State, json.loads(read_regular(partial / "state.json", limit=_LIMIT)))
+        found = conforming(_State, json.loads(read_regular(partial / "state.json", limit=_LIMIT)))
         if found.format != _FORMAT:
             raise ValueError(found.format[:80])
     except (OSError, ValueError, RecursionError) as error:
