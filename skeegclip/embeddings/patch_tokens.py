@@ -103,7 +103,7 @@ def write_patch_tokens(
     contents: Sequence[str],
     settings: dict[str, Any],
     dtype: str,
-    progress: bool,
+    verbose: int,
 ) -> None:
     """Write tokens to ``<folder>.partial`` and rename it when it is complete.
 
@@ -121,7 +121,7 @@ def write_patch_tokens(
         What decides the tokens besides.
     dtype : {"float16", "float32"}
         Type on disk.
-    progress : bool
+    verbose : int
         Whether to show a bar.
     """
     from tqdm.auto import tqdm
@@ -136,7 +136,7 @@ def write_patch_tokens(
     state, data = partial / "state.json", partial / "tokens.npy"
     done = _rows_done(partial, run, len(ids))
     tokens: Any = _mapped(data, "r+") if done else None
-    with tqdm(total=len(ids), initial=done, unit="image", disable=not progress) as bar:
+    with tqdm(total=len(ids), initial=done, unit="image", disable=not verbose) as bar:
         for _, batch in batches(done) if done < len(ids) else ():
             with np.errstate(over="ignore"):  # checked below
                 values = batch.astype(dtype)
