@@ -45,7 +45,7 @@ def data(seed):
     return vectors, X, rng
 
 
-PROBE_Z, PROBE_X, _ = data(77)
+PROBE_Z, PROBE_X = data(77)[:2]
 
 
 def prior(seed, net="gaussian", **params):
