@@ -72,7 +72,7 @@ fig = plot_reconstruction_grid(
 # ------------------
 # The report always sets two baselines beside the reconstructions. PixCorr and SSIM compare pixels and need no weights;
 # leave `metrics` out for all eight columns of the papers.
-table = reconstructor.report(X_test, y_test, metrics=["PixCorr", "SSIM"], random_state=0, progress=False)
+table = reconstructor.report(X_test, y_test, metrics=["PixCorr", "SSIM"], random_state=0, verbose=0)
 table.round(3)
 
 # %%

@@ -77,6 +77,7 @@ def test_there_is_a_recipe_for_each_kind():
     assert list(SECTIONS) == ["A network", "A loss", "A data set", "A metric", "An analysis"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SECTIONS))
 def test_a_recipe_works_as_it_is_written(name, copy, tmp_path):
     (program,) = [content for _, _, plain, content in BLOCK.findall(SECTIONS[name]) if plain]
@@ -85,6 +86,7 @@ def test_a_recipe_works_as_it_is_written(name, copy, tmp_path):
     assert Path(where.splitlines()[-1]).parent == copy / "skeegclip"
 
 
+@pytest.mark.slow
 def test_with_all_of_them_the_walls_stand(copy):
     options = ["-n", "0", "-q", "-p", "no:cacheprovider", "--rootdir", str(copy)]
     program = f"import sys, pytest; sys.exit(pytest.main({[str(WALLS), *options]!r} + ['-k', '(room or stubs or heavy_imports or small) and not circle']))"

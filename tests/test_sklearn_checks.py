@@ -41,7 +41,7 @@ class AnyPicture(Mapping):
 
 
 # The checks know too few labels for folds over stimuli.
-PAINT = {"images": AnyPicture(), "cross_fit": None, "progress": False}
+PAINT = {"images": AnyPicture(), "cross_fit": None, "verbose": 0}
 
 # On the checks' small matrices a network needs steps rather than size. Temperature 1: the checks compare the
 # probabilities of a row alone and in a batch to 1e-7, and dividing by 0.07 would magnify float32's rounding.

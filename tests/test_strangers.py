@@ -122,7 +122,7 @@ def strangers(tmp_path_factory):
     return made, marker
 
 
-@pytest.mark.parametrize("stdin", ["closed", "yes"])
+@pytest.mark.parametrize("stdin", ["closed", pytest.param("yes", marks=pytest.mark.slow)])
 def test_no_code_of_a_strangers_folder_is_run_and_nobody_is_asked(strangers, stdin):
     folders, marker = strangers
     done = subprocess.run(

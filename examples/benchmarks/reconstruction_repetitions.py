@@ -46,9 +46,7 @@ ways = {
 ways["the encoder's own, average"] = {"encoder": FrozenEstimator(encoder), "repetitions": "average"}
 found = {}
 for name, params in ways.items():
-    reconstructor = EEGImageReconstructor(
-        **params, **tables, generator="linear", random_state=0, progress=False
-    )
+    reconstructor = EEGImageReconstructor(**params, **tables, generator="linear", random_state=0, verbose=0)
     reconstructor.fit(X[train], data.y[train])
     for n, (X_test, y_test) in tests.items():
         scores = reconstruction_scores(
@@ -56,7 +54,7 @@ for name, params in ways.items():
             reconstructor.transform(X_test),
             ["PixCorr"],
             n_resamples=0,
-            progress=False,
+            verbose=0,
         )
         found[name, n] = {"two-way": reconstructor.score(X_test, y_test), "PixCorr": scores.iloc[0, 0]}
 table = pd.DataFrame(found).T.rename_axis(["learned from", "test repetitions"])

@@ -165,7 +165,7 @@ def read_regular(path: str | os.PathLike, *, limit: int) -> bytes:
         return file.read()
 
 
-def checked(schema: type[Facts], content: Any) -> Facts:
+def conforming(schema: type[Facts], content: Any) -> Facts:
     """Return what a file says as an instance of a dataclass; other names and other types are refused.
 
     Parameters

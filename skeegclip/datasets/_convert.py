@@ -19,7 +19,7 @@ _IMAGES_PER_CONCEPT = {"train": 10, "test": 1}
 
 
 def convert_subjects(
-    path: Path, place: Path, names: list[str], manifest: pd.DataFrame | None, *, dtype: str, progress: bool
+    path: Path, place: Path, names: list[str], manifest: pd.DataFrame | None, *, dtype: str, verbose: int
 ) -> None:
     """Write subjects into the store, each whole or not at all.
 
@@ -35,8 +35,8 @@ def convert_subjects(
         The pictures; None numbers them.
     dtype : "float32" | "float16"
         Type on disk.
-    progress : bool
-        Whether to show a progress bar.
+    verbose : int
+        1 shows a progress bar.
     """
     for name in names:
         parts = {split: read_recording(place / name / file) for split, file in FILES.items()}
@@ -54,7 +54,7 @@ def convert_subjects(
             n_times=train.data.shape[3],
             dtype=dtype,
             name=name,
-            progress=progress,
+            verbose=verbose,
         )
 
 

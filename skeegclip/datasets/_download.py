@@ -47,7 +47,7 @@ class Remote:
     etag: str | None = None
 
 
-def download(files: Sequence[Remote], folder: Path, *, progress: bool) -> None:
+def download(files: Sequence[Remote], folder: Path, *, verbose: int) -> None:
     """Download what is not there yet.
 
     A file that is there with the size expected is left as it is.
@@ -58,8 +58,8 @@ def download(files: Sequence[Remote], folder: Path, *, progress: bool) -> None:
         What to download.
     folder : Path
         Where to put it.
-    progress : bool
-        Whether to show progress bars.
+    verbose : int
+        1 shows progress bars.
 
     Raises
     ------
@@ -71,10 +71,10 @@ def download(files: Sequence[Remote], folder: Path, *, progress: bool) -> None:
     for file in files:
         target = inside(folder, file.name)
         if not (target.is_file() and file.size in (None, target.stat().st_size)):
-            _download_one(file, target, folder / ".downloads", progress)
+            _download_one(file, target, folder / ".downloads", verbose)
 
 
-def _download_one(file: Remote, target: Path, parts: Path, progress: bool) -> None:
+def _download_one(file: Remote, target: Path, parts: Path, verbose: int) -> None:
     import pooch
     import requests
     from filelock import FileLock, Timeout
@@ -91,7 +91,7 @@ def _download_one(file: Remote, target: Path, parts: Path, progress: bool) -> No
             source = pooch.create(
                 scratch, base_url="", registry={name: None}, urls={name: file.url}, retry_if_failed=_RETRIES
             )
-            whole = source.fetch(name, downloader=_Resumed(file, _part(file, parts, name), progress))
+            whole = source.fetch(name, downloader=_Resumed(file, _part(file, parts, name), verbose))
             target.parent.mkdir(parents=True, exist_ok=True)
             Path(whole).replace(target)
     except Timeout:
@@ -129,8 +129,8 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
 class _Resumed:
     """Downloader for pooch: goes on with the part that an earlier call left."""
 
-    def __init__(self, file: Remote, part: Path, progress: bool) -> None:
-        self.file, self.part, self.progress = file, part, progress
+    def __init__(self, file: Remote, part: Path, verbose: int) -> None:
+        self.file, self.part, self.verbose = file, part, verbose
 
     def __call__(self, url: str, output_file: Any, pooch: Any) -> None:
         """Download to the part, check it, then hand it over."""
@@ -153,7 +153,7 @@ class _Resumed:
                     initial=start,
                     unit="B",
                     unit_scale=True,
-                    disable=not self.progress,
+                    disable=not self.verbose,
                 )
                 with bar, open(self.part, "ab" if start else "wb") as out:
                     for chunk in response.iter_content(_CHUNK):
@@ -174,7 +174,7 @@ class _Resumed:
         self.part.replace(output_file)
 
 
-def unpack(archive: Path, target: Path, *, progress: bool) -> None:
+def unpack(archive: Path, target: Path, *, verbose: int) -> None:
     """Unpack a zip archive into a new folder, all of it or nothing.
 
     Parameters
@@ -183,8 +183,8 @@ def unpack(archive: Path, target: Path, *, progress: bool) -> None:
         The archive. A single folder at its top, of the name of `target`, is left out.
     target : Path
         Folder to make.
-    progress : bool
-        Whether to show a progress bar.
+    verbose : int
+        1 shows a progress bar.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def unpack(archive: Path, target: Path, *, progress: bool) -> None:
                 )
             with room_told(fresh, needed):
                 for member in tqdm(
-                    members, desc=f"Unpacking {target.name}", unit="file", disable=not progress
+                    members, desc=f"Unpacking {target.name}", unit="file", disable=not verbose
                 ):
                     content.extract(member, fresh)
             tops = list(fresh.iterdir()) if fresh.is_dir() else []

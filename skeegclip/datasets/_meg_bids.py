@@ -34,7 +34,7 @@ def bids_subjects(root: Path) -> list[str]:
 
 
 def convert_bids(
-    path: Path, root: Path, name: str, window: tuple[float, float], *, dtype: str, progress: bool
+    path: Path, root: Path, name: str, window: tuple[float, float], *, dtype: str, verbose: int
 ) -> None:
     """Write a subject's raw recordings into the store.
 
@@ -50,8 +50,8 @@ def convert_bids(
         Times to keep, in seconds, both included.
     dtype : "float32" | "float16"
         Type of a new store.
-    progress : bool
-        Whether to show a progress bar.
+    verbose : int
+        1 shows a progress bar.
     """
     runs = _runs(root, name)
     attributes = _attributes(root, name)
@@ -70,7 +70,7 @@ def convert_bids(
         n_times=len(first.times),
         dtype=dtype,
         name=name,
-        progress=progress,
+        verbose=verbose,
     )
 
 
@@ -170,7 +170,7 @@ class _Run:
         """Channels, at the rate of the epochs."""
         import mne
 
-        info = mne.pick_info(self.raw.info, self.picks, verbose=False)
+        info = mne.pick_info(self.raw.info, self.picks, verbose=0)
         with info._unlock():
             info["sfreq"] = self.raw.info["sfreq"] / self.step
         return info

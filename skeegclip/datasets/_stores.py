@@ -37,7 +37,7 @@ def add_epochs(
     n_times: int,
     dtype: str,
     name: str,
-    progress: bool,
+    verbose: int,
 ) -> None:
     """Write a recording into a store, whole or not at all; make the store if there is none.
 
@@ -61,11 +61,11 @@ def add_epochs(
         Type of a new store.
     name : str
         What is written, for messages.
-    progress : bool
-        Whether to show a progress bar.
+    verbose : int
+        1 shows a progress bar.
     """
     view = stored_view(path)
-    blocks = _shown(blocks, len(rows), name, progress)
+    blocks = _shown(blocks, len(rows), name, verbose)
     if view is None:
         EpochsStore.create(path, blocks, rows, info=info, tmin=tmin, dtype=dtype)
         return
@@ -103,10 +103,10 @@ def as_bunch(view: EpochsView, rows: pd.DataFrame, manifest: pd.DataFrame, **mor
     )
 
 
-def _shown(blocks: Iterable[np.ndarray], n_epochs: int, name: str, progress: bool) -> Iterator[np.ndarray]:
+def _shown(blocks: Iterable[np.ndarray], n_epochs: int, name: str, verbose: int) -> Iterator[np.ndarray]:
     from tqdm import tqdm
 
-    with tqdm(total=n_epochs, desc=f"Converting {name}", unit="epoch", disable=not progress) as bar:
+    with tqdm(total=n_epochs, desc=f"Converting {name}", unit="epoch", disable=not verbose) as bar:
         for block in blocks:
             yield block
             bar.update(len(block))

@@ -29,7 +29,7 @@ def fetch_things_eeg2(
     folder: str | os.PathLike | None = None,
     *,
     offline: bool = False,
-    progress: bool = True,
+    verbose: int = 1,
     hub: str | None = None,
     osf: str = OSF,
 ) -> Path:
@@ -51,8 +51,8 @@ def fetch_things_eeg2(
         Where to put it; None is a folder in the user's cache.
     offline : bool
         Download nothing, and only look whether everything is there.
-    progress : bool
-        Whether to show progress bars.
+    verbose : int
+        1 shows progress bars.
     hub : str | None
         Address of the hub, or of a mirror; None is the default of ``huggingface_hub``.
     osf : str
@@ -100,11 +100,11 @@ def fetch_things_eeg2(
         _look(root, on_hub, wanted, names)
         return root
     if on_hub:
-        download(hub_files(_HUB, on_hub, hub), root, progress=progress)
+        download(hub_files(_HUB, on_hub, hub), root, verbose=verbose)
     if "images" in wanted:
-        _fetch_images(root / "image_set", osf, progress)
+        _fetch_images(root / "image_set", osf, verbose)
     if "raw" in wanted:
-        _fetch_raw(root / "raw_data", names, osf, progress)
+        _fetch_raw(root / "raw_data", names, osf, verbose)
     return root
 
 
@@ -113,7 +113,7 @@ def fetch_things_meg(
     folder: str | os.PathLike | None = None,
     *,
     offline: bool = False,
-    progress: bool = True,
+    verbose: int = 1,
     openneuro: str = OPENNEURO,
 ) -> Path:
     """Download the epochs of THINGS-MEG [1]_, in the layout that :func:`load_things_meg` reads.
@@ -129,8 +129,8 @@ def fetch_things_meg(
         Where to put it; None is a folder in the user's cache.
     offline : bool
         Download nothing, and only look whether everything is there.
-    progress : bool
-        Whether to show progress bars.
+    verbose : int
+        1 shows progress bars.
     openneuro : str
         Address of OpenNeuro's public bucket.
 
@@ -179,7 +179,7 @@ def fetch_things_meg(
             Remote(file.name.removeprefix("ds004212/"), file.url, file.size, file.hash, file.etag)
             for file in files
         ]
-        download(parts, root, progress=progress)
+        download(parts, root, verbose=verbose)
     return root
 
 
@@ -191,7 +191,7 @@ def _subjects(subjects: Any, known: Sequence[int]) -> list[str]:
     return names
 
 
-def _fetch_images(root: Path, osf: str, progress: bool) -> None:
+def _fetch_images(root: Path, osf: str, verbose: int) -> None:
     absent = [name for name in SPLITS.values() if not (root / name).is_dir()]
     if not absent and (root / _LIST).is_file():
         return
@@ -202,13 +202,13 @@ def _fetch_images(root: Path, osf: str, progress: bool) -> None:
             raise FileNotFoundError(
                 f"{name} not found in the OSF component {_IMAGES}, which holds {', '.join(files)}."
             )
-    download([files[name] for name in (_LIST, *archives)], root, progress=progress)
+    download([files[name] for name in (_LIST, *archives)], root, verbose=verbose)
     for name in absent:
-        unpack(root / f"{name}.zip", root / name, progress=progress)
+        unpack(root / f"{name}.zip", root / name, verbose=verbose)
         (root / f"{name}.zip").unlink()
 
 
-def _fetch_raw(root: Path, names: list[str], osf: str, progress: bool) -> None:
+def _fetch_raw(root: Path, names: list[str], osf: str, verbose: int) -> None:
     absent = [name for name in names if not (root / name).is_dir()]
     if not absent:
         return
@@ -219,9 +219,9 @@ def _fetch_raw(root: Path, names: list[str], osf: str, progress: bool) -> None:
                 f"{name}.zip not found in the OSF component {_RAW}, which holds {', '.join(archives) or 'no archive'}."
             )
         file = archives[name]
-        download([file], root, progress=progress)
+        download([file], root, verbose=verbose)
         archive = inside(root, file.name)
-        unpack(archive, root / name, progress=progress)
+        unpack(archive, root / name, verbose=verbose)
         archive.unlink()
 
 

@@ -50,7 +50,7 @@ def preprocess_things_eeg2(
     mvnn: str | None = "epoch",
     dtype: str = "float32",
     random_state: Any = 20200220,
-    progress: bool = True,
+    verbose: int = 1,
 ) -> EpochsStore:
     """Preprocess the raw recordings of THINGS-EEG2 [1]_ as [2]_ does, into an :class:`~skeegclip.EpochsStore`.
 
@@ -82,8 +82,8 @@ def preprocess_things_eeg2(
         Type on disk.
     random_state : int | RandomState | Generator | None
         Seed of the draw of repetitions, where there are more than the design has.
-    progress : bool
-        Whether to show progress bars.
+    verbose : int
+        1 shows progress bars.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def preprocess_things_eeg2(
                 n_times=parts["train"].X.shape[2],
                 dtype=dtype,
                 name=f"{name} {session.name}",
-                progress=progress,
+                verbose=verbose,
             )
     return EpochsStore.open(path)
 

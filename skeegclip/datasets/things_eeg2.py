@@ -26,7 +26,7 @@ def load_things_eeg2(
     features: str | None = None,
     store: str | os.PathLike | None = None,
     dtype: str = "float32",
-    progress: bool = True,
+    verbose: int = 1,
 ) -> Bunch:
     """Open THINGS-EEG2 [1]_; the first time its files are converted into an :class:`~skeegclip.EpochsStore`.
 
@@ -52,8 +52,8 @@ def load_things_eeg2(
         Folder of the store; None is ``skeegclip-{dtype}`` in `folder`. Remove it to convert anew.
     dtype : "float32" | "float16"
         Type on disk. float16 halves the 5 GB of a subject; its rounding (0.05 %) is far below the noise.
-    progress : bool
-        Whether converting shows a progress bar.
+    verbose : int
+        1 shows a progress bar while converting.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def load_things_eeg2(
                 ' training_images and test_images, or image_metadata.npy (fetch_things_eeg2(what="images") downloads'
                 ' both); or images="numbered" to make ids of numbers.'
             )
-        convert_subjects(path, place, new, manifest, dtype=dtype, progress=progress)
+        convert_subjects(path, place, new, manifest, dtype=dtype, verbose=verbose)
         view = stored_view(path)
     assert view is not None
     if stored_subjects(view) - set(wanted):

@@ -30,7 +30,7 @@ def load_things_meg(
     window: tuple[float, float] = (0.0, 1.0),
     store: str | os.PathLike | None = None,
     dtype: str = "float32",
-    progress: bool = True,
+    verbose: int = 1,
 ) -> Bunch:
     """Open THINGS-MEG [1]_; the first time its files are converted into an :class:`~skeegclip.EpochsStore`.
 
@@ -59,8 +59,8 @@ def load_things_meg(
         Folder of the store; None is ``skeegclip-{dtype}`` in `folder`. Remove it to convert anew.
     dtype : "float32" | "float16"
         Type on disk. float16 halves the 5 GB of a subject; its rounding (0.05 %) is far below the noise.
-    progress : bool
-        Whether converting shows a progress bar.
+    verbose : int
+        1 shows a progress bar while converting.
 
     Returns
     -------
@@ -124,9 +124,9 @@ def load_things_meg(
         if name in stored:
             continue
         if source == "bids":
-            convert_bids(path, root, name, window, dtype=dtype, progress=progress)
+            convert_bids(path, root, name, window, dtype=dtype, verbose=verbose)
         else:
-            _convert_epochs(path, files[name], name, images, window, dtype=dtype, progress=progress)
+            _convert_epochs(path, files[name], name, images, window, dtype=dtype, verbose=verbose)
         view = stored_view(path)
     assert view is not None
     if stored_subjects(view) - set(wanted):
@@ -136,7 +136,7 @@ def load_things_meg(
 
 
 def _convert_epochs(
-    path: Path, file: Path, name: str, images: Any, window: tuple[float, float], *, dtype: str, progress: bool
+    path: Path, file: Path, name: str, images: Any, window: tuple[float, float], *, dtype: str, verbose: int
 ) -> None:
     epochs = EpochsFile(file, window)
     listed = read_image_list(Path(images)) if images is not None and Path(images).is_file() else None
@@ -151,7 +151,7 @@ def _convert_epochs(
         n_times=len(epochs.times),
         dtype=dtype,
         name=name,
-        progress=progress,
+        verbose=verbose,
     )
 
 

@@ -55,7 +55,7 @@ def embed_all(
     *,
     cache: VectorCache | None,
     name: Callable[[int], str],
-    progress: bool,
+    verbose: int,
     unit: str,
 ) -> np.ndarray:
     """Return one vector per item: what the cache holds is taken, the rest is computed and kept.
@@ -70,7 +70,7 @@ def embed_all(
         Where vectors are kept.
     name : callable
         From a row to what an error calls it.
-    progress : bool
+    verbose : int
         Whether to show a bar.
     unit : str
         What the bar counts.
@@ -94,7 +94,7 @@ def embed_all(
             cache.writing() if cache is not None else contextlib.nullcontext(_forget) as keep,
             # Closed at once after an error, so that no thread goes on loading.
             contextlib.closing(compute(todo)) as computed,
-            tqdm(total=len(keys), initial=n_known, unit=unit, disable=not progress) as bar,
+            tqdm(total=len(keys), initial=n_known, unit=unit, disable=not verbose) as bar,
         ):
             done = 0
             for vectors in computed:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from .._utils.ids import unique_ids
-from .._utils.persistence import checked, room_told, write_whole
+from .._utils.persistence import conforming, room_told, write_whole
 
 _FORMAT = "skeegclip-embedding-table-2"
 _FIRST = "skeegclip-embedding-table-1"  # had no digest
@@ -181,7 +181,7 @@ def map_table(
 
 
 def _read_notes(about: dict[str, str]) -> _Notes:
-    notes = checked(_Notes, json.loads(about.get("skeegclip", "null")))
+    notes = conforming(_Notes, json.loads(about.get("skeegclip", "null")))
     if set(about) != ({"skeegclip"} if notes.format == _FIRST else {"skeegclip", "sha256"}):
         raise ValueError(f"its notes are {sorted(about)[:4]}")
     return notes

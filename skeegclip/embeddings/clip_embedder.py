@@ -61,8 +61,8 @@ class CLIPEmbedder(BaseEstimator):
     cache_dir : path-like | None
         Folder where vectors are kept, keyed by what a picture holds and by all that changes its vector; several
         processes may share it. A run that was stopped goes on from there. None keeps nothing.
-    progress : bool
-        Whether to show a bar.
+    verbose : int
+        1 shows a bar.
     random_state : int | RandomState | Generator | None
         Seed of the views. With the pixels it decides all that is drawn, so that a picture's vector does not depend on
         the other pictures. The cache knows vectors again only with an int.
@@ -99,7 +99,7 @@ class CLIPEmbedder(BaseEstimator):
     >>> folder = Path(tempfile.mkdtemp())
     >>> _ = (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}), encoding="utf-8")
     >>> torch.save(open_clip.CLIP(**config).state_dict(), folder / "open_clip_pytorch_model.bin")
-    >>> embedder = CLIPEmbedder(f"local-dir:{folder}", layer=0.5, device="cpu", progress=False)
+    >>> embedder = CLIPEmbedder(f"local-dir:{folder}", layer=0.5, device="cpu", verbose=0)
     >>> pictures = np.zeros((2, 50, 40, 3), dtype="uint8")
     >>> embedder.embed_images(pictures, ids=["cat_01", "dog_01"])
     EmbeddingTable(n=2, n_dims=16)
@@ -121,7 +121,7 @@ class CLIPEmbedder(BaseEstimator):
         device="auto",
         precision="auto",
         cache_dir=None,
-        progress=True,
+        verbose=1,
         random_state=0,
     ):
         self.model = model
@@ -135,7 +135,7 @@ class CLIPEmbedder(BaseEstimator):
         self.device = device
         self.precision = precision
         self.cache_dir = cache_dir
-        self.progress = progress
+        self.verbose = verbose
         self.random_state = random_state
 
     def embed_images(self, images: Any, ids: Any = None) -> EmbeddingTable:
@@ -183,7 +183,7 @@ class CLIPEmbedder(BaseEstimator):
             compute,
             cache=cache,
             name=lambda row: pictures[row].name,
-            progress=self.progress,
+            verbose=self.verbose,
             unit="image",
         )
         return EmbeddingTable(keys, vectors, meta=settings)
@@ -239,7 +239,7 @@ class CLIPEmbedder(BaseEstimator):
             compute,
             cache=cache,
             name=lambda row: repr(filled[row]),
-            progress=self.progress,
+            verbose=self.verbose,
             unit="text",
         )
         templates = [template] if isinstance(template, str) else list(template)
@@ -315,7 +315,7 @@ class CLIPEmbedder(BaseEstimator):
             contents=contents,
             settings=recipe.of_tokens(),
             dtype=dtype,
-            progress=self.progress,
+            verbose=self.verbose,
         )
 
     def _tokens(

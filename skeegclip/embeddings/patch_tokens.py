@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._utils.params import check_option
-from .._utils.persistence import checked, open_regular, read_regular, sweep, write_whole
+from .._utils.persistence import conforming, open_regular, read_regular, sweep, write_whole
 
 _FORMAT = "skeegclip-patch-tokens-1"
 _LIMIT = 2**30  # bytes: ids of a hundred million pictures
@@ -50,7 +50,7 @@ def load_patch_tokens(folder: str | os.PathLike) -> tuple[np.ndarray, np.ndarray
     """
     folder = Path(folder)
     try:
-        about = checked(_About, json.loads(read_regular(folder / "about.json", limit=_LIMIT)))
+        about = conforming(_About, json.loads(read_regular(folder / "about.json", limit=_LIMIT)))
         if about.format != _FORMAT:
             raise ValueError(about.format[:80])
         ids, tokens = np.array(about.ids), _mapped(folder / "tokens.npy", "r")
@@ -103,7 +103,7 @@ def write_patch_tokens(
     contents: Sequence[str],
     settings: dict[str, Any],
     dtype: str,
-    progress: bool,
+    verbose: int,
 ) -> None:
     """Write tokens to ``<folder>.partial`` and rename it when it is complete.
 
@@ -121,7 +121,7 @@ def write_patch_tokens(
         What decides the tokens besides.
     dtype : {"float16", "float32"}
         Type on disk.
-    progress : bool
+    verbose : int
         Whether to show a bar.
     """
     from tqdm.auto import tqdm
@@ -136,7 +136,7 @@ def write_patch_tokens(
     state, data = partial / "state.json", partial / "tokens.npy"
     done = _rows_done(partial, run, len(ids))
     tokens: Any = _mapped(data, "r+") if done else None
-    with tqdm(total=len(ids), initial=done, unit="image", disable=not progress) as bar:
+    with tqdm(total=len(ids), initial=done, unit="image", disable=not verbose) as bar:
         for _, batch in batches(done) if done < len(ids) else ():
             with np.errstate(over="ignore"):  # checked below
                 values = batch.astype(dtype)
@@ -176,7 +176,7 @@ def _rows_done(partial: Path, run: str, n_rows: int) -> int:
         if not any(partial.iterdir()):
             return 0
     try:
-        found = checked(_State, json.loads(read_regular(partial / "state.json", limit=_LIMIT)))
+        found = conforming(_State, json.loads(read_regular(partial / "state.json", limit=_LIMIT)))
         if found.format != _FORMAT:
             raise ValueError(found.format[:80])
     except (OSError, ValueError, RecursionError) as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._utils.channels import DISPLAY_UNITS, describe
-from .._utils.persistence import checked, read_regular
+from .._utils.persistence import conforming, read_regular
 from .._utils.stated import Stated
 from ._manifest import Manifest, damaged
 
@@ -60,7 +60,7 @@ def from_json(folder: Path, manifest: Manifest) -> tuple[mne.Info, float, Stated
         if manifest.info not in (None, hashlib.sha256(text).hexdigest()):
             raise ValueError("it was edited since it was written")
         told = json.loads(text)
-        content = checked(_Content, told)
+        content = conforming(_Content, told)
         info = mne.Info.from_json_dict(content.info)
         if not math.isfinite(content.tmin) or (len(info["ch_names"]), info["ch_names"]) != (
             manifest.n_chans,

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from .._utils.persistence import checked, read_regular
+from .._utils.persistence import conforming, read_regular
 
 FORMAT = "skeegclip-epochs-store"
 NAME = "manifest.json"
@@ -211,7 +211,7 @@ def _of_second(content: dict[str, Any]) -> Manifest:
     if told != _digest(content):
         raise ValueError("it does not have the sha256 that it tells")
     content.pop("format")
-    manifest = checked(Manifest, content)
+    manifest = conforming(Manifest, content)
     parts = manifest.parts
     digests = [manifest.info, *(part.rows for part in parts)]
     ends = [(part.n_epochs, part.rows_bytes) for part in parts]
@@ -233,7 +233,7 @@ def _of_second(content: dict[str, Any]) -> Manifest:
 
 
 def _of_first(content: dict[str, Any]) -> Manifest:
-    first = checked(
+    first = conforming(
         _First, {key: value for key, value in content.items() if key not in ("format", "version")}
     )
     facts = asdict(first) | {"generation": str(first.generation) if first.generation else ""}

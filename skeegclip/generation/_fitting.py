@@ -67,7 +67,7 @@ def training_embeddings(
         n_folds=cross_fit or 2,
         repetitions=reconstructor.repetitions,
         random_state=reconstructor.random_state,
-        verbose=int(reconstructor.progress and sys.stderr.isatty()),
+        verbose=int(reconstructor.verbose and sys.stderr.isatty()),
     )
     return found.Z, found.y
 

@@ -71,7 +71,7 @@ class Order:
     seeds: np.ndarray
 
 
-def paint(generator: Any, order: Order, *, out_dir: Any = None, progress: bool = False) -> np.ndarray:
+def paint(generator: Any, order: Order, *, out_dir: Any = None, verbose: int = 0) -> np.ndarray:
     """Paint all pictures of an order.
 
     Parameters
@@ -82,7 +82,7 @@ def paint(generator: Any, order: Order, *, out_dir: Any = None, progress: bool =
         What.
     out_dir : path-like | None
         Folder for the pictures as they come. Those that are there already, from the same order, are not painted again.
-    progress : bool
+    verbose : int
         Show a bar.
 
     Returns
@@ -104,7 +104,7 @@ def paint(generator: Any, order: Order, *, out_dir: Any = None, progress: bool =
     folder = None if out_dir is None else _Folder(out_dir, generator, order)
     step = getattr(generator, "batch_size", _DEFAULT_BATCH)
     painted: list[np.ndarray] = []
-    with tqdm(total=len(flat), desc="painting", unit="picture", disable=None if progress else True) as bar:
+    with tqdm(total=len(flat), desc="painting", unit="picture", disable=None if verbose else True) as bar:
         for start in range(0, len(flat), step):
             part = np.arange(start, min(start + step, len(flat)))
             row = part // n_images
@@ -199,5 +199,5 @@ def _describe(generator: Any) -> dict[str, str]:
     """Name and parameters of a generator, but for those that change no picture."""
     generator = thaw(generator)
     params = generator.get_params() if hasattr(generator, "get_params") else {}
-    no_matter = {"batch_size", "progress", "device", "offload", "cache_dir", "local_files_only"}
+    no_matter = {"batch_size", "verbose", "device", "offload", "cache_dir", "local_files_only"}
     return {"class": type(generator).__name__} | {k: repr(v) for k, v in params.items() if k not in no_matter}

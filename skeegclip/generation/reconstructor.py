@@ -76,8 +76,8 @@ class EEGImageReconstructor(EmbeddingComposite):
     out_dir : path-like | None
         Folder in which :meth:`transform` writes the pictures as they come, ``00000.png`` on; called again on the same
         epochs it goes on where it stopped. Needs an int as `random_state`.
-    progress : bool
-        Show a bar while painting, where someone looks.
+    verbose : int
+        1 shows a bar while painting, where someone looks.
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ class EEGImageReconstructor(EmbeddingComposite):
         n_images=1,
         random_state=None,
         out_dir=None,
-        progress=True,
+        verbose=1,
     ):
         self.encoder = encoder
         self.targets = targets
@@ -151,7 +151,7 @@ class EEGImageReconstructor(EmbeddingComposite):
         self.n_images = n_images
         self.random_state = random_state
         self.out_dir = out_dir
-        self.progress = progress
+        self.verbose = verbose
 
     # -- fitting ------------------------------------------------------------------------------------
 
@@ -263,7 +263,7 @@ class EEGImageReconstructor(EmbeddingComposite):
             captions = list(self.captioner_.predict(samples.mean(axis=1)))
         seeds = row_seeds(self.random_state, samples.shape[0] * self.n_images)
         order = Order(samples, low_level, captions, np.reshape(seeds, samples.shape[:2]))
-        return paint(self.generator_, order, out_dir=out_dir, progress=self.progress)
+        return paint(self.generator_, order, out_dir=out_dir, verbose=self.verbose)
 
     # -- judging ------------------------------------------------------------------------------------
 
@@ -339,7 +339,7 @@ class EEGImageReconstructor(EmbeddingComposite):
     # -- saving -------------------------------------------------------------------------------------
 
     # The fitted parts are saved, and come back frozen in the places of the parameters too; pictures are not written.
-    _not_saved = (*EmbeddingComposite._not_saved, *_PAINTERS, "images", "out_dir", "progress")
+    _not_saved = (*EmbeddingComposite._not_saved, *_PAINTERS, "images", "out_dir", "verbose")
     _saved_state: ClassVar[dict[str, Any]] = {
         **EmbeddingComposite._saved_state,
         **{f"{name}_": object for name in _PAINTERS},

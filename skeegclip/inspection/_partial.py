@@ -51,7 +51,7 @@ def painting_problem(reconstructor: Any, X: Any, **params: Any) -> Problem:
         step = step.steps[-1][1]
     if not isinstance(step, FrozenEstimator):  # which is the user's own
         # Every part paints for itself: files of one must not be taken for those of another.
-        step.set_params(out_dir=None, progress=False)
+        step.set_params(out_dir=None, verbose=0)
     return make_problem(reconstructor, X, targets=None, k=1, **params)
 
 
@@ -164,7 +164,7 @@ def _trained(problem: Problem, task: Task, train: np.ndarray) -> Any:
 def _painted(reconstructor: Any, task: Task, test: np.ndarray, queries: Any) -> Arrays:
     """Pictures of the queries and their scores; all pictures of the test set are there to be confused with."""
     last, X = last_step(reconstructor, queries.X, queries.params)
-    last = copy.copy(last).set_params(out_dir=None, progress=False)  # a frozen one is the user's own
+    last = copy.copy(last).set_params(out_dir=None, verbose=0)  # a frozen one is the user's own
     pictures = last.transform(X, **wanted(last, "transform", queries.params))
     _, shown = last._shown(task.y[test])
     own = [shown[name] for name in queries.y.tolist()]

@@ -58,7 +58,7 @@ def reconstruction_scores(
     random_state: int | np.random.Generator | np.random.RandomState | None = None,
     device: str = "auto",
     batch_size: int = 32,
-    progress: bool = True,
+    verbose: int = 1,
 ) -> pd.DataFrame:
     """Compare reconstructed pictures with the real ones, by the eight usual metrics.
 
@@ -112,8 +112,8 @@ def reconstruction_scores(
         Torch device for the networks.
     batch_size : int, default=32
         Pictures that go through a network at once.
-    progress : bool, default=True
-        Show a bar where someone looks.
+    verbose : int, default=1
+        1 shows a bar where someone looks.
 
     Returns
     -------
@@ -180,7 +180,7 @@ def reconstruction_scores(
     values: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in rows}
     n_passes = len(networks) + bool(set(wanted) & set(PIXEL_METRICS))
     total = n_passes * sum(len(row.pictures) for row in rows.values())
-    with tqdm(total=total, desc="scoring", unit="picture", disable=None if progress else True) as bar:
+    with tqdm(total=total, desc="scoring", unit="picture", disable=None if verbose else True) as bar:
         for name, row in rows.items():
             values[name] |= row.average(_compare_pixels(shown, row, wanted, bar))
         for network in networks:

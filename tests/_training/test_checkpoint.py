@@ -137,6 +137,7 @@ class Cut(Callback):
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((24, 2, 30)).astype("float32"), RNG.standard_normal((24, 3))
+del RNG
 
 
 def encoder(folder, net=Wide, callbacks=None, **params):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from skeegclip import EpochsStore
-from skeegclip._evaluation.cuts import as_data
+from skeegclip._evaluation.cuts import as_view
 from skeegclip._utils.inputs import read_epochs
 from skeegclip._utils.mne_objects import joined
 from skeegclip.preprocessing import MVNN, EpochScaler, PickChannels, average_repetitions
@@ -117,7 +117,7 @@ def is_same(made, epochs):
 
 def test_views_and_stores_give_back_what_they_were_given(epochs, tmp_path):
     data = epochs.get_data(picks="data", verbose=False)
-    for view in (as_data(epochs, None, None, 0.0)[0], EpochsStore.create(tmp_path / "store", epochs).view()):
+    for view in (as_view(epochs), EpochsStore.create(tmp_path / "store", epochs).view()):
         back = view.to_mne()
         np.testing.assert_allclose(back.get_data(), data, rtol=1e-5, atol=1e-6 * data.std())
         np.testing.assert_allclose(back.times, epochs.times, rtol=0, atol=1e-12)

@@ -62,6 +62,7 @@ def joined_ensemble():
 
 
 GALLERY_OF_ALL = EmbeddingTable(TABLE.ids, RNG.normal(size=(12, 6)))
+del RNG
 
 
 def grown_retriever():
@@ -76,7 +77,7 @@ def online_in_a_trial():
 
 
 def pictures(tmp_path=None):
-    return [RNG.integers(0, 256, size=(6, 5, 3), dtype=np.uint8) for _ in range(3)]
+    return list(np.random.default_rng(1).integers(0, 256, size=(3, 6, 5, 3), dtype=np.uint8))
 
 
 # What is saved, and what is asked of it: a public method and its arguments.
@@ -252,7 +253,7 @@ def test_what_was_read_can_be_saved_pickled_and_cloned(name, folders, tmp_path):
 
 
 def test_a_fitted_encoder_and_a_table_are_kept_once(tmp_path):
-    table = EmbeddingTable([f"i{n}" for n in range(2000)], RNG.normal(size=(2000, 8)))
+    table = EmbeddingTable([f"i{n}" for n in range(2000)], np.random.default_rng(1).normal(size=(2000, 8)))
     retriever = ImageRetriever(encoder().set_params(targets=table), gallery=table)
     retriever.fit(X, table.ids[:24]).save(tmp_path / "x")
     files = [path for path in (tmp_path / "x").rglob("*") if path.is_file()]
@@ -291,7 +292,7 @@ def test_tables(tmp_path):
 
 
 def test_pictures_travel_with_their_table(tmp_path):
-    arrays = RNG.integers(0, 256, size=(3, 6, 5, 3), dtype=np.uint8)
+    arrays = np.random.default_rng(1).integers(0, 256, size=(3, 6, 5, 3), dtype=np.uint8)
     paths = []
     for n, picture in enumerate(arrays):
         paths.append(tmp_path / f"{n}.{'jpg' if n else 'png'}")

@@ -36,7 +36,7 @@ def parts(tmp_path_factory):
     reconstructor = EEGImageReconstructor(encoder, **TABLES, generator=LinearGenerator(size=8), cross_fit=2)
     folder = tmp_path_factory.mktemp("saved")
     reconstructor.fit(X, IDS).save(folder)
-    return folder, reconstructor.set_params(progress=False).transform(X)
+    return folder, reconstructor.set_params(verbose=0).transform(X)
 
 
 @pytest.fixture(scope="module")

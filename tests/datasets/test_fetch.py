@@ -50,7 +50,7 @@ def published(publisher, things_eeg2):
 
 
 def fetch(publisher, folder, *args, **kwargs):
-    address = {"hub": publisher.address, "osf": f"{publisher.address}/v2", "progress": False}
+    address = {"hub": publisher.address, "osf": f"{publisher.address}/v2", "verbose": 0}
     return fetch_things_eeg2(*args, folder=folder, **(address | kwargs))
 
 
@@ -65,7 +65,7 @@ def test_what_is_fetched_can_be_loaded(published, tmp_path, things_eeg2):
     assert files == expected | {"image_set/image_metadata.npy"}
     for name in expected:
         assert (folder / name).read_bytes() == (things_eeg2 / name).read_bytes()
-    data = load_things_eeg2(folder, progress=False)
+    data = load_things_eeg2(folder, verbose=0)
     assert data.X.shape == (520, 63, 250)
     assert len(data.images) == 100
     assert data.image_embeddings is not None
@@ -121,7 +121,7 @@ def test_interrupted_downloads_go_on_where_they_stopped(published, tmp_path, cap
     ]
     published.cut_after = None
     published.asked.clear()
-    fetch(published, tmp_path, 1, "preprocessed", progress=True)
+    fetch(published, tmp_path, 1, "preprocessed", verbose=1)
     assert published.asked[0][1] == f"bytes={4 << 20}-"
     assert (tmp_path / name).read_bytes() == published.hub[name]
     assert not part.exists()
@@ -150,7 +150,7 @@ def interrupted(publisher, folder, file, n_bytes):
     """Leave a part of so many bytes."""
     publisher.cut_after = n_bytes
     with pytest.raises(ConnectionError):
-        download([file], folder, progress=False)
+        download([file], folder, verbose=0)
     publisher.cut_after = None
     publisher.asked.clear()
 
@@ -168,7 +168,7 @@ def test_servers_that_cannot_resume_start_anew(publisher, tmp_path):
     file = Remote("file", f"{publisher.address}/bucket/file", 5000)
     interrupted(publisher, tmp_path, file, 3000)
     publisher.resumes = False
-    download([file], tmp_path, progress=False)
+    download([file], tmp_path, verbose=0)
     assert (tmp_path / "file").read_bytes() == publisher.bucket["file"]
     assert publisher.asked == [("/bucket/file", "bytes=3000-")]
 
@@ -179,7 +179,7 @@ def test_a_part_of_another_version_is_not_gone_on_from(publisher, tmp_path):
     url = f"{publisher.address}/bucket/file"
     interrupted(publisher, tmp_path, Remote("file", url, 5000, etag='"old"'), 3000)
     publisher.bucket["file"] = some_bytes(5000, seed=1)
-    download([Remote("file", url, 5000, etag='"new"')], tmp_path, progress=False)
+    download([Remote("file", url, 5000, etag='"new"')], tmp_path, verbose=0)
     assert (tmp_path / "file").read_bytes() == publisher.bucket["file"]
     assert publisher.asked == [("/bucket/file", None)]
     assert list((tmp_path / ".downloads").glob("*.part")) == []
@@ -192,7 +192,7 @@ def test_a_part_that_is_whole_is_checked_and_used(publisher, tmp_path):
     interrupted(publisher, tmp_path, file, 3000)
     (part,) = (tmp_path / ".downloads").glob("*.part")
     part.write_bytes(content)
-    download([file], tmp_path, progress=False)
+    download([file], tmp_path, verbose=0)
     assert (tmp_path / "a" / "file").read_bytes() == content
     assert publisher.asked == []
 
@@ -215,7 +215,7 @@ def test_a_wrong_size_is_refused(n_bytes, publisher, tmp_path):
     with pytest.raises(
         (ValueError, ConnectionError), match=r"5000 bytes instead of 4000|after 5000 of 6000 bytes"
     ):
-        download([Remote("file", f"{publisher.address}/bucket/file", n_bytes)], tmp_path, progress=False)
+        download([Remote("file", f"{publisher.address}/bucket/file", n_bytes)], tmp_path, verbose=0)
     assert not (tmp_path / "file").exists()
 
 
@@ -282,7 +282,7 @@ def test_meg_comes_in_parts(publisher, tmp_path):
     prefix = "ds004212/derivatives/preprocessed/preprocessed_P"
     names = ["1-epo.fif", "1-epo-1.fif", "1-epo-2.fif", "2-epo.fif"]
     publisher.bucket = {prefix + name: some_bytes(60_000, seed) for seed, name in enumerate(names)}
-    options = {"openneuro": f"{publisher.address}/bucket", "progress": False}
+    options = {"openneuro": f"{publisher.address}/bucket", "verbose": 0}
     folder = fetch_things_meg(1, tmp_path, **options)
     here = sorted((folder / "derivatives" / "preprocessed").iterdir())
     assert [p.name for p in here] == [
@@ -325,7 +325,7 @@ def test_archives_stay_in_their_folder(name, tmp_path):
     place.mkdir(parents=True)
     (place / "x.zip").write_bytes(zipped({"images/good": b"good", name: b"evil"}))
     with pytest.raises(ValueError, match="is refused: it would be written outside"):
-        unpack(place / "x.zip", place / "images", progress=False)
+        unpack(place / "x.zip", place / "images", verbose=0)
     assert [p.name for p in tmp_path.rglob("*")] == ["deep", "deeper", "x.zip"]
 
 
@@ -339,7 +339,7 @@ def test_links_in_archives_are_not_followed(tmp_path):
     (tmp_path / "outside").mkdir()
     (tmp_path / "x.zip").write_bytes(out.getvalue())
     with pytest.raises((ValueError, OSError)):
-        unpack(tmp_path / "x.zip", tmp_path / "images", progress=False)
+        unpack(tmp_path / "x.zip", tmp_path / "images", verbose=0)
     assert list((tmp_path / "outside").iterdir()) == []
     assert not (tmp_path / "images").exists()
 
@@ -357,7 +357,7 @@ def test_damaged_archives_leave_nothing(damage, tmp_path):
     content = zipped({f"images/{i}": some_bytes(50, seed=i) for i in range(5)})
     (tmp_path / "x.zip").write_bytes(damage(content))
     with pytest.raises(ValueError, match="is damaged or not a zip archive"):
-        unpack(tmp_path / "x.zip", tmp_path / "images", progress=False)
+        unpack(tmp_path / "x.zip", tmp_path / "images", verbose=0)
     assert [p.name for p in tmp_path.iterdir()] == ["x.zip"]
 
 
@@ -365,7 +365,7 @@ def test_archives_with_and_without_a_folder_at_the_top(tmp_path):
     for k, top in enumerate(("", "images/")):
         (tmp_path / f"{k}.zip").write_bytes(zipped({f"{top}a/b.jpg": b"1", f"{top}c.jpg": b"2"}))
         (tmp_path / str(k)).mkdir()
-        unpack(tmp_path / f"{k}.zip", tmp_path / str(k) / "images", progress=False)
+        unpack(tmp_path / f"{k}.zip", tmp_path / str(k) / "images", verbose=0)
         assert (tmp_path / str(k) / "images" / "a" / "b.jpg").read_bytes() == b"1"
 
 
@@ -377,18 +377,18 @@ def test_an_archive_made_to_fill_the_disk_is_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"x.zip is refused: it would unpack to 100663296 bytes, \d+ times its own"
     ):
-        unpack(tmp_path / "x.zip", tmp_path / "images", progress=False)
+        unpack(tmp_path / "x.zip", tmp_path / "images", verbose=0)
     os.mkfifo(tmp_path / "pipe.zip")
     with pytest.raises(
         ValueError, match="pipe.zip is damaged or not a zip archive .it is a folder or a pipe"
     ):
-        unpack(tmp_path / "pipe.zip", tmp_path / "images", progress=False)
+        unpack(tmp_path / "pipe.zip", tmp_path / "images", verbose=0)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pipe.zip", "x.zip"]
 
 
 def test_unpacking_is_all_or_nothing_whenever_it_is_killed(tmp_path, killer):
     def start():
-        unpack(tmp_path / "x.zip", tmp_path / "images", progress=False)
+        unpack(tmp_path / "x.zip", tmp_path / "images", verbose=0)
 
     files = {f"images/{n}": some_bytes(50, seed=n) for n in range(3)}
     (tmp_path / "x.zip").write_bytes(zipped(files))
@@ -417,12 +417,12 @@ def test_a_download_that_is_killed_is_gone_on_with_and_leaves_nothing(publisher,
         "file", f"{publisher.address}/bucket/file", len(content), f"md5:{hashlib.md5(content).hexdigest()}"
     )
     n_steps = 0
-    for _ in killer.every_step(lambda: download([remote], tmp_path, progress=False)):
+    for _ in killer.every_step(lambda: download([remote], tmp_path, verbose=0)):
         n_steps += 1
         if (tmp_path / "file").exists():
             assert (tmp_path / "file").read_bytes() == content
             (tmp_path / "file").unlink()
-        download([remote], tmp_path, progress=False)
+        download([remote], tmp_path, verbose=0)
         assert (tmp_path / "file").read_bytes() == content
         left = {p.name for p in (tmp_path / ".downloads").iterdir()}
         assert left == {"file.lock"}
@@ -433,5 +433,5 @@ def test_a_download_that_is_killed_is_gone_on_with_and_leaves_nothing(publisher,
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "..", "a\\b", "C:x", "", "a\0b"])
 def test_names_from_a_server_that_lead_elsewhere(name, publisher, tmp_path):
     with pytest.raises(ValueError, match="is refused: it would be written outside"):
-        download([Remote(name, f"{publisher.address}/bucket/x", 1)], tmp_path, progress=False)
+        download([Remote(name, f"{publisher.address}/bucket/x", 1)], tmp_path, verbose=0)
     assert os.listdir(tmp_path) == []

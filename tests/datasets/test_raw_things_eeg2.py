@@ -15,7 +15,7 @@ from skeegclip.epochs.sites import THINGS_EEG_CHANNELS
 
 SFREQ = 1000
 N_TRAIN, N_TEST = 4, 2  # pictures
-quiet = {"progress": False}
+quiet = {"verbose": 0}
 
 
 def response(picture, times):

@@ -15,7 +15,7 @@ from skeegclip.datasets import load_things_eeg2
 from skeegclip.datasets._eeg2_files import subject_name
 from skeegclip.datasets._manifest import find_manifest
 
-quiet = {"progress": False}
+quiet = {"verbose": 0}
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_later_opens_read_the_store_alone(load, monkeypatch):
 def test_subjects_are_converted_as_they_are_asked_for(load, tmp_path, capsys):
     assert set(load(subjects=2).subject) == {"sub-02"}
     assert len(EpochsStore.open(tmp_path / "store")) == 260
-    both = load(subjects=["01", "sub-02"], progress=True)
+    both = load(subjects=["01", "sub-02"], verbose=1)
     assert "Converting sub-01" in capsys.readouterr().err
     assert set(both.subject) == {"sub-01", "sub-02"}
     assert set(load().subject) == {"sub-01", "sub-02"}

@@ -11,7 +11,7 @@ from PIL import Image
 
 from skeegclip.datasets import load_things_meg
 
-quiet = {"progress": False}
+quiet = {"verbose": 0}
 N_CHANS, N_TIMES, SFREQ = 6, 281, 200.0
 TIMES = -0.1 + np.arange(N_TIMES) / SFREQ
 # Six concepts of three pictures; one more picture of the first two concepts is shown four times: the test set.

@@ -26,7 +26,7 @@ KINDS = ["vit", "resnet", "timm-vit", "timm-convnext", "coca"]
 def make(tiny_clip):
     def make(kind="vit", **params):
         tiny = tiny_clip(kind)
-        params = {"device": "cpu", "progress": False, **params}
+        params = {"device": "cpu", "verbose": 0, **params}
         return CLIPEmbedder(tiny.name, tiny.weights, **params)
 
     return make
@@ -225,7 +225,7 @@ def test_other_weights_and_models_have_caches_of_their_own(make, tiny_clip, pict
     state["visual.proj"] *= 2
     path = tmp_path / "other.pt"
     torch.save(state, path)
-    params = {"device": "cpu", "progress": False, "cache_dir": tmp_path / "cache"}
+    params = {"device": "cpu", "verbose": 0, "cache_dir": tmp_path / "cache"}
     ours = make(cache_dir=tmp_path / "cache").embed_images(pictures)
     other = CLIPEmbedder(tiny.name, path, **params).embed_images(pictures)
     np.testing.assert_allclose(other.vectors, 2 * ours.vectors, rtol=1e-5)
@@ -329,7 +329,7 @@ from skeegclip import CLIPEmbedder
 from skeegclip.embeddings import _cache
 _cache._SECONDS_BETWEEN_FILES = 0
 open_clip.add_model_config({str(Path(tiny.weights).with_suffix(".json"))!r})
-embedder = CLIPEmbedder({tiny.name!r}, {tiny.weights!r}, device="cpu", progress=False, batch_size=2,
+embedder = CLIPEmbedder({tiny.name!r}, {tiny.weights!r}, device="cpu", verbose=0, batch_size=2,
                         cache_dir={str(tmp_path / "cache")!r})
 embedder.embed_images({str(folder)!r}).save(sys.argv[1])
 """
@@ -395,9 +395,9 @@ def test_nothing_global_is_touched(make, pictures):
 def test_the_bar_counts_what_is_left(make, pictures, tmp_path, capsys):
     make(cache_dir=tmp_path).embed_images(pictures[:2])
     assert capsys.readouterr().err == ""
-    make(cache_dir=tmp_path, progress=True).embed_images(pictures)
+    make(cache_dir=tmp_path, verbose=1).embed_images(pictures)
     assert "5/5" in capsys.readouterr().err
-    make(cache_dir=tmp_path, progress=True).embed_images(pictures)
+    make(cache_dir=tmp_path, verbose=1).embed_images(pictures)
     assert capsys.readouterr().err == ""  # nothing to do, nothing to show
 
 

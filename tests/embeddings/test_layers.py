@@ -43,7 +43,7 @@ WITH_CLASS = {"vit", "timm-vit", "coca"}
 def test_intermediate_layers_are_the_blocks_outputs(kind, tiny_clip, pictures):
     tiny = tiny_clip(kind)
     found = outputs(tiny, pictures)
-    params = {"device": "cpu", "progress": False}
+    params = {"device": "cpu", "verbose": 0}
     patches = slice(1, None) if kind in WITH_CLASS else slice(None)
     for block, tokens in enumerate(found):
         for layer in (block, block - len(found)):
@@ -72,7 +72,7 @@ def test_a_mix_puts_its_layers_one_after_another(kind, mix, tiny_clip, pictures)
         "0": pooled[0],
         "1": pooled[1],
     }
-    embedder = CLIPEmbedder(tiny.name, tiny.weights, layer=mix, device="cpu", progress=False)
+    embedder = CLIPEmbedder(tiny.name, tiny.weights, layer=mix, device="cpu", verbose=0)
     table = embedder.embed_images(pictures)
     expected = np.concatenate([parts[str(layer)] for layer in mix], axis=1)
     np.testing.assert_allclose(table.vectors, expected, rtol=1e-4, atol=1e-5)

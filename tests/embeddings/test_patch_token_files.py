@@ -28,7 +28,7 @@ def write(folder, scale=1.0):
         contents=list("wxyz"),
         settings={"scale": scale},
         dtype="float32",
-        progress=False,
+        verbose=0,
     )
 
 

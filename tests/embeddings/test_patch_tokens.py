@@ -16,7 +16,7 @@ from skeegclip.embeddings._pictures import Picture
 def make(tiny_clip):
     def make(kind="vit", **params):
         tiny = tiny_clip(kind)
-        return CLIPEmbedder(tiny.name, tiny.weights, **{"device": "cpu", "progress": False, **params})
+        return CLIPEmbedder(tiny.name, tiny.weights, **{"device": "cpu", "verbose": 0, **params})
 
     return make
 

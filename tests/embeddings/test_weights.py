@@ -66,7 +66,7 @@ def in_hub_cache(tmp_path):
 
 
 def embed(pictures, model, pretrained="laion2b_s32b_b79k", **params):
-    return CLIPEmbedder(model, pretrained, device="cpu", progress=False, **params).embed_images(pictures)
+    return CLIPEmbedder(model, pretrained, device="cpu", verbose=0, **params).embed_images(pictures)
 
 
 def by_open_clip(pictures, *args, **params):
@@ -88,7 +88,7 @@ def test_a_folder_brings_its_own_preprocessing(clip_folder, pictures, tiny_clip)
     table = embed(pictures, f"local-dir:{clip_folder}")
     assert_same(table, by_open_clip(pictures, f"local-dir:{clip_folder}"))
     assert np.abs(table.vectors - tiny_clip().encode(pictures)).max() > 1e-3
-    texts = CLIPEmbedder(f"local-dir:{clip_folder}", device="cpu", progress=False).embed_texts(["cat"])
+    texts = CLIPEmbedder(f"local-dir:{clip_folder}", device="cpu", verbose=0).embed_texts(["cat"])
     assert texts.n_dims == 8
 
 
@@ -120,7 +120,7 @@ def test_a_hub_repository_is_taken_from_the_hubs_cache(pictures, in_hub_cache, c
     table = embed(pictures, "hf-hub:me/clip")
     assert_same(table, by_open_clip(pictures, "hf-hub:me/clip"))
     assert table.meta["weights"] == {"model": "hf-hub:me/clip", "commit": "abc123"}
-    assert CLIPEmbedder("hf-hub:me/clip", device="cpu", progress=False).embed_texts(["cat"]).n_dims == 8
+    assert CLIPEmbedder("hf-hub:me/clip", device="cpu", verbose=0).embed_texts(["cat"]).n_dims == 8
 
 
 def test_openais_activation_follows_the_tag(tiny_clip, pictures, publish, in_hub_cache, clip_folder):

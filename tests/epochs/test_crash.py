@@ -42,7 +42,12 @@ def overwrite(folder, X, rows, info):
 
 
 WRITES = pytest.mark.parametrize(
-    ("write", "before"), [(create, []), (append, [create]), (overwrite, [create, append])]
+    ("write", "before"),
+    [
+        (create, []),
+        pytest.param(append, [create], marks=pytest.mark.slow),
+        pytest.param(overwrite, [create, append], marks=pytest.mark.slow),
+    ],
 )
 
 
@@ -191,6 +196,7 @@ print(killed, committed)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.slow
 def test_sigkill_at_random_moments(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", FORKS, str(tmp_path / "store")], capture_output=True, text=True, timeout=250

@@ -223,6 +223,7 @@ def test_version_1_grows_and_has_digests_then(first):
         first.verify()
 
 
+@pytest.mark.slow
 def test_version_1_survives_a_kill_on_the_way_to_version_2(tmp_path, killer):
     def append(folder):
         EpochsStore.open(folder).append(3 * FIRST_X, first_rows())

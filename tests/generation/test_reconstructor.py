@@ -109,7 +109,7 @@ def make(**params):
         "targets": TARGETS,
         "images": IMAGES,
         "generator": LinearGenerator(size=SIDE),
-        "progress": False,
+        "verbose": 0,
     }
     return EEGImageReconstructor(**(given | params))
 
@@ -121,7 +121,7 @@ def test_pictures_look_like_what_was_seen():
     assert pictures.dtype == np.uint8
     assert reconstructor.score(X[TEST], Y[TEST]) > 0.9
     real = IMAGES.lookup(Y[TEST])
-    table = reconstruction_scores(real, pictures, ["PixCorr"], n_resamples=0, progress=False)
+    table = reconstruction_scores(real, pictures, ["PixCorr"], n_resamples=0, verbose=0)
     assert table.loc["generated", "PixCorr"] > 0.6
 
 
@@ -232,7 +232,7 @@ def test_frozen_parts_stay_as_they_are():
         images=IMAGES,
         prior=FrozenEstimator(first.prior_),
         generator=FrozenEstimator(first.generator_),
-        progress=False,
+        verbose=0,
     ).fit(X[TEST])  # nothing to learn: no y is needed
     assert frozen.prior_.estimator is first.prior_
     assert frozen.generator_.estimator is first.generator_
@@ -262,7 +262,7 @@ def test_labels_serve_where_there_are_no_targets(rng):
     }
     epochs = rng.normal(size=(60, 3, 5)) + 3 * labels[:, None, None]
     reconstructor = EEGImageReconstructor(
-        Ridge(), images=images, generator="nearest", cross_fit=None, progress=False
+        Ridge(), images=images, generator="nearest", cross_fit=None, verbose=0
     )
     pictures = reconstructor.fit(epochs, labels).transform(epochs)
     assert np.mean(pictures[:, 0, 0, 0] == 80 * labels) > 0.9
@@ -371,7 +371,7 @@ def test_score_is_two_way_identification():
 def test_the_report_sets_two_baselines_beside():
     reconstructor = make(n_images=2, prior=Sampler()).fit(X[TRAIN], Y[TRAIN])
     table = reconstructor.report(
-        X[TEST], Y[TEST], ["PixCorr", "SSIM"], n_resamples=10, random_state=0, progress=False
+        X[TEST], Y[TEST], ["PixCorr", "SSIM"], n_resamples=10, random_state=0, verbose=0
     )
     assert table.index.tolist() == ["generated", "mean training picture", "nearest training picture"]
     assert table["PixCorr"].idxmax() == "generated"
@@ -379,7 +379,7 @@ def test_the_report_sets_two_baselines_beside():
     nearest = make(generator="nearest").fit(X[TRAIN], Y[TRAIN]).transform(X[TEST])
     mean = [IMAGES.lookup(IDS[:30]).mean(axis=0) / 255] * 20
     direct = reconstruction_scores(
-        IMAGES.lookup(Y[TEST]), nearest, ["PixCorr"], baselines={"mean": mean}, n_resamples=0, progress=False
+        IMAGES.lookup(Y[TEST]), nearest, ["PixCorr"], baselines={"mean": mean}, n_resamples=0, verbose=0
     )["PixCorr"]
     assert table.loc["nearest training picture", "PixCorr"] == pytest.approx(direct["generated"], abs=1e-6)
     assert table.loc["mean training picture", "PixCorr"] == pytest.approx(direct["mean"], abs=0.02)
@@ -429,7 +429,7 @@ def test_pictures_of_another_run_are_not_mixed_in(tmp_path, change, what):
 
 
 def test_what_changes_no_picture_makes_no_other_run():
-    one = SDXLGenerator(batch_size=2, device="cuda:0", offload="model", progress=False)
+    one = SDXLGenerator(batch_size=2, device="cuda:0", offload="model", verbose=0)
     other = FrozenEstimator(SDXLGenerator(batch_size=9, device="cpu", cache_dir="x", local_files_only=True))
     assert _describe(one) == _describe(other)
     assert _describe(one) != _describe(SDXLGenerator(n_steps=5))

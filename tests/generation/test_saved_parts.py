@@ -45,7 +45,7 @@ def data(seed):
     return vectors, X, rng
 
 
-PROBE_Z, PROBE_X, _ = data(77)
+PROBE_Z, PROBE_X = data(77)[:2]
 
 
 def prior(seed, net="gaussian", **params):
@@ -78,7 +78,7 @@ def reconstructor(seed):
         cross_fit=2,
         n_images=1 + seed,
         random_state=seed,
-        progress=False,
+        verbose=0,
     ).fit(X, IDS)
 
 
@@ -178,7 +178,7 @@ def test_what_is_saved_is_what_is_read(made, tmp_path, name):
     other.save(tmp_path)
     loaded = read(name, tmp_path, type(other))
     assert equal(loaded, other, name)
-    hidden = ("device", "verbose", "images", "captions", "batch_size", "progress", "targets", "vae")
+    hidden = ("device", "verbose", "images", "captions", "batch_size", "verbose", "targets", "vae")
     if name != "reconstructor":
         kept = {k: v for k, v in other.get_params(deep=False).items() if k not in hidden}
         assert {k: loaded.get_params()[k] for k in kept} == kept

@@ -34,14 +34,14 @@ PRIOR = DiffusionPrior(net="gaussian", scheduler="ddim", n_steps=5, device="cpu"
 
 
 def make(encoder, **params):
-    given = {"targets": TARGETS, "images": IMAGES, "random_state": 3, "progress": False, "cross_fit": 2}
+    given = {"targets": TARGETS, "images": IMAGES, "random_state": 3, "verbose": 0, "cross_fit": 2}
     return EEGImageReconstructor(encoder, **(given | params)).fit(X, IDS)
 
 
 def same(a, b):
     np.testing.assert_array_equal(a.transform(X), b.transform(X))
     assert a.score(X, IDS) == b.score(X, IDS)
-    report = [r.report(X, IDS, ["PixCorr"], n_resamples=0, progress=False) for r in (a, b)]
+    report = [r.report(X, IDS, ["PixCorr"], n_resamples=0, verbose=0) for r in (a, b)]
     np.testing.assert_array_equal(report[0], report[1])
 
 
@@ -76,7 +76,7 @@ def test_parts_of_scikit_learn_are_no_pickles(tmp_path):
 
 def test_the_nearest_pictures_are_looked_up_again(tmp_path, rng):
     saved = EEGImageReconstructor(
-        "passthrough", targets=TARGETS, images=IMAGES, generator="nearest", random_state=0, progress=False
+        "passthrough", targets=TARGETS, images=IMAGES, generator="nearest", random_state=0, verbose=0
     ).fit(VECTORS, IDS)
     saved.save(tmp_path)
     with pytest.raises(ValueError, match=r"not in the folder. Pass them: load\(folder, images="):

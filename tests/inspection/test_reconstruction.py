@@ -57,7 +57,7 @@ def test_scores_are_those_of_the_pictures(over, planted, tests):
     assert sorted(over.queries["stimulus"]) == tests.tolist()
     for picture, name in zip(over.shown, over.queries["stimulus"], strict=True):
         np.testing.assert_array_equal(picture, planted.images[name])
-    want = reconstruction_scores(over.shown, over.pictures[1], ["PixCorr", "SSIM"], progress=False)
+    want = reconstruction_scores(over.shown, over.pictures[1], ["PixCorr", "SSIM"], verbose=0)
     for name in ("PixCorr", "SSIM"):
         assert over.table[name][1] == pytest.approx(want[name].item())
         np.testing.assert_allclose(over.scores[name].mean(axis=1), over.table[name])
@@ -66,7 +66,7 @@ def test_scores_are_those_of_the_pictures(over, planted, tests):
 def test_the_whole_epoch_is_the_reconstructor_itself(view, painter):
     whole = reconstruct_over_time(painter, view, cv=WithinSubject(), width=1.0, random_state=3)
     train, test = view.select(split="train"), view.select(split="test").average()
-    alone = clone(painter).set_params(progress=False)
+    alone = clone(painter).set_params(verbose=0)
     set_seeds(alone, np.random.default_rng(3))
     alone.fit(train, train.stimulus)
     order = [test.stimulus.tolist().index(name) for name in whole.queries["stimulus"]]
@@ -149,7 +149,7 @@ def test_finished_parts_are_found_again(view, painter, tests, tmp_path, monkeypa
     monkeypatch.setattr(_partial, "_trained", lambda *args: (calls.append(1), real(*args))[1])
     asked = {"cv": WithinSubject(), "stimuli": tests[:2], "folder": tmp_path, **FEW}
     first = reconstruct_over_time(painter, view, **asked)
-    painter.set_params(progress=True)  # changes no picture
+    painter.set_params(verbose=1)  # changes no picture
     again = reconstruct_over_time(painter, view, **asked)
     assert len(calls) == 3
     np.testing.assert_array_equal(first.pictures, again.pictures)

@@ -22,7 +22,7 @@ PIXELS = ["PixCorr", "SSIM"]
 
 
 def scores(*args, **kwargs):
-    return reconstruction_scores(*args, progress=False, n_resamples=kwargs.pop("n_resamples", 0), **kwargs)
+    return reconstruction_scores(*args, verbose=0, n_resamples=kwargs.pop("n_resamples", 0), **kwargs)
 
 
 def random_state_dict(module):
@@ -263,9 +263,7 @@ def test_intervals_are_seeded():
 )
 def test_bad_input_is_refused(change, error, match):
     with pytest.raises(error, match=match):
-        reconstruction_scores(
-            **{"real": REAL, "generated": NOISY, "metrics": PIXELS, "progress": False} | change
-        )
+        reconstruction_scores(**{"real": REAL, "generated": NOISY, "metrics": PIXELS, "verbose": 0} | change)
 
 
 def test_absent_weights_say_what_to_download_where(tmp_path, monkeypatch):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
+
+from ..persistence import conforming
 
 Facts = TypeVar("Facts")
 
@@ -43,13 +43,6 @@ class Content:
     parts: dict[str, Content] = field(default_factory=dict)
 
 
-@functools.cache
-def _adapter(schema: Any) -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(schema)
-
-
 def checked(value: Any, schema: type[Facts], path: str | os.PathLike) -> Facts:
     """Check what a file says against a schema.
 
@@ -72,13 +65,9 @@ def checked(value: Any, schema: type[Facts], path: str | os.PathLike) -> Facts:
     FolderError
         If it is anything else.
     """
-    from pydantic import ValidationError
-
     try:
-        return _adapter(schema).validate_json(json.dumps(value), strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
+        return conforming(schema, value)
+    except ValueError as error:
         raise FolderError(
-            f"{os.fspath(path)!r} is not what skeegclip saves: {place}: {first['msg']}. Get it again."
+            f"{os.fspath(path)!r} is not what skeegclip saves: {error}. Get it again."
         ) from None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..persistence import open_regular
 from .content import FolderError
 
 NO_FILE = (
@@ -39,26 +39,16 @@ def sync_folder(path: Path) -> None:
 
 def read_regular(path: Path, *, size: int | None = None, most: int | None = None) -> bytes:
     """Read a file that is neither a link nor a pipe, and of one size, or of a size up to `most`."""
-    flags = (
-        os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    )
     try:
-        number = os.open(path, flags)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENOTDIR):
-            raise FolderError(NO_FILE.format(str(path))) from None
-        raise
-    try:
-        state = os.fstat(number)
-        if not stat.S_ISREG(state.st_mode):
-            raise FolderError(NO_FILE.format(str(path)))
+        file = open_regular(path)
+    except (ValueError, NotADirectoryError):
+        raise FolderError(NO_FILE.format(str(path))) from None
+    with file:
+        found = os.fstat(file.fileno()).st_size
         # Looked at first: to read n bytes Python reserves n.
-        if state.st_size != size if size is not None else state.st_size > (most or 0):
+        if found != size if size is not None else found > (most or 0):
             raise FolderError(
-                f"{str(path)!r} has {state.st_size} bytes, which is not what was saved: the copy is cut short, or"
-                " another file. Get the folder again."
+                f"{str(path)!r} has {found} bytes, which is not what was saved: the copy is cut short, or another file."
+                " Get the folder again."
             )
-        with open(number, "rb", closefd=False) as file:
-            return file.read(state.st_size)
-    finally:
-        os.close(number)
+        return file.read(found)

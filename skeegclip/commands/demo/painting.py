@@ -73,7 +73,7 @@ def paint_test(decoder: Any, data: Any, train: Trials, test: Trials, *, seed: in
         targets=table,
         images=data.images,
         generator=LinearGenerator(n_components=_N_COMPONENTS),
-        progress=False,
+        verbose=0,
     )
     X_train, X_test = (decoder[:-1].transform(part.X) for part in (train, test))
     reconstructor.fit(X_train, train.y)
@@ -84,7 +84,7 @@ def paint_test(decoder: Any, data: Any, train: Trials, test: Trials, *, seed: in
         pictures=reconstructor.transform(X_test),
         low_level=early.generate(_early(X_test, data)),
         nearest=nearest.generate(reconstructor.embed(X_test)),
-        table=reconstructor.report(X_test, test.y, METRICS, random_state=seed, progress=False),
+        table=reconstructor.report(X_test, test.y, METRICS, random_state=seed, verbose=0),
         identified=reconstructor.score(X_test, test.y),
     )
 

@@ -76,8 +76,8 @@ class SDXLGenerator(Portable, BaseEstimator):
         The hub's cache; None is its default place.
     local_files_only : bool
         Never ask the hub.
-    progress : bool
-        Show a bar over the batches, where someone looks.
+    verbose : int
+        1 shows a bar over the batches, where someone looks.
 
     See Also
     --------
@@ -123,7 +123,7 @@ class SDXLGenerator(Portable, BaseEstimator):
         batch_size=4,
         cache_dir=None,
         local_files_only=False,
-        progress=True,
+        verbose=1,
     ):
         self.model = model
         self.weights = weights
@@ -140,7 +140,7 @@ class SDXLGenerator(Portable, BaseEstimator):
         self.batch_size = batch_size
         self.cache_dir = cache_dir
         self.local_files_only = local_files_only
-        self.progress = progress
+        self.verbose = verbose
 
     def generate(
         self, embeddings: Any, low_level: Any = None, captions: Any = None, random_state: Any = None
@@ -183,7 +183,7 @@ class SDXLGenerator(Portable, BaseEstimator):
         pictures = np.empty((len(Z), settings["size"], settings["size"], 3), dtype=np.uint8)
         batches = range(0, len(Z), self.batch_size)
         # A bar of one step would only flicker, under the bar of whoever asks for batch after batch.
-        hidden = None if self.progress and len(batches) > 1 else True
+        hidden = None if self.verbose and len(batches) > 1 else True
         for start in tqdm(batches, desc="painting", unit="batch", disable=hidden):
             rows = slice(start, start + self.batch_size)
             first = None if starts is None else starts[rows]
@@ -272,7 +272,7 @@ class SDXLGenerator(Portable, BaseEstimator):
 
     # -- saving -------------------------------------------------------------------------------------
 
-    _not_saved = ("device", "offload", "cache_dir", "local_files_only", "progress", "batch_size")
+    _not_saved = ("device", "offload", "cache_dir", "local_files_only", "verbose", "batch_size")
     _given_on_load = ("weights", "ip_adapter")
     _models: ClassVar = {
         "weights": (None, *(model["weights"] for model in _MODELS.values())),

@@ -165,7 +165,7 @@ def test_tokens_may_come_from_anywhere(model, images, tokens, Z, tmp_path):
         contents=ids[order].tolist(),
         settings={},
         dtype="float32",
-        progress=False,
+        verbose=0,
     )
     sources = {
         "pair": {"tokens": (ids[order], tokens[order])},

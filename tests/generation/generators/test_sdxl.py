@@ -26,7 +26,7 @@ def distance(a, b):
 @pytest.fixture(scope="module")
 def generator(tiny_sdxl):
     return SDXLGenerator(
-        weights=tiny_sdxl / "sdxl", ip_adapter=tiny_sdxl, size=64, batch_size=2, device="cpu", progress=False
+        weights=tiny_sdxl / "sdxl", ip_adapter=tiny_sdxl, size=64, batch_size=2, device="cpu", verbose=0
     )
 
 
@@ -281,7 +281,7 @@ def test_code_that_comes_with_a_strangers_pipeline_is_not_run(tiny_sdxl, tmp_pat
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps({**index, "unet": ["evil", "Evil"]}))
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked on the terminal"))
-    generator = SDXLGenerator(weights=folder, ip_adapter=tiny_sdxl, device="cpu", progress=False)
+    generator = SDXLGenerator(weights=folder, ip_adapter=tiny_sdxl, device="cpu", verbose=0)
     with pytest.raises(FileNotFoundError, match="is not there to load"):
         generator.generate(np.zeros((1, 4), dtype=np.float32) + 1)
     assert not marker.exists()

@@ -33,7 +33,7 @@ del RNG
 @pytest.fixture(scope="module")
 def reconstructor(tiny_sdxl):
     generator = SDXLGenerator(
-        weights=tiny_sdxl / "sdxl", ip_adapter=tiny_sdxl, size=64, batch_size=4, device="cpu", progress=False
+        weights=tiny_sdxl / "sdxl", ip_adapter=tiny_sdxl, size=64, batch_size=4, device="cpu", verbose=0
     )
     return EEGImageReconstructor(
         Ridge(),
@@ -52,7 +52,7 @@ def reconstructor(tiny_sdxl):
         generator=generator,
         cross_fit=2,
         random_state=0,
-        progress=False,
+        verbose=0,
     ).fit(X[:20], IDS[:20])
 
 
@@ -107,5 +107,5 @@ def test_it_travels(reconstructor, tmp_path):
     loaded_from = tmp_path / "saved"
     reconstructor.save(loaded_from)
     assert not list(loaded_from.rglob("*.joblib"))
-    loaded = EEGImageReconstructor.load(loaded_from, trusted=True, device="cpu").set_params(progress=False)
+    loaded = EEGImageReconstructor.load(loaded_from, trusted=True, device="cpu").set_params(verbose=0)
     np.testing.assert_allclose(loaded.transform(X[20:22]), reconstructor.transform(X[20:22]), atol=1)
