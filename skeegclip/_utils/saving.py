@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,8 @@ from .packing import Packer, Unpacker
 # The rooms whose public classes a folder may name; nothing else is ever looked up.
 _PUBLIC = ("skeegclip", "skeegclip.embeddings", "skeegclip.generation", "skeegclip.preprocessing")
 _SKOPS = "estimator.skops"
+# More than compression makes of a sparse matrix; below so many bytes it does not matter.
+_SPARSE_TIMES, _SPARSE_BYTES = 100, 2**26
 _PIPELINE, _FROZEN, _FOREIGN = "Pipeline", "FrozenEstimator", "skops"
 # Files of saves before there was one format, and the class that still reads its own.
 _OLDER = {
@@ -459,11 +463,24 @@ def _by_skops(part: Any) -> Content:
         ) from error
 
 
+def _check_stored(data: bytes, name: str = _SKOPS) -> None:
+    """Refuse a file that takes far more memory than it has bytes: a save compresses nothing but sparse matrices."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+        most = len(data) if name == _SKOPS else max(_SPARSE_TIMES * len(data), _SPARSE_BYTES)
+        if (needed := sum(member.file_size for member in members)) > most:
+            raise ValueError(f"{name} of {len(data)} bytes would take {needed} of memory")
+        for member in members:
+            if member.filename.endswith(".npz"):
+                _check_stored(archive.read(member), member.filename)
+
+
 def _from_skops(content: Content, loading: Loading) -> Any:
     from skops.io import get_untrusted_types, loads
 
     try:
         data = content.files[_SKOPS]
+        _check_stored(data)
         unknown = get_untrusted_types(data=data)
     except Exception as error:
         raise loading.refuse(f"{type(error).__name__}: {error}") from error
