@@ -132,6 +132,10 @@ def _read(
     given: dict[str, Any],
 ) -> Any:
     """Read a folder; `cls` is the class whose save it must be, which may be one of the user's own."""
+    if isinstance(trusted, str):  # of which every part would be trusted too
+        raise TypeError(
+            f"trusted must be True, False or a list of names, got {trusted!r}. Pass trusted=[{trusted!r}]."
+        )
     content = None if is_saved(folder) else _older(folder, cls)
     if content is None:
         content = read_folder(folder, kind=None if cls is None else cls.__name__)

@@ -438,6 +438,11 @@ def test_forged_facts(name, n, folders, tmp_path):
             assert "load(folder" in told or "trusted=" in told  # what to pass
 
 
+def test_a_name_is_no_list_of_names(folders):
+    with pytest.raises(TypeError, match=r"Pass trusted=\['sklearn.x'\]"):
+        skeegclip.load(folders / "MVNN", trusted="sklearn.x")
+
+
 @pytest.mark.parametrize("kind", ["compressed", "sparse"])
 def test_a_part_that_would_fill_the_memory(kind, tmp_path):
     import hashlib
