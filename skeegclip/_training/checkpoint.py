@@ -11,6 +11,7 @@ import torch
 from skorch.callbacks import Callback
 
 from .._utils.identity import UnknownIdentityError, identity
+from .._utils.persistence import open_regular
 from .._version import __version__
 from .ranks import ALONE, Ranks
 from .run_file import PARTS, RunFileError, check_run, key_of, unpack, write_run
@@ -67,7 +68,15 @@ class RunCheckpoint(Callback):
         _set_rng(state["rng"][self.ranks.rank], net.device)
 
     def _read(self) -> bytes | None:
-        return self.path.read_bytes() if self.ranks.rank == 0 and self.path.exists() else None
+        if self.ranks.rank:
+            return None
+        try:
+            with open_regular(self.path) as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+        except ValueError:  # a link, a folder, a pipe: content that all processes refuse
+            return b""
 
     def on_epoch_end(self, net, **kwargs) -> None:
         rng = self.ranks.collect(_get_rng(net.device))

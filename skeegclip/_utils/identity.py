@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -113,6 +113,10 @@ class _Teller:
             return self._of_code(value)
         if isinstance(value, MethodType):
             return self._all("method", [value.__func__, value.__self__])
+        if isinstance(value, MappingProxyType):
+            return self.tell(dict(value))
+        if (script := _script_of(value)) is not None:
+            return self._all("script", script)
         if isinstance(value, (staticmethod, classmethod)):
             return self._all(kind.__name__, [value.__func__])
         if isinstance(value, property):
@@ -128,8 +132,13 @@ class _Teller:
     def _of_named(self, value: Any) -> bytes:
         try:
             return self.tell(value)
-        except UnknownIdentityError:  # a logger, a lock: not what decides
-            return self.tell(type(value))
+        except UnknownIdentityError:  # a lock, say: not what decides; what stands beside it may
+            if isinstance(value, MethodType):
+                return self._all("method", [Named(value.__func__), Named(value.__self__)])
+            if library_of(type(value)) is not None or not hasattr(value, "__dict__"):
+                return self.tell(type(value))
+            beside = sorted(vars(value).items())
+            return self._all("object", [type(value), *(part for k, v in beside for part in (k, Named(v)))])
 
     def _of_array(self, array: np.ndarray) -> bytes:
         if array.dtype.hasobject:
@@ -138,7 +147,10 @@ class _Teller:
         return _digest("array", f"{array.dtype.descr}{array.shape}".encode(), flat.view(np.uint8).data)
 
     def _of_tensor(self, tensor: Any) -> bytes:
-        flat = tensor.detach().cpu().contiguous().reshape(-1).view(loaded("torch", "uint8")).numpy()
+        tensor = tensor.detach()
+        if tensor.layout is not loaded("torch", "strided"):
+            return self._all("tensor", [str(tensor.layout), tensor.to_dense()])
+        flat = tensor.cpu().contiguous().reshape(-1).view(loaded("torch", "uint8")).numpy()
         return _digest("tensor", f"{tensor.dtype}{tuple(tensor.shape)}".encode(), flat.data)
 
     def _of_view(self, view: Any) -> bytes:
@@ -160,7 +172,9 @@ class _Teller:
             return self._all("class", [name, *parts_of_class(value)])
         if isinstance(value, FunctionType):
             return self._all("function", parts_of_function(value))
-        return self._all("name", [getattr(value, "__module__", None), name])
+        bound = getattr(value, "__self__", None)  # a class of the user's own, of which apply is torch's
+        bound = None if isinstance(bound, ModuleType) else Named(bound)
+        return self._all("name", [getattr(value, "__module__", None), name, bound])
 
     def _of_estimator(self, estimator: Any) -> bytes:
         params = estimator.get_params(deep=False)
@@ -183,8 +197,19 @@ class _Teller:
                 f" can be looked at ({error})."
             ) from error
         if isinstance(reduced, str):
-            return [type(value).__name__, getattr(value, "__module__", None), reduced]
+            # Of what goes by its name, what is behind it: functools.cache is around a function.
+            behind = Named(getattr(value, "__wrapped__", None))
+            return [type(value).__name__, getattr(value, "__module__", None), reduced, behind]
         return [list(part) if isinstance(part, Iterator) else _plain(part) for part in reduced]
+
+
+def _script_of(value: Any) -> list[Any] | None:
+    """What torch has compiled: its graph, without the places in files, and the weights; None of all else."""
+    function, module = loaded("torch.jit", "ScriptFunction"), loaded("torch.jit", "ScriptModule")
+    if function is None or not isinstance(value, (function, module)):
+        return None
+    graph = value.inlined_graph.str(False)
+    return [graph, dict(value.state_dict()) if isinstance(value, module) else None]
 
 
 def _plain(part: Any) -> Any:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .persistence import read_regular, write_whole
+from .persistence import locked, read_regular, sweep, write_whole
 
 LIST = "skeegclip-files.json"
 _MOST_BYTES = 2**20
@@ -60,25 +60,31 @@ def write_listed(folder: str | os.PathLike, contents: Mapping[str, bytes]) -> No
     OSError
         If the disk is full, say; what was there before still is.
     """
-    from .folders.files import write_new  # numpy comes with it, and commands answer --help without
-
     folder = Path(folder)
     check_unclaimed(folder, contents)
     folder.mkdir(parents=True, exist_ok=True)
     ours = _listed(folder)
     new = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    waiting = {name: folder / f".{name}.{uuid.uuid4().hex}.tmp" for name in contents}
-    try:
-        for name, content in contents.items():
-            write_new(waiting[name], [content])
-        # Until all have their names, either content is ours: a kill in between leaves nothing that a save would refuse.
-        _write_list(folder, ours | {name: [*ours.get(name, []), sum_] for name, sum_ in new.items()})
-        for name, path in waiting.items():
-            os.replace(path, folder / name)
-    except BaseException:
-        for path in waiting.values():
-            path.unlink(missing_ok=True)
-        raise
+    sweep(folder)
+    waiting: dict[str, Path] = {}
+    with contextlib.ExitStack() as held:  # the locks of the files, by which what a kill has left is known
+        try:
+            for name, content in contents.items():
+                file, waiting[name] = locked(folder / name)
+                held.enter_context(file)
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                if os.name == "nt":  # where an open file cannot be moved, nor taken away by others
+                    file.close()
+            # Until all have their names, either content is ours: a kill in between leaves nothing that a save would refuse.
+            _write_list(folder, ours | {name: [*ours.get(name, []), sum_] for name, sum_ in new.items()})
+            for name, path in waiting.items():
+                os.replace(path, folder / name)
+        except BaseException:
+            for path in waiting.values():
+                path.unlink(missing_ok=True)
+            raise
     _write_list(folder, ours | {name: [sum_] for name, sum_ in new.items()})
 
 

@@ -36,6 +36,7 @@ _NO_PART = {
     "__match_args__",
     "__dataclass_fields__",
     "__dataclass_params__",
+    "_backward_cls",  # of a torch.autograd.Function, with a number that counts all of them
 }
 
 

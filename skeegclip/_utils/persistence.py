@@ -43,7 +43,7 @@ def write_whole(path: str | os.PathLike, content: bytes | Iterable[Any] | Callab
     sweep(path.parent)
     # The temporary file lies in the same folder: os.replace is atomic only inside one file system.
     # Not tempfile.mkstemp, whose files only their owner may read.
-    file, temporary = _locked(path)
+    file, temporary = locked(path)
     try:
         with file:
             if callable(content):
@@ -69,7 +69,7 @@ def sweep(folder: Path) -> None:
                 (folder / name).unlink()
 
 
-def _locked(path: Path) -> tuple[BinaryIO, Path]:
+def locked(path: Path) -> tuple[BinaryIO, Path]:
     """A new temporary file beside `path`, locked for as long as it is open."""
     while True:
         temporary = path.with_name(f".{path.name}.{HOST}{uuid.uuid4().hex}.tmp")

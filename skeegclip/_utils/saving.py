@@ -14,10 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 from .device import resolve_device
 from .folders import Content, FolderError, is_saved, read_folder, write_folder
 from .packing import Packer, Unpacker
+from .skops_parts import SKOPS, from_skops, to_skops
 
 # The rooms whose public classes a folder may name; nothing else is ever looked up.
 _PUBLIC = ("skeegclip", "skeegclip.embeddings", "skeegclip.generation", "skeegclip.preprocessing")
-_SKOPS = "estimator.skops"
 _PIPELINE, _FROZEN, _FOREIGN = "Pipeline", "FrozenEstimator", "skops"
 # Files of saves before there was one format, and the class that still reads its own.
 _OLDER = {
@@ -139,9 +139,12 @@ def _read(
 ) -> Any:
     """Read a folder; `cls` is the class whose save it must be, which may be one of the user's own."""
     if device != "auto":
-        resolve_device(
-            device
-        )  # a net that was on a GPU falls back on the CPU; who asks for one wants to know
+        # A net that was on a GPU falls back on the CPU; who asks for one wants to know.
+        resolve_device(device)
+    if isinstance(trusted, str):  # of which every part would be trusted too
+        raise TypeError(
+            f"trusted must be True, False or a list of names, got {trusted!r}. Pass trusted=[{trusted!r}]."
+        )
     content = None if is_saved(folder) else _older(folder, cls)
     if content is None:
         content = read_folder(folder, kind=None if cls is None else cls.__name__)
@@ -369,7 +372,7 @@ def to_content(part: Any) -> Content:
         return pack.content(
             {"steps": steps, "transform_input": pack(part.transform_input, "transform_input")}
         )
-    return _by_skops(part)
+    return Content(_FOREIGN, {"class": type(part).__name__}, files={SKOPS: to_skops(part, _fits)})
 
 
 def from_content(content: Content, loading: Loading) -> Any:
@@ -392,7 +395,7 @@ def from_content(content: Content, loading: Loading) -> Any:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise loading.refuse(f"{type(error).__name__}: {error}") from error
     if content.kind == _FOREIGN:
-        return _from_skops(content, loading)
+        return from_skops(content.files.get(SKOPS, b""), loading)
     cls: Any = class_named(content.kind)
     if cls is None:
         raise loading.refuse(f"there is no {content.kind!r:.60}")
@@ -435,6 +438,10 @@ def class_named(kind: str) -> type | None:
     return None
 
 
+def _fits(kind: str) -> bool:
+    return hasattr(class_named(kind), "fit")
+
+
 def _is_ours(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
 
@@ -452,49 +459,3 @@ def _takes(content: Content, cls: type | None = None, prefix: str = "") -> Itera
     for name, part in content.parts.items():
         # A frozen estimator goes by the name of what it is around.
         yield from _takes(part, None, prefix if content.kind == _FROZEN else f"{prefix}{name}__")
-
-
-# -- other libraries ------------------------------------------------------------------------------------------
-
-
-def _by_skops(part: Any) -> Content:
-    from skops.io import dumps, get_untrusted_types, loads
-
-    name = type(part).__name__
-    try:
-        data = dumps(part)
-        types = get_untrusted_types(data=data)
-        loads(data, trusted=types)  # it writes a lambda, but cannot read it
-    except Exception as error:
-        raise TypeError(
-            f"{name} has no save of ours, and skops cannot write it ({error}). Define its classes and functions in a module,"
-            " or use joblib.dump, for your own use."
-        ) from error
-    # skops would write their private attributes, which a later version need not have, and load checks none of them.
-    names = [path.rpartition(".")[2] for path in types if path.startswith("skeegclip.")]
-    if ours := [own for own in names if hasattr(class_named(own), "fit")]:
-        raise TypeError(
-            f"{name} holds {ours[-1]}, which is saved by itself or in a Pipeline. Save what is in it, such"
-            " as the best_estimator_ of a search, or use joblib.dump, for your own use."
-        )
-    return Content(_FOREIGN, {"class": name}, files={_SKOPS: data})
-
-
-def _from_skops(content: Content, loading: Loading) -> Any:
-    from skops.io import get_untrusted_types, loads
-
-    try:
-        data = content.files[_SKOPS]
-        unknown = get_untrusted_types(data=data)
-    except Exception as error:
-        raise loading.refuse(f"{type(error).__name__}: {error}") from error
-    allowed = unknown if loading.trusted is True else list(loading.trusted or [])
-    if left := sorted(set(unknown) - set(allowed)):
-        raise ValueError(
-            f"{loading.folder!r} holds objects of other libraries that could run code: {', '.join(left)}. If you trust who"
-            f" made the folder, pass trusted={left!r} to load."
-        )
-    try:
-        return loads(data, trusted=unknown)
-    except Exception as error:
-        raise loading.refuse(f"{type(error).__name__}: {error}") from error

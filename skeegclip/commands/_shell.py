@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -139,12 +140,10 @@ def prepare_folder(folder: Path, names: Iterable[str] = ()) -> Path:
     """
     from .._utils.listed import check_unclaimed
 
-    probe = folder / f".skeegclip-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Asking for permissions is not enough: a disk may be mounted read-only.
-        probe.write_bytes(b"")
-        probe.unlink()
+        tempfile.TemporaryFile(dir=folder).close()  # of a name that nobody has
     except (FileExistsError, NotADirectoryError):
         raise NoFolderError(f"--out: {folder} is a file or lies below one. Name a folder.") from None
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.persistence import write_whole
+from .._utils.listed import write_listed
 from .._utils.tables import epochs_table
 from ..epochs import EpochsStore, EpochsView
 from ..generation import EEGImageReconstructor
@@ -61,7 +61,7 @@ def reconstruct_epochs(
     X, rows = _read(data, wanted, average)
     reconstructor = EEGImageReconstructor.load(parts, trusted=trusted, device=device)
     if rows is not None:
-        write_whole(out / "rows.csv", rows.to_csv(index_label="row").encode())
+        write_listed(out, {"rows.csv": rows.to_csv(index_label="row").encode()})
     reconstructor.set_params(out_dir=out, random_state=seed, n_images=n_images).transform(X)
     return len(X)
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import logging
+import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,8 @@ def download(files: Sequence[Remote], folder: Path, *, verbose: int) -> None:
 
     Raises
     ------
+    FileExistsError
+        If something else has the name of a file; it is left as it is.
     ConnectionError
         If a download fails; what came in time stays, and the next call goes on from there.
     ValueError
@@ -70,8 +73,14 @@ def download(files: Sequence[Remote], folder: Path, *, verbose: int) -> None:
     """
     for file in files:
         target = inside(folder, file.name)
-        if not (target.is_file() and file.size in (None, target.stat().st_size)):
-            _download_one(file, target, folder / ".downloads", verbose)
+        if target.is_file() and file.size in (None, target.stat().st_size):
+            continue
+        if os.path.lexists(target):  # ours get their names only when whole
+            raise FileExistsError(
+                f"{str(target)!r} is not {file.name} of {file.size} bytes from {file.url}, and would be replaced. Move it"
+                " away, or choose another folder."
+            )
+        _download_one(file, target, folder / ".downloads", verbose)
 
 
 def _download_one(file: Remote, target: Path, parts: Path, verbose: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from .._utils.params import check_option
 from .._utils.persistence import conforming, open_regular, read_regular, sweep, write_whole
 
 _FORMAT = "skeegclip-patch-tokens-1"
+_LOCK = ".lock"
 _LIMIT = 2**30  # bytes: ids of a hundred million pictures
 
 
@@ -124,15 +126,63 @@ def write_patch_tokens(
     verbose : int
         Whether to show a bar.
     """
-    from tqdm.auto import tqdm
-
     check_option("dtype", dtype, ["float16", "float32"])
     folder = Path(folder)
-    if folder.exists():
-        raise FileExistsError(f"folder={str(folder)!r} exists already. Remove it, or name another one.")
     partial = folder.with_name(folder.name + ".partial")
     about = {"format": _FORMAT, "ids": ids.tolist(), "settings": settings, "dtype": dtype}
     run = hashlib.sha256(json.dumps([about, list(contents)], sort_keys=True).encode()).hexdigest()
+    _refuse_taken(folder)
+    _rows_done(partial, run, len(ids))  # before the lock, which would be a change
+    with _only_writer(partial):
+        _refuse_taken(folder)
+        _write(partial, run, ids, batches, dtype, progress)
+        write_whole(partial / "about.json", json.dumps(about, ensure_ascii=False).encode())
+        os.replace(partial, folder)
+        (folder / "state.json").unlink()
+        with contextlib.suppress(OSError):  # Windows keeps it while it is held
+            (folder / _LOCK).unlink()
+
+
+def _refuse_taken(folder: Path) -> None:
+    if os.path.lexists(folder):
+        raise FileExistsError(f"folder={str(folder)!r} exists already. Remove it, or name another one.")
+
+
+@contextlib.contextmanager
+def _only_writer(partial: Path) -> Iterator[None]:
+    """Hold the lock of an unfinished folder; one in which nothing is does not stay."""
+    from filelock import FileLock, Timeout
+
+    lock = partial / _LOCK
+    if os.path.lexists(lock):
+        open_regular(lock).close()  # no link
+    partial.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    if os.listdir(partial) == [_LOCK]:
+                        lock.unlink()
+                        partial.rmdir()
+    except Timeout:
+        raise BlockingIOError(
+            f"{str(partial)!r} is being written by another process or thread. Wait for it, or name another folder."
+        ) from None
+
+
+def _write(
+    partial: Path,
+    run: str,
+    ids: np.ndarray,
+    batches: Callable[[int], Iterator[tuple[np.ndarray, np.ndarray]]],
+    dtype: str,
+    progress: bool,
+) -> None:
+    """Write the tokens that are not there yet."""
+    from tqdm.auto import tqdm
+
     state, data = partial / "state.json", partial / "tokens.npy"
     done = _rows_done(partial, run, len(ids))
     tokens: Any = _mapped(data, "r+") if done else None
@@ -145,7 +195,6 @@ def write_patch_tokens(
                     f'dtype={dtype!r} cannot hold the tokens of {str(ids[done])!r} or one soon after. Use "float32".'
                 )
             if tokens is None:
-                partial.mkdir(parents=True, exist_ok=True)
                 # First of all, as it says that the folder is ours; and of another run, whose file is about to go.
                 write_whole(state, _told(run, 0))
                 data.unlink(missing_ok=True)
@@ -157,10 +206,6 @@ def write_patch_tokens(
             done += len(values)
             write_whole(state, _told(run, done))
             bar.update(len(values))
-    del tokens
-    write_whole(partial / "about.json", json.dumps(about, ensure_ascii=False).encode())
-    os.replace(partial, folder)
-    (folder / "state.json").unlink()
 
 
 def _told(run: str, done: int) -> bytes:
@@ -173,7 +218,7 @@ def _rows_done(partial: Path, run: str, n_rows: int) -> int:
         return 0
     if partial.is_dir() and not partial.is_symlink():
         sweep(partial)
-        if not any(partial.iterdir()):
+        if set(os.listdir(partial)) <= {_LOCK}:
             return 0
     try:
         found = conforming(_State, json.loads(read_regular(partial / "state.json", limit=_LIMIT)))

@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 
 from .._utils.estimators import thaw
-from .._utils.persistence import write_whole
+from .._utils.identity import identity
+from .._utils.persistence import read_regular, write_whole
 from .._utils.pictures import open_picture
 from .._version import __version__
+from ._sharing import Portable
 
 _FORMAT = 1
+_MOST_BYTES = 2**32
+_SAMPLED = 4096  # numbers of each fitted array that are compared
 _DEFAULT_BATCH = 32  # for generators that have no batches of their own
 
 
@@ -146,7 +150,8 @@ class _Folder:
     """A folder of painted pictures, and what they were painted from."""
 
     def __init__(self, path: Any, generator: Any, order: Order) -> None:
-        from safetensors.numpy import load_file, save
+        from safetensors import SafetensorError
+        from safetensors.numpy import load, save
 
         self.path = Path(os.fspath(path))
         self._n_images = order.embeddings.shape[1]
@@ -154,27 +159,49 @@ class _Folder:
             "format": _FORMAT,
             "skeegclip": __version__,
             "generator": _describe(generator),
+            "fitted": _told(generator),
             "low_level": order.low_level is not None,
             "captions": order.captions,
             "seeds": order.seeds.tolist(),
         }
+        numbers = _numbers(generator, order)
         known, vectors = self.path / "painting.json", self.path / "embeddings.safetensors"
-        if not known.exists():
-            write_whole(vectors, save({"embeddings": np.ascontiguousarray(order.embeddings)}))
+        if not os.path.lexists(known):
+            content = save(numbers)
+            self._check_unclaimed(vectors, content, order.seeds.size)
+            write_whole(vectors, content)
             write_whole(known, json.dumps(facts, ensure_ascii=False).encode())
             return
-        before = json.loads(known.read_text(encoding="utf-8"))
-        there = load_file(vectors)["embeddings"]
+        try:
+            before = dict(json.loads(read_regular(known, limit=_MOST_BYTES)))
+            there = load(read_regular(vectors, limit=_MOST_BYTES))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError, SafetensorError) as error:
+            raise ValueError(
+                f"out_dir: {self.path} does not say which pictures it holds ({error}). Name another folder."
+            ) from error
         changed = [name for name in facts if before.get(name) != facts[name]]
         # Another number of threads moves the last bits of an embedding; that is still the same run.
-        if there.shape != order.embeddings.shape or not np.allclose(
-            there, order.embeddings, rtol=1e-3, atol=1e-3 * float(np.std(there))
-        ):
-            changed.append("embeddings")
+        changed += [
+            name for name in sorted({*there, *numbers}) if not _alike(there.get(name), numbers.get(name))
+        ]
         if changed:
             raise ValueError(
                 f"out_dir: {self.path} holds pictures of another run (differing in {', '.join(changed)})."
                 " Name another folder, or empty this one."
+            )
+
+    def _check_unclaimed(self, vectors: Path, content: bytes, n_pictures: int) -> None:
+        """Refuse a folder with somebody else's files of our names; of ours a kill may have left the vectors alone."""
+        taken = [path for path in map(self._file, range(n_pictures)) if os.path.lexists(path)]
+        if os.path.lexists(vectors):
+            try:
+                is_ours = read_regular(vectors, limit=len(content)) == content
+            except (OSError, ValueError):
+                is_ours = False
+            taken += [] if is_ours else [vectors]
+        if taken:
+            raise FileExistsError(
+                f"out_dir: {str(taken[0])!r} is there already, and would be replaced. Name another folder, or move it away."
             )
 
     def read(self, part: np.ndarray) -> np.ndarray | None:
@@ -193,6 +220,50 @@ class _Folder:
     def _file(self, i: int) -> Path:
         row, image = divmod(i, self._n_images)
         return self.path / (f"{row:05d}.png" if self._n_images == 1 else f"{row:05d}_{image}.png")
+
+
+def _state(generator: Any) -> dict[str, Any]:
+    """What a generator of ours has learned."""
+    generator = thaw(generator)
+    names = generator._fitted().names if isinstance(generator, Portable) else ()
+    return {
+        name: getattr(generator, name) for name in sorted({*names, "pictures_"}) if hasattr(generator, name)
+    }
+
+
+def _told(generator: Any) -> str:
+    """What tells a generator from one that was fitted to something else, besides its numbers."""
+    return identity({name: value for name, value in _state(generator).items() if not _is_real(value)})
+
+
+def _numbers(generator: Any, order: Order) -> dict[str, np.ndarray]:
+    """By which a run is known, up to a few bits of each number."""
+    numbers = {"embeddings": np.ascontiguousarray(order.embeddings)}
+    for name, value in _state(generator).items():
+        if _is_real(value):
+            flat = np.ravel(value)
+            numbers[f"generator.{name}"] = flat[:: max(1, flat.size // _SAMPLED)].astype(np.float32)
+    if order.low_level is not None:
+        # Sixteenths of each picture: of one that is the same but for rounding they are too.
+        low = [np.asarray(picture, dtype=np.float32) for picture in order.low_level]
+        numbers["low_level pictures"] = np.array(
+            [
+                [part.mean() for half in np.array_split(one, 4) for part in np.array_split(half, 4, 1)]
+                for one in low
+            ],
+            dtype=np.float32,
+        )
+    return numbers
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def _alike(there: np.ndarray | None, now: np.ndarray | None) -> bool:
+    if there is None or now is None or there.shape != now.shape:
+        return False
+    return np.allclose(there, now, rtol=1e-3, atol=1e-3 * max(float(np.std(there)), 1e-6))
 
 
 def _describe(generator: Any) -> dict[str, str]:

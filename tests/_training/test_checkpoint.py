@@ -218,6 +218,24 @@ def test_another_file_in_its_place_is_refused(cut_run, content, sealed):
     assert torch.equal(weights(before), expected)
 
 
+@pytest.mark.parametrize("kind", ["link", "dangling", "folder", "pipe"])
+def test_what_is_no_file_in_its_place_is_refused_and_left(cut_run, tmp_path, kind):
+    elsewhere = tmp_path / "elsewhere"
+    content = cut_run.read_bytes()
+    cut_run.unlink()
+    if kind == "link":
+        elsewhere.write_bytes(content)
+    {
+        "link": lambda: cut_run.symlink_to(elsewhere),
+        "dangling": lambda: cut_run.symlink_to(elsewhere),
+        "folder": cut_run.mkdir,
+        "pipe": lambda: os.mkfifo(cut_run),
+    }[kind]()
+    with pytest.raises(RunFileError, match="Delete it"):
+        encoder(cut_run.parent).fit(X, Y)
+    assert os.path.lexists(cut_run)
+
+
 def average_of(state):
     return state["callbacks"]["skeegclip_averaged_weights AveragedWeights"]["average_"]["value"]["module_"]
 

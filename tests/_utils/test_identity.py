@@ -1,6 +1,7 @@
 """Equal fingerprints for what gives the same, others for what does not; told from outside, by other processes."""
 
 import functools
+import importlib.util
 import json
 import os
 import pathlib
@@ -250,6 +251,39 @@ def test_code_of_the_users_own_counts_by_what_it_does(tmp_path):
     # Comments, blank lines, other lines of the script and what nothing names change nothing, nor does the hash seed.
     same = CODE.replace("WIDTH = 8", "# a comment\n\n    NOTHING = 1\n    WIDTH = 8")
     assert tell(tmp_path, [(same, HELPERS.replace("UNUSED = 1", "UNUSED = 2"), LAZILY)], "7") == [plain]
+
+
+BEHIND = {
+    "cache": "@functools.cache\ndef used(x): return x * {k}",
+    "script": "@torch.jit.script\ndef used(x): return x * {k}",
+    "script of a module": "used = torch.nn.Linear(1, 1)\ntorch.nn.init.constant_(used.weight, {k})\n"
+    "torch.nn.init.zeros_(used.bias)\nused = torch.jit.script(used)",
+    "autograd": "class F(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, x): return x * {k}\n"
+    "used = F.apply",
+    "lock": "class C:\n    def __init__(self, k): self.k, self.lock = k, threading.Lock()\n    def f(self, x): return x\n"
+    "used = C({k})",
+    "method": "class C:\n    def __init__(self, k): self.k, self.lock = k, threading.Lock()\n    def f(self, x): return x\n"
+    "used = C({k}).f",
+    "proxy": "used = types.MappingProxyType({{'k': {k}}})",
+    "pattern": "used = re.compile('{k}').match",
+    "sparse": "used = torch.full((1,), {k}).to_sparse()",
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning")
+@pytest.mark.parametrize("kind", BEHIND)
+def test_what_goes_by_a_name_counts_by_what_is_behind_it(kind, tmp_path):
+    def net(number, k):
+        path = tmp_path / f"{number}.py"
+        text = BEHIND[kind].format(k=k)
+        path.write_text(
+            f"import functools, re, threading, torch, types\n{text}\ndef net(x): return used(x)\n"
+        )
+        spec = importlib.util.spec_from_file_location("of_the_user", path)
+        spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+        return module.net
+
+    assert identity(net(0, 2)) == identity(net(1, 2)) != identity(net(2, 3))
 
 
 def test_code_that_was_typed_in_is_told_too():

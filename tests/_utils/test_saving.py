@@ -491,6 +491,40 @@ def test_forged_facts(name, n, folders, tmp_path):
             assert "load(folder" in told or "trusted=" in told  # what to pass
 
 
+def test_a_name_is_no_list_of_names(folders):
+    with pytest.raises(TypeError, match=r"Pass trusted=\['sklearn.x'\]"):
+        skeegclip.load(folders / "MVNN", trusted="sklearn.x")
+
+
+@pytest.mark.parametrize("kind", ["compressed", "sparse"])
+def test_a_part_that_would_fill_the_memory(kind, tmp_path):
+    import hashlib
+    import io
+    import zipfile
+
+    from scipy.sparse import csr_array
+
+    estimator = FunctionTransformer().fit(np.zeros((2, 2)))
+    estimator.zeros_ = np.zeros(2**24) if kind == "compressed" else csr_array(np.ones((1, 2**23)))
+    if kind == "sparse":
+        estimator.zeros_.indices[:] = 0
+    skeegclip.save(estimator, tmp_path / "x")
+    path = tmp_path / "x" / "skeegclip.json"
+    said = json.loads(path.read_bytes())
+    file = path.parent / said["folder"] / "estimator.skops"
+    if kind == "compressed":
+        stored, packed = zipfile.ZipFile(io.BytesIO(file.read_bytes())), io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in stored.namelist():
+                archive.writestr(name, stored.read(name))
+        file.write_bytes(packed.getvalue())
+    content = file.read_bytes()
+    said["files"]["estimator.skops"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    path.write_text(json.dumps(sealed(said)))
+    with pytest.raises(FolderError, match=r"of \d+ bytes would take \d+ of memory"):
+        skeegclip.load(tmp_path / "x")
+
+
 @pytest.mark.parametrize(
     "kind", ["EpochsStore", "save", "evaluate", "os.system", "Bunch", "CLIPEmbedder", "ABC", ""]
 )

@@ -132,6 +132,15 @@ def test_a_store(parts, store, tmp_path):
     assert pd.read_csv(tmp_path / "some" / "rows.csv")["stimulus"].tolist() == IDS[6:]
 
 
+@pytest.mark.parametrize("name", ["rows.csv", "embeddings.safetensors", "00004.png"])
+def test_files_of_somebody_else_are_not_replaced(parts, store, tmp_path, name):
+    (tmp_path / name).write_text("work of weeks")
+    result = run(parts[0], store, "--out", tmp_path, "--device", "cpu")
+    assert result.exit_code == 2
+    assert name in result.output
+    assert (tmp_path / name).read_text() == "work of weeks"
+
+
 def test_what_cannot_be_done_is_said_in_one_line(parts, store, tmp_path):
     folder, _ = parts
     np.save(tmp_path / "X.npy", X)

@@ -199,14 +199,28 @@ def test_a_part_that_is_whole_is_checked_and_used(publisher, tmp_path):
 
 def test_a_wrong_hash_is_refused(published, tmp_path):
     name = "ViT-H-14_features_train.pt"
-    (tmp_path / name).write_bytes(b"what was there before")
     published.lies[published.hub[name]] = "0" * 64
     with pytest.raises(
         ValueError, match="ViT-H-14_features_train.pt from .* is not what its publisher says: SHA256 hash"
     ):
         fetch(published, tmp_path, 1, "features")
-    assert (tmp_path / name).read_bytes() == b"what was there before"
+    assert not (tmp_path / name).exists()
     assert list((tmp_path / ".downloads").glob("*.part")) == []  # nothing to go on from
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link", "folder"])
+def test_a_file_of_somebody_else_is_not_replaced(publisher, tmp_path, kind):
+    publisher.bucket["file"] = some_bytes(5000)
+    path = tmp_path / "file"
+    {
+        "file": lambda: path.write_bytes(b"work of weeks"),
+        "dangling link": lambda: path.symlink_to(tmp_path / "elsewhere"),
+        "folder": path.mkdir,
+    }[kind]()
+    with pytest.raises(FileExistsError, match="would be replaced. Move it away"):
+        download([Remote("file", f"{publisher.address}/bucket/file", 5000)], tmp_path, progress=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert kind != "file" or path.read_bytes() == b"work of weeks"
 
 
 @pytest.mark.parametrize("n_bytes", [4000, 6000])

@@ -54,6 +54,35 @@ def test_a_kill_at_any_step_is_gone_on_from(tmp_path, killer):
     assert n_steps > 15
 
 
+def test_a_second_writer_is_told_of_the_first(tmp_path):
+    folder = tmp_path / "tokens"
+
+    def batches(first):
+        yield IDS[:2], TOKENS[:2]
+        with pytest.raises(BlockingIOError, match="being written by another"):
+            write(folder, scale=2.0)  # would take the file away, and mix its tokens in
+        yield IDS[2:], TOKENS[2:]
+
+    write_patch_tokens(
+        folder, IDS, batches, contents=IDS, settings={"scale": 1.0}, dtype="float32", progress=False
+    )
+    check(folder)
+    assert sorted(os.listdir(folder)) == ["about.json", "tokens.npy"]
+    assert os.listdir(tmp_path) == ["tokens"]
+
+
+def test_a_run_that_fails_at_once_leaves_nothing(tmp_path):
+    def batches(first):
+        raise RuntimeError("no picture")
+        yield
+
+    with pytest.raises(RuntimeError, match="no picture"):
+        write_patch_tokens(
+            tmp_path / "t", IDS, batches, contents=IDS, settings={}, dtype="float32", progress=False
+        )
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_run_of_other_settings_begins_anew(tmp_path, killer):
     folder = tmp_path / "tokens"
     assert not killer.run(write, folder, step=16)

@@ -1,5 +1,6 @@
 """EEGImageReconstructor: what it hands to its parts, in which order, and what it keeps."""
 
+import os
 import pickle
 
 import mne
@@ -16,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skeegclip import EEGEncoder, EEGImageReconstructor, EmbeddingTable, EpochsView, ImageTable
 from skeegclip.generation import GenerationError, LinearGenerator, NearestImageGenerator, SDXLGenerator
-from skeegclip.generation._painting import _describe
+from skeegclip.generation._painting import Order, _describe, paint
 from skeegclip.metrics import reconstruction_scores
 
 RNG = np.random.default_rng(0)
@@ -426,6 +427,58 @@ def test_pictures_of_another_run_are_not_mixed_in(tmp_path, change, what):
     other = make(generator=Recorder(), random_state=0, out_dir=tmp_path).set_params(**change)
     with pytest.raises(ValueError, match=rf"holds pictures of another run \(differing in {what}\)"):
         other.fit(X[TRAIN], Y[TRAIN]).transform(X[TEST] if change else X[:20])
+
+
+@pytest.mark.parametrize("what", ["linear", "nearest", "low_level pictures"])
+def test_pictures_of_what_was_fitted_to_others_are_not_taken(tmp_path, what):
+    rng = np.random.default_rng(0)
+    Z, codes = rng.normal(size=(12, 4)).astype("float32"), np.zeros((6, 1), int)
+    embeddings = Z[:6, None]
+
+    def painted(seed, folder):
+        images = np.random.default_rng(seed).integers(0, 256, size=(12, 8, 8, 3), dtype=np.uint8)
+        low = list(images[:6]) if what == "low_level pictures" else None
+        generator = {"linear": LinearGenerator(size=8), "nearest": NearestImageGenerator()}.get(
+            what, Recorder()
+        )
+        generator = generator.fit(Z, images) if what != "low_level pictures" else generator
+        return paint(generator, Order(embeddings, low, None, codes), out_dir=folder)
+
+    first = painted(1, tmp_path / "a")
+    np.testing.assert_array_equal(painted(1, tmp_path / "a"), first)
+    with pytest.raises(ValueError, match="holds pictures of another run"):
+        painted(2, tmp_path / "a")
+
+
+@pytest.mark.parametrize("name", ["embeddings.safetensors", "painting.json", "00003.png", "00019.png"])
+@pytest.mark.parametrize("kind", ["file", "link", "folder", "pipe"])
+def test_files_of_somebody_else_stay_as_they_are(tmp_path, name, kind):
+    folder, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.write_bytes(b"work of weeks")
+    path = folder / name
+    {
+        "file": lambda: path.write_bytes(b"work of weeks"),
+        "link": lambda: path.symlink_to(elsewhere),
+        "folder": path.mkdir,
+        "pipe": lambda: os.mkfifo(path),
+    }[kind]()
+    reconstructor = make(generator=Recorder(), random_state=0, out_dir=folder).fit(X[TRAIN], Y[TRAIN])
+    with pytest.raises((FileExistsError, ValueError), match="out_dir: .* folder"):
+        reconstructor.transform(X[TEST])
+    assert [p.name for p in folder.iterdir()] == [name]
+    assert elsewhere.read_bytes() == b"work of weeks"
+    if kind == "file":
+        assert path.read_bytes() == b"work of weeks"
+
+
+def test_a_kill_before_the_first_picture_is_no_obstacle(tmp_path):
+    reconstructor = make(generator=Recorder(), random_state=0, out_dir=tmp_path).fit(X[TRAIN], Y[TRAIN])
+    reconstructor.transform(X[TEST])
+    for path in tmp_path.iterdir():
+        if path.name != "embeddings.safetensors":
+            path.unlink()
+    assert len(reconstructor.transform(X[TEST])) == 20
 
 
 def test_what_changes_no_picture_makes_no_other_run():
