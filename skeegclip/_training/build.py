@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import torch
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, LRScheduler
 from skorch.helper import predefined_split
 
 from .._utils.epoched import Epoched
@@ -16,7 +16,7 @@ from .._utils.params import check_dict, check_option
 from ..losses import MixedLoss
 from ..nets.registry import get_net
 from .augment import Augment
-from .callbacks import AveragedWeights, BestWeights
+from .callbacks import AveragedWeights, BestWeights, Patience
 from .loader import BatchLoader, EpochsDataset
 from .net import EncoderNet
 from .ranks import ALONE, Ranks
@@ -146,9 +146,7 @@ def make_callbacks(
         callbacks.append(("skeegclip_best_weights", BestWeights()))
     callbacks.extend(user)
     if validated and patience is not None:
-        callbacks.append(
-            ("skeegclip_patience", EarlyStopping(monitor="valid_loss", patience=patience, threshold=0))
-        )
+        callbacks.append(("skeegclip_patience", Patience(patience)))
     return callbacks
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 from tqdm.auto import tqdm
 
 
@@ -39,6 +39,27 @@ class BestWeights(Callback):
             return
         set_weights(net, self.weights_)
         self.weights_ = None
+
+
+class Patience(EarlyStopping):
+    """End the training after so many passes without a lower validation loss.
+
+    Parameters
+    ----------
+    patience : int
+        Number of passes.
+    start : float | None
+        As in `BestWeights`: a pass that is worse than the start does not help, even if it is the best so far.
+    """
+
+    def __init__(self, patience: int, start: float | None = None) -> None:
+        super().__init__(monitor="valid_loss", patience=patience, threshold=0)
+        self.start = start
+
+    def on_train_begin(self, net, **kwargs) -> None:
+        super().on_train_begin(net, **kwargs)
+        if self.start is not None:
+            self.dynamic_threshold_ = self.start
 
 
 class AveragedWeights(Callback):

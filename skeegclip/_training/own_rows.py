@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.utils.data import Dataset
 
 from .build import make_callbacks
-from .callbacks import BestWeights, Progress, chosen_pass
+from .callbacks import BestWeights, Patience, Progress, chosen_pass
 from .loader import BatchLoader, EpochsDataset
 from .net import EncoderNet
 from .trainer import Trainer
@@ -135,9 +135,10 @@ def fit_rows(
             device=device,
             verbose=0,
         ).initialize()
+        start = net.loss_on(valid)
         for _, callback in net.callbacks_:
-            if isinstance(callback, BestWeights):
-                callback.start = net.loss_on(valid)
+            if isinstance(callback, (BestWeights, Patience)):
+                callback.start = start
         net.fit_passes(train)
     network.requires_grad_(True)
     return chosen_pass(net)

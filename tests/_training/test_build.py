@@ -5,11 +5,11 @@ import functools
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, LRScheduler
 from torch import nn
 
 from skeegclip._training.build import make_callbacks, make_net, net_spec, scheduler_of
-from skeegclip._training.callbacks import AveragedWeights, BestWeights
+from skeegclip._training.callbacks import AveragedWeights, BestWeights, Patience
 from skeegclip._training.spec import NetSpec
 from skeegclip._utils.epoched import Epoched
 from skeegclip._utils.stated import Stated
@@ -145,7 +145,7 @@ def test_callbacks_come_in_the_order_in_which_they_must_run():
         AveragedWeights,
         BestWeights,
         Callback,
-        EarlyStopping,
+        Patience,
     ]
     assert made[3] is mine
     assert made[1].decay == 0.9

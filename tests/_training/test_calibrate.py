@@ -118,7 +118,8 @@ def fit_planned(losses):
         ([[1, 2, 3, 4, 5]], 0, 4),  # nothing learned helps
         ([[9, 8, *[10] * 30]], 1, 11),  # ten passes without a gain end it
         ([[9, 8, *[10] * 8, 7, *[10] * 30]], 10, 20),
-        ([[1.0, *[2.0] * 30]], 0, 11),
+        ([[1.0, *[2.0] * 30]], 0, 10),
+        ([[1.0, *np.linspace(3, 2, 30)]], 0, 10),  # nor do passes that only make up for the first
     ],
 )
 def test_the_number_of_passes_is_the_one_with_the_lowest_loss_held_out(losses, best, passes):
