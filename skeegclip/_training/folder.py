@@ -110,7 +110,8 @@ def _assembled(
     if facts.chs_info is not None:
         net_params["chs_info"] = channels_from_plain(facts.chs_info)
     _check_alike(facts, net_params)
-    found = find_net(facts.net) if net is None and facts.net is not None else get_net(net)[0]
+    # One of the two is there: `need` has asked for a class where no name was kept.
+    found: Any = find_net(str(facts.net)) if net is None else get_net(net)[0]
     spec = NetSpec(found, net_params, values["criterion_params"])
     weights = {key: value for key, value in arrays.items() if key.startswith(_OF_WEIGHTS)}
     check_sizes(spec, weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,9 +60,10 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, dict) and all(isinstance(key, str) and key not in _MARKS for key in value):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, type):
+        name = value.__name__
         for module, (namespace, base) in _namespaces().items():
-            if issubclass(value, base) and getattr(namespace, value.__name__, None) is value:
-                return {"__class__": f"{module}.{value.__name__}"}
+            if issubclass(value, base) and getattr(namespace, name, None) is value:
+                return {"__class__": f"{module}.{name}"}
     raise TypeError(f"{value!r} of type {type(value).__name__}")
 
 
@@ -121,7 +122,7 @@ def _channel_entry(value: Any) -> Any:
     return to_plain(value)
 
 
-def channels_from_plain(chs_info: list[Mapping]) -> list[dict]:
+def channels_from_plain(chs_info: Sequence[Mapping]) -> list[dict]:
     """Undo `channels_to_plain`."""
     return [
         {

@@ -135,7 +135,7 @@ def write_patch_tokens(
     _rows_done(partial, run, len(ids))  # before the lock, which would be a change
     with _only_writer(partial):
         _refuse_taken(folder)
-        _write(partial, run, ids, batches, dtype, progress)
+        _write(partial, run, ids, batches, dtype, verbose)
         write_whole(partial / "about.json", json.dumps(about, ensure_ascii=False).encode())
         os.replace(partial, folder)
         (folder / "state.json").unlink()
@@ -178,7 +178,7 @@ def _write(
     ids: np.ndarray,
     batches: Callable[[int], Iterator[tuple[np.ndarray, np.ndarray]]],
     dtype: str,
-    progress: bool,
+    verbose: int,
 ) -> None:
     """Write the tokens that are not there yet."""
     from tqdm.auto import tqdm

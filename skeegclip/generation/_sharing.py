@@ -57,7 +57,7 @@ class Portable(Savable):
     """Base of the parts of a reconstructor: saved in one way, and checked by themselves when they are read."""
 
     # Training data is not written, nor is what belongs to the machine or the run.
-    _not_saved = ("images", "tokens", "captions", "device", "verbose")
+    _not_saved: ClassVar[tuple[str, ...]] = ("images", "tokens", "captions", "device", "verbose")
     # Parameters that name a model elsewhere, and the names that a file may give without being trusted.
     _models: ClassVar[Mapping[str, tuple]] = {}
 
@@ -136,7 +136,11 @@ class Portable(Savable):
 
 
 def _as_plain(value: Any) -> Any:
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+    return (
+        dataclasses.asdict(value)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type)
+        else value
+    )
 
 
 def plain_param(name: str, value: Any) -> Any:
@@ -238,7 +242,7 @@ class NetCarrier(Portable, DictParams):
 
     def __getstate__(self) -> dict:
         # A model trained on a GPU must open where there is none.
-        state = dict(super().__getstate__())  # type: ignore[arg-type]
+        state = dict(super().__getstate__())
         net = state.pop("net_", None)
         if net is not None:
             state["_weights"] = weights_of(net)

@@ -218,7 +218,7 @@ def test_a_file_of_somebody_else_is_not_replaced(publisher, tmp_path, kind):
         "folder": path.mkdir,
     }[kind]()
     with pytest.raises(FileExistsError, match="would be replaced. Move it away"):
-        download([Remote("file", f"{publisher.address}/bucket/file", 5000)], tmp_path, progress=False)
+        download([Remote("file", f"{publisher.address}/bucket/file", 5000)], tmp_path, verbose=0)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
     assert kind != "file" or path.read_bytes() == b"work of weeks"
 

@@ -64,7 +64,7 @@ def test_a_second_writer_is_told_of_the_first(tmp_path):
         yield IDS[2:], TOKENS[2:]
 
     write_patch_tokens(
-        folder, IDS, batches, contents=IDS, settings={"scale": 1.0}, dtype="float32", progress=False
+        folder, IDS, batches, contents=IDS, settings={"scale": 1.0}, dtype="float32", verbose=0
     )
     check(folder)
     assert sorted(os.listdir(folder)) == ["about.json", "tokens.npy"]
@@ -78,7 +78,7 @@ def test_a_run_that_fails_at_once_leaves_nothing(tmp_path):
 
     with pytest.raises(RuntimeError, match="no picture"):
         write_patch_tokens(
-            tmp_path / "t", IDS, batches, contents=IDS, settings={}, dtype="float32", progress=False
+            tmp_path / "t", IDS, batches, contents=IDS, settings={}, dtype="float32", verbose=0
         )
     assert os.listdir(tmp_path) == []
 

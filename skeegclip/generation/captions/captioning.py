@@ -112,7 +112,7 @@ def fit_git(captioner: Any, Z: np.ndarray, y: Any) -> FittedGit:
         train_rows, valid_rows = hold_out_stimuli(targets, captioner.validation, seed)
         mean, scale = Z[train_rows].mean(axis=0), Z[train_rows].std(axis=0)
         scale = np.where(scale > 0, scale, 1).astype(np.float32)
-        parts = [
+        parts: Any = [
             None if rows is None else TokenRows((Z - mean) / scale, stimulus, read, rows, device)
             for rows in (train_rows, valid_rows)
         ]

@@ -256,7 +256,7 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
             return self.sample(Z, self.n_samples or 1).mean(axis=1)
         from .sampling import expect
 
-        return self._made(expect, Z, prediction=self.prediction_)
+        return self._generated(expect, Z, prediction=self.prediction_)
 
     def sample(self, Z: Any, n_samples: int) -> np.ndarray:
         """Draw several image embeddings for each EEG embedding.
@@ -285,11 +285,11 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         check_is_fitted(self, "net_")
         self._check_sampling()
         check_number("n_samples", n_samples, low=1, integer=True)
-        return self._made(
+        return self._generated(
             draw, Z, n_samples=n_samples, n_steps=self.n_steps, seed=self.seed_, verbose=self.verbose
         )
 
-    def _made(self, make: Any, Z: Any, **options: Any) -> np.ndarray:
+    def _generated(self, make: Any, Z: Any, **options: Any) -> np.ndarray:
         """What a function of `sampling` makes of standardised rows, on the scale of the targets."""
         from ..._utils.device import resolve_precision
 
