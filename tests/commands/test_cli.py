@@ -96,10 +96,10 @@ def test_folder_without_permission(tmp_path, never_run):
 
 
 def test_disk_that_refuses(tmp_path, never_run, monkeypatch):
-    def refuse(self, content):
+    def refuse(**kwargs):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     result = runner.invoke(app, ["demo", "--out", str(tmp_path)])
     assert result.exit_code == 2
     assert "cannot write" in result.output
