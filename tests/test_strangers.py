@@ -123,6 +123,7 @@ def strangers(tmp_path_factory):
 
 
 @pytest.mark.parametrize("stdin", ["closed", pytest.param("yes", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_no_code_of_a_strangers_folder_is_run_and_nobody_is_asked(strangers, stdin):
     folders, marker = strangers
     done = subprocess.run(

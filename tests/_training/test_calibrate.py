@@ -44,6 +44,7 @@ def fitted_atm(recordings):
     return make(recordings, "atm-s", "token", net_params=SMALL_ATM, max_epochs=8)
 
 
+@pytest.mark.slow
 def test_it_helps_a_new_subject_on_pictures_never_seen(recordings, fitted):
     # Training, calibration and test share no picture.
     assert not set(recordings.unseen) & (set(recordings.trained) | set(recordings.shown))

@@ -520,6 +520,7 @@ def test_the_weights_of_the_lowest_loss_come_back():
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.999])
+@pytest.mark.slow
 def test_an_average_is_that_of_diffusers(decay):
     net, average = Toy(1.0), AveragedWeights(decay)
     average.on_train_begin(net)

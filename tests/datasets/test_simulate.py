@@ -168,6 +168,7 @@ def test_decoding_is_best_over_the_planted_places(data):
     assert score["parietal"] > max(score["frontal"], score["central"])
 
 
+@pytest.mark.slow
 def test_knowing_decoder_is_above_trained_ones_and_below_certainty():
     data = make_things_like(n_train_concepts=200, random_state=0)
     trained = _ridge(data, window=(0.08, 0.45), step=2)
@@ -189,6 +190,7 @@ def test_snr_sets_the_difficulty():
     assert accuracy[1] < 0.5 < accuracy[2] < accuracy[3]
 
 
+@pytest.mark.slow
 def test_an_epoch_tells_what_snr_promises_of_each_feature():
     """The squared Mahalanobis distance between the responses to 0 and to 1: 0.3 and 0.38, times snr, times gain squared."""
     cortex = make_cortex("eeg", 100.0, 4, 10, np.random.default_rng(0))
@@ -209,6 +211,7 @@ def test_an_epoch_tells_what_snr_promises_of_each_feature():
     assert abs(slope - 2) < 0.5
 
 
+@pytest.mark.slow
 def test_other_subjects_help_but_less_than_ones_own():
     data = make_things_like(
         n_subjects=3, n_train_concepts=120, n_test_concepts=60, n_test_repetitions=6, snr=4.0, random_state=0
@@ -247,6 +250,7 @@ def test_pictures_differ_between_concepts_more_than_within(data):
     assert pictures.std(axis=(1, 2)).mean() > 10  # an object stands out from its ground
 
 
+@pytest.mark.slow
 def test_meg_sensors_see_the_planted_sources():
     data = make_things_like(modality="meg", n_train_concepts=40, n_test_concepts=60, snr=4.0, random_state=0)
     assert data.info.get_channel_types(unique=True) == ["mag"]

@@ -148,6 +148,7 @@ def test_travels(data):
     assert copy.set_params(b__max_epochs=9).get_params()["b"].max_epochs == 9
 
 
+@pytest.mark.slow
 def test_in_parallel(data):
     X, y, table, _ = data
     make = [("a", Ridge(1.0)), ("b", Ridge(10.0))]

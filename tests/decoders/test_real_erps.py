@@ -35,6 +35,7 @@ def test_a_network_decodes_them_too(erps):
     assert accuracy > 0.3
 
 
+@pytest.mark.slow
 def test_shuffled_categories_are_not_decoded(erps):
     view, y = erps
     shuffled = np.random.default_rng(0).permutation(y)

@@ -153,6 +153,7 @@ def test_bad_questions_are_refused(gallery, Z):
         retriever.score(Z, np.arange(50))
 
 
+@pytest.mark.slow
 def test_meg_decodes_from_epochs_to_pictures():
     import mne
 

@@ -232,6 +232,7 @@ def test_unfitted_classifiers_say_so(world):
 # -- in scikit-learn's hands ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_grid_search_reaches_into_the_encoder(world):
     classifier = ZeroShotClassifier(
         encoder(targets=world["images"], max_epochs=3), concepts=world["concept_of"]

@@ -41,6 +41,7 @@ def check(vectors, keys):
         np.testing.assert_array_equal(vector, [int(key), 1])
 
 
+@pytest.mark.slow
 def test_two_processes_write_while_a_third_reads(tmp_path):
     cache = VectorCache(tmp_path, {"model": "x"})
     running = [write(tmp_path, 0, 200), write(tmp_path, 100, 300)]

@@ -52,6 +52,7 @@ WRITES = pytest.mark.parametrize(
 
 
 @WRITES
+@pytest.mark.slow
 def test_a_kill_at_any_step_leaves_the_old_state_or_the_new(
     tmp_path, X, rows, info, small_shards, killer, write, before
 ):

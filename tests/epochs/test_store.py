@@ -385,6 +385,7 @@ EpochsStore.open(sys.argv[1]).append(blocks(), {name: [0] for name in sys.argv[2
 """
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_write_at_once(tmp_path, X, info):
     store = EpochsStore.create(tmp_path, X, {"n": np.arange(10)}, info=info)
     other = subprocess.Popen(

@@ -40,6 +40,7 @@ while done < count:
 
 
 @pytest.mark.parametrize("kinds", [("one", "two"), ("one", "over")])
+@pytest.mark.slow
 def test_two_writers_and_a_reader(tmp_path, kinds):
     folder = tmp_path / "store"
     info = mne.create_info(2, 100.0, "eeg")

@@ -369,6 +369,7 @@ def test_score_is_two_way_identification():
     assert weighted == pytest.approx(np.average(per_row, weights=weight), abs=0.02)
 
 
+@pytest.mark.slow
 def test_the_report_sets_two_baselines_beside():
     reconstructor = make(n_images=2, prior=Sampler()).fit(X[TRAIN], Y[TRAIN])
     table = reconstructor.report(

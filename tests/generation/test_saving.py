@@ -58,6 +58,7 @@ def test_our_own_parts_travel_without_pickles(tmp_path):
     np.testing.assert_array_equal(loaded.transform(X), saved.transform(X))
 
 
+@pytest.mark.slow
 def test_parts_of_scikit_learn_are_no_pickles(tmp_path):
     saved = make(make_pipeline(Vectorizer(), StandardScaler(), Ridge()), prior=Ridge(), generator="linear")
     saved.save(tmp_path)
@@ -150,6 +151,7 @@ def of_my_own():
     )
 
 
+@pytest.mark.slow
 def test_what_the_user_wrote_is_handed_to_the_parts(of_my_own, tmp_path):
     of_my_own.save(tmp_path)
     given = {"encoder__net": Mine, "low_level__net": Latents, "low_level__vae": of_my_own.low_level.vae}

@@ -74,6 +74,7 @@ def test_the_whole_epoch_is_the_reconstructor_itself(view, painter):
     assert whole.table["two-way"].item() == pytest.approx(alone.score(test, test.stimulus))
 
 
+@pytest.mark.slow
 def test_regions_rank_as_planted(view, painter, tests):
     found = reconstruct_by_region(painter, view, cv=WithinSubject(), stimuli=tests[::2]).table.set_index(
         "region"
@@ -84,6 +85,7 @@ def test_regions_rank_as_planted(view, painter, tests):
     assert score[["all", "occipital", "parietal"]].min() > score[["frontal", "central"]].max() + 0.1
 
 
+@pytest.mark.slow
 def test_masking_keeps_the_whole_and_hides_the_rest(view, painter, planted, tests):
     given = {"everywhere": list(planted.info["ch_names"]), "front": ["Fp1", "Fp2", "AF7"]}
     frozen = FrozenEstimator(
@@ -103,6 +105,7 @@ def test_masking_keeps_the_whole_and_hides_the_rest(view, painter, planted, test
     assert windows.table["two-way"][0] < masked.table["two-way"][0] - 0.1
 
 
+@pytest.mark.slow
 def test_epochs_views_and_few_stimuli_give_the_same(over, planted, painter, tests):
     few = tests[[7, 2]]
     cv = WithinSubject(test_stimuli=tests)

@@ -42,6 +42,7 @@ def test_without_signal_the_lower_ceiling_is_chance():
 @pytest.mark.filterwarnings(
     "ignore::skeegclip.model_selection.LeakWarning"
 )  # it knows the pictures, on purpose
+@pytest.mark.slow
 def test_reliability_is_the_true_one():
     """Signal of variance one and noise of variance four: n repetitions have reliability n / (n + 4)."""
     rng = np.random.default_rng(0)

@@ -87,6 +87,7 @@ def fits(diary):
     return Counter((alpha, data) for alpha, data, _ in lines), {process for *_, process in lines}
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_one_fit(client, view, table, tmp_path):
     def estimators(diary, fatal):
         return {

@@ -453,6 +453,7 @@ class _KeepLast(Callback):
         dict(net.callbacks_)["skeegclip_best_weights"].on_epoch_end(net)
 
 
+@pytest.mark.slow
 def test_an_oracle_in_noise_looks_like_skill(planted):
     noise = np.random.default_rng(3).standard_normal(planted.X.shape).astype(np.float32)
     view = EpochsView.from_arrays(noise, rows=planted.rows)
@@ -570,6 +571,7 @@ def test_rows_that_are_none_of_X_are_named_before_training(split, match):
         evaluate({"r": ZeroShotClassifier(Ridge())}, X, y, cv=[split])
 
 
+@pytest.mark.slow
 def test_an_estimator_that_cannot_say_what_it_asks_for_gets_the_epochs_alone(planted):
     # scikit-learn's RidgeCV without scoring asks itself for its metadata, without end.
     y, subject = (planted.rows[name].to_numpy() for name in ("stimulus", "subject"))

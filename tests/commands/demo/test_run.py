@@ -227,6 +227,7 @@ def test_code_of_the_report_gives_its_number(demo):
     assert float(printed.getvalue()) == pytest.approx(row_of(demo[3], "ATM-S")["mean"])
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers(demo, tmp_path):
     run(tmp_path, seed=0)
     again = json.loads((tmp_path / "metrics.json").read_text())

@@ -56,6 +56,7 @@ def reconstructor(tiny_sdxl):
     ).fit(X[:20], IDS[:20])
 
 
+@pytest.mark.slow
 def test_every_part_has_its_say(reconstructor, monkeypatch):
     seen = []
     paint = SDXLGenerator.generate

@@ -107,6 +107,7 @@ def test_guidance_pulls_towards_the_condition(data, fitted):
     assert abs(along[0]) < 0.3 < along[1] < along[3]
 
 
+@pytest.mark.slow
 def test_the_gaussian_draws_from_the_posterior():
     """Against the formula: x = 2 c + noise, so p(x | c) is known."""
     rng = np.random.default_rng(0)

@@ -57,6 +57,7 @@ def problem():
 
 
 @pytest.mark.parametrize("net", NETS)
+@pytest.mark.slow
 def test_a_prior_as_it_comes_draws_from_the_posterior(problem, net):
     problem.check(problem.fit(net=net, net_params=NETS[net]))
 

@@ -35,6 +35,7 @@ def stimuli(n):
     return [f"image_{i:02d}" for i in range(n)]
 
 
+@pytest.mark.slow
 def test_chance_is_what_guessing_gives():
     """Two people have a gallery of 4 and one of 20: people count alike, and so do their chance levels."""
     rng = np.random.default_rng(0)
