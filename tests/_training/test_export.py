@@ -66,6 +66,7 @@ def check(encoder, data, path):
 
 
 @pytest.mark.parametrize(("net", "layer"), [("atm-s", "token"), ("eegproject", "linear")])
+@pytest.mark.slow
 def test_the_file_gives_what_the_encoder_gives(net, layer, data, tmp_path):
     encoder = fitted(net, data, subject_layer=layer, unknown_subject="mean")
     before = encoder.transform(data[0])
@@ -163,6 +164,7 @@ def test_it_asks_for_a_fitted_encoder_and_the_extra(data, tmp_path, monkeypatch)
         encoder.export(tmp_path / "encoder.onnx")
 
 
+@pytest.mark.slow
 def test_the_sizes_of_epochs_and_targets_are_in_the_file(data, tmp_path):
     X, y, subject, table = data
     table = EmbeddingTable(table.ids, 50 * table.vectors)

@@ -64,6 +64,7 @@ def equal_to_rounding(found, expected):
 
 
 @pytest.mark.parametrize("case", [case for case in script.CASES if case.startswith("step")])
+@pytest.mark.slow
 def test_loss_and_gradient_are_those_of_the_whole_batch(two, case):
     alone = script.train(case)
     assert (
@@ -77,6 +78,7 @@ def test_loss_and_gradient_are_those_of_the_whole_batch(two, case):
         equal_to_rounding(found, alone)
 
 
+@pytest.mark.slow
 def test_a_fit_with_batch_norm_is_that_of_one_process(two):
     alone = script.train("fit")
     assert len(alone["valid_loss"]) >= 3
@@ -88,6 +90,7 @@ def test_a_fit_with_batch_norm_is_that_of_one_process(two):
 
 
 @pytest.mark.parametrize("case", script.CASES)
+@pytest.mark.slow
 def test_all_processes_end_alike(two, case):
     first, second = two[0][case]
     assert first.keys() == second.keys()
@@ -95,18 +98,21 @@ def test_all_processes_end_alike(two, case):
         np.testing.assert_array_equal(second[name], first[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_only_the_first_shows_progress(two):
     said = two[1]
     assert "training:" in said[0][1]
     assert "training:" not in said[1][1]
 
 
+@pytest.mark.slow
 def test_different_data_are_refused_everywhere(two):
     for output, _ in two[1]:
         assert "y of process 1 differs from that of process 0. Give the same to all 2 processes" in output
         assert "X of process 1 differs from that of process 0." in output
 
 
+@pytest.mark.slow
 def test_cells_of_an_evaluation_are_trained_by_all(two):
     alone = script.evaluated()
     for rank, (output, _) in enumerate(two[1]):

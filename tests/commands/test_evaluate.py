@@ -32,6 +32,7 @@ def finished(folder, tmp_path_factory):
     return out, result.output
 
 
+@pytest.mark.slow
 def test_it_writes_the_report_beside_published_figures(finished):
     out, output = finished
     assert sorted(path.name for path in out.iterdir()) == [
@@ -63,6 +64,7 @@ def test_it_writes_the_report_beside_published_figures(finished):
     assert "oracle top-1" in output
 
 
+@pytest.mark.slow
 def test_the_same_command_again_does_nothing_again(folder, finished):
     out, _ = finished
     cells = {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
@@ -74,6 +76,7 @@ def test_the_same_command_again_does_nothing_again(folder, finished):
     assert {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()} == cells
 
 
+@pytest.mark.slow
 def test_a_store_with_a_table_and_one_person_left_out(folder, simulated, tmp_path):
     store = folder / "skeegclip-float32"
     assert (store / "manifest.json").is_file()
@@ -110,6 +113,7 @@ def test_mistakes_are_told_in_a_sentence(folder, tmp_path, changes, message):
     assert "Traceback" not in result.output
 
 
+@pytest.mark.slow
 def test_a_store_alone_does_not_know_the_pictures(folder, finished, tmp_path):
     result = run(
         "--store",

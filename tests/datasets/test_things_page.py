@@ -55,6 +55,7 @@ def test_the_page_has_five_commands():
     assert [kind for kind, _ in blocks()][:5] == ["console", "python", "python", "python", "python"]
 
 
+@pytest.mark.slow
 def test_following_the_page(miniature, capsys):
     names: dict = {}
     for kind, code in blocks():

@@ -127,6 +127,7 @@ def test_pickles_are_equal_and_stay_read_only(table):
     assert again.meta == table.meta
 
 
+@pytest.mark.slow
 def test_joblib_workers_map_the_vectors_instead_of_copying_them():
     table = EmbeddingTable([str(i) for i in range(4000)], np.ones((4000, 256)))
     kinds = joblib.Parallel(n_jobs=2)(joblib.delayed(_kind_of_vectors)(table) for _ in range(2))

@@ -45,6 +45,7 @@ def same(a, b):
     np.testing.assert_array_equal(report[0], report[1])
 
 
+@pytest.mark.slow
 def test_our_own_parts_travel_without_pickles(tmp_path):
     encoder = EEGEncoder("eegproject", max_epochs=2, batch_size=8, random_state=0, device="cpu")
     saved = make(encoder, prior=PRIOR, generator=LinearGenerator(size=8), n_images=2)

@@ -18,6 +18,7 @@ def asked(category_erps):
     }
 
 
+@pytest.mark.slow
 def test_categories_come_after_the_picture(asked):
     table = time_resolved(mode="sliding", **asked).table
     assert (table["p_corrected"][table["stop"] < 0] > 0.05).all()
@@ -26,6 +27,7 @@ def test_categories_come_after_the_picture(asked):
     assert best["low"] > 0.4
 
 
+@pytest.mark.slow
 def test_the_back_of_the_head_holds_most(asked):
     alone = region_importance(**asked).query("kept == 'alone'").set_index("region")["similarity"]
     assert alone.idxmax() == "occipital"

@@ -17,6 +17,8 @@ from skeegclip.metrics import reconstruction_scores
 from skeegclip.model_selection import WithinSubject
 from skeegclip.preprocessing import EpochScaler, PickChannels
 
+pytestmark = pytest.mark.slow
+
 FEW = {"step": 0.4, "width": 0.15}  # ends at -0.06 (before the picture), 0.34 and 0.74 s
 
 

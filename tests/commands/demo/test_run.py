@@ -19,6 +19,8 @@ from skeegclip.commands.demo.report import example_code
 from skeegclip.commands.demo.run import run_demo
 from skeegclip.model_selection.report import as_document
 
+pytestmark = pytest.mark.slow
+
 NETS = ("ATM-S", "NICE")
 TINY = Config(
     name="tiny",

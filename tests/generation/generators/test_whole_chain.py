@@ -15,6 +15,8 @@ from skeegclip import (
 from skeegclip.generation import GenerationError, SDXLGenerator
 from skeegclip.generation.generators import sdxl
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 N = 30
 IDS = np.array([f"s{i:02d}" for i in range(N)])
