@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._utils.device import resolve_device, resolve_precision
+from .._utils.device import device_here, resolve_precision
 from .._utils.seeding import seeded_torch
 from .build import make_net
 from .net import EncoderNet
@@ -44,10 +44,7 @@ def rebuild_net(spec: NetSpec, weights: dict[str, np.ndarray], *, device: str, p
     """A net as it was when `weights_of` was called, on a device that this machine has."""
     import torch
 
-    try:
-        device = resolve_device(device)
-    except ValueError:
-        device = "cpu"  # fitted on a GPU, opened where there is none
+    device = device_here(device)
     with seeded_torch(0, "cpu"):
         # Building draws initial weights from the global generator, which a fit in another thread may be using: it waits.
         # The first optimizer of a process makes torch load its compiler, which takes longer than all else here.

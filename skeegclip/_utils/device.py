@@ -24,6 +24,14 @@ def resolve_device(device: Any) -> str:
     return str(resolved)
 
 
+def device_here(device: Any) -> str:
+    """Return the device as `resolve_device` does, and the CPU where a net was fitted on a GPU and there is none."""
+    try:
+        return resolve_device(device)
+    except ValueError:
+        return "cpu"
+
+
 def resolve_precision(precision: Any, device: str) -> str:
     """Return "float32" or "bfloat16": "auto" is bfloat16 on a GPU that has it, else float32."""
     import torch

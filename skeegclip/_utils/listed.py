@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .persistence import locked, read_regular, sweep, write_whole
+from .persistence import locked, read_regular, settle, sweep, write_whole
 
 LIST = "skeegclip-files.json"
 _MOST_BYTES = 2**20
@@ -73,10 +73,7 @@ def write_listed(folder: str | os.PathLike, contents: Mapping[str, bytes]) -> No
                 file, waiting[name] = locked(folder / name)
                 held.enter_context(file)
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                if os.name == "nt":  # where an open file cannot be moved, nor taken away by others
-                    file.close()
+                settle(file)
             # Until all have their names, either content is ours: a kill in between leaves nothing that a save would refuse.
             _write_list(folder, ours | {name: [*ours.get(name, []), sum_] for name, sum_ in new.items()})
             for name, path in waiting.items():

@@ -21,7 +21,8 @@ Facts = TypeVar("Facts")
 # Names of temporary files tell the machine that writes them: only there does a lock that is free prove that the
 # writer is dead, because network file systems may keep locks to one machine.
 HOST = hashlib.blake2s(platform.node().encode(), digest_size=4).hexdigest()
-_FULL = {getattr(errno, name, errno.ENOSPC) for name in ("ENOSPC", "EDQUOT", "EFBIG")}
+# What a system says of a disk, a quota or a file that is full; not each of them knows all.
+FULL = {getattr(errno, name, errno.ENOSPC) for name in ("ENOSPC", "EDQUOT", "EFBIG")}
 _LEFT = re.compile(rf"\..+\.{HOST}[0-9a-f]{{32}}\.tmp", re.DOTALL)
 
 
@@ -51,14 +52,19 @@ def write_whole(path: str | os.PathLike, content: bytes | Iterable[Any] | Callab
             else:
                 parts: Iterable[Any] = [content] if isinstance(content, bytes) else content
                 file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-            if os.name == "nt":  # where an open file cannot be moved, nor taken away by others
-                file.close()
+            settle(file)
             os.replace(temporary, path)  # locked until it has its name
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def settle(file: BinaryIO) -> None:
+    """Bring an open temporary file to the disk, ready to get its name."""
+    file.flush()
+    os.fsync(file.fileno())
+    if os.name == "nt":  # where an open file cannot be moved, nor taken away by others
+        file.close()
 
 
 def sweep(folder: Path) -> None:
@@ -213,7 +219,7 @@ def room_told(path: Path, needed: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.errno not in _FULL:
+        if error.errno is None or error.errno not in FULL:
             raise
         free = shutil.disk_usage(path.parent).free
         raise OSError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.device import resolve_device
+from .._utils.device import device_here
 from .._utils.folders import Content, FolderError, checked
 from .._utils.packing import Packer
 from .._utils.params import DictParams
@@ -208,10 +208,7 @@ def restore(build: Any, weights: Mapping[str, np.ndarray], device: Any) -> torch
     """
     import torch
 
-    try:
-        device = resolve_device(device)
-    except ValueError:
-        device = "cpu"  # fitted on a GPU, opened where there is none
+    device = device_here(device)
     with torch.device("meta"):  # no initial weights are drawn
         net = build()
     wanted = {key: tuple(value.shape) for key, value in net.state_dict().items()}

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skeegclip._utils.device import resolve_device, resolve_precision
+from skeegclip._utils.device import device_here, resolve_device, resolve_precision
 
 
 def test_auto_takes_the_gpu_where_there_is_one():
@@ -21,3 +21,8 @@ def test_unknown_devices_are_refused():
 def test_a_missing_gpu_is_named():
     with pytest.raises(ValueError, match='torch sees no CUDA device. Use device="auto"'):
         resolve_device("cuda:0")
+
+
+def test_a_net_of_a_gpu_opens_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert [device_here(device) for device in ("cuda:0", "cpu", "auto")] == ["cpu"] * 3

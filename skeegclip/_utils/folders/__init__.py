@@ -9,6 +9,5 @@ from .content import Content as Content
 from .content import FolderError as FolderError
 from .content import checked as checked
 from .read import is_saved as is_saved
-from .read import kind_of as kind_of
 from .read import read_folder as read_folder
 from .write import write_folder as write_folder

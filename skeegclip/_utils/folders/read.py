@@ -19,11 +19,6 @@ def is_saved(folder: str | os.PathLike) -> bool:
     return (Path(folder) / MANIFEST).is_file()
 
 
-def kind_of(folder: str | os.PathLike) -> str:
-    """The class whose save a folder holds."""
-    return read_manifest(Path(folder)).content.kind
-
-
 def read_folder(folder: str | os.PathLike, *, kind: str | None = None) -> Content:
     """Read what `write_folder` wrote, with every byte checked before it is believed.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..._version import __version__
+from ..persistence import FULL
 from .content import Content, FolderError
 from .files import NO_FILE, read_regular, sync_folder, write_new
 from .manifest import (
@@ -219,7 +219,7 @@ def _write(folder: Path, manifest: Manifest, text: bytes, files: dict[str, Seque
         # Ctrl-C may come after the step that made it count.
         if not _counts(folder, place.name):
             _remove(place)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if isinstance(error, OSError) and error.errno in FULL:
             needed = sum(manifest.files[name].bytes for name in names)
             raise OSError(
                 error.errno,

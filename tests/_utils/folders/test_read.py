@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from folder_faults import make_content, mutated, same
 
-from skeegclip._utils.folders import Content, FolderError, kind_of, read_folder, write_folder
+from skeegclip._utils.folders import Content, FolderError, read_folder, write_folder
 from skeegclip._utils.folders.manifest import sealed
 
 SAVED = make_content(1, 2)
@@ -65,7 +65,7 @@ def test_a_file_is_no_folder(folder):
 def test_another_kind(folder):
     with pytest.raises(FolderError, match="holds a saved Whole and no Other"):
         read_folder(folder, kind="Other")
-    assert kind_of(folder) == "Whole"
+    assert read_folder(folder).kind == "Whole"
 
 
 def test_copies_are_as_good(folder, tmp_path):

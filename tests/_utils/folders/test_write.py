@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from folder_faults import fault, make_content, n_steps, same, save_on
 
-from skeegclip._utils.folders import Content, FolderError, is_saved, kind_of, read_folder, write_folder
+from skeegclip._utils.folders import Content, FolderError, is_saved, read_folder, write_folder
 
 OLD, NEW = make_content(1, 3), make_content(2, 2)
 
@@ -51,7 +51,7 @@ def snapshot(folder):
 def test_what_is_written_is_read(saved):
     assert same(read_folder(saved), OLD)
     assert is_saved(saved)
-    assert kind_of(saved) == "Whole"
+    assert read_folder(saved).kind == "Whole"
     write_folder(saved, NEW)
     assert same(read_folder(saved), NEW)
     manifest = json.loads((saved / "skeegclip.json").read_bytes())
