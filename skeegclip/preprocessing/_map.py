@@ -68,10 +68,9 @@ class OwnMap:
 
 
 def shrunk(covariances: np.ndarray, shrinkage: float) -> np.ndarray:
-    """Move covariances (..., n_chans, n_chans) towards the same variance in all directions."""
+    """Move covariances (..., n_chans, n_chans) towards the channels' own variances."""
     n_chans = covariances.shape[-1]
-    mean = np.trace(covariances, axis1=-2, axis2=-1) / n_chans
-    return (1 - shrinkage) * covariances + shrinkage * mean[..., None, None] * np.eye(n_chans)
+    return covariances * (1 - shrinkage * (1 - np.eye(n_chans)))
 
 
 def inverse_root(covariances: np.ndarray) -> np.ndarray:

@@ -18,10 +18,10 @@ class SubjectAligner(ChannelTransformer):
     r"""Align people by the mean and covariance of their own epochs, without labels.
 
     From each epoch of a person the mean of that person's epochs, :math:`M_s`, is taken away, and what remains is
-    whitened by its covariance over epochs and times, :math:`C_s`, shrunk towards :math:`\bar{\lambda} I`, the same
-    variance in all directions:
+    whitened by its covariance over epochs and times, :math:`C_s`, shrunk towards the channels' own variances, so that
+    their units do not matter:
 
-    .. math:: R^{1/2} \, [(1 - a) \, C_s + a \bar{\lambda} I]^{-1/2} (X - M_s).
+    .. math:: R^{1/2} \, [(1 - a) \, C_s + a \operatorname{diag}(C_s)]^{-1/2} (X - M_s).
 
     What :math:`M_s` takes away is the response that all pictures have in common, which differs more between people
     than the pictures' own responses do. Without `center` and with ``shrinkage=0`` this is Euclidean alignment [1]_.
