@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,11 @@ TORCH_AT_TOP = (
 )
 
 FILES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+
+
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def room_of(name):
@@ -73,7 +78,7 @@ def room_of(name):
 def imported(name):
     """All that a module imports of skeegclip, anywhere in it, as dotted names from the root."""
     package = name.split("/")[:-1]
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(tree_of(FILES[name])):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
         elif isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "skeegclip":
@@ -129,9 +134,9 @@ def test_no_room_reaches_into_the_private_part_of_another():
 
 def test_heavy_imports_wait_for_use():
     offenders = []
-    for name, tree in TREES.items():
+    for name, path in FILES.items():
         allowed = {"torch", "skorch"} if name.startswith(TORCH_AT_TOP) else set()
-        for node in tree.body:
+        for node in tree_of(path).body:
             names = []
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -166,7 +171,7 @@ def test_text_files_name_their_encoding():
     offenders = [
         f"{path.name}:{line}"
         for path in paths
-        for line in text_without_encoding(ast.parse(path.read_text(encoding="utf-8")))
+        for line in text_without_encoding(tree_of(path))
     ]
     assert not offenders, "\n".join(offenders)
 
