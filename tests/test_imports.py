@@ -168,11 +168,7 @@ def text_without_encoding(tree):
 
 def test_text_files_name_their_encoding():
     paths = [*FILES.values(), *(ROOT.parent / "examples").rglob("*.py")]
-    offenders = [
-        f"{path.name}:{line}"
-        for path in paths
-        for line in text_without_encoding(tree_of(path))
-    ]
+    offenders = [f"{path.name}:{line}" for path in paths for line in text_without_encoding(tree_of(path))]
     assert not offenders, "\n".join(offenders)
 
 

@@ -71,9 +71,7 @@ def view(table, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client():
-    distributed = pytest.importorskip(
-        "distributed", reason="dask.distributed is not installed (extra dask)"
-    )
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed (extra dask)")
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
