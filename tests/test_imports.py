@@ -203,9 +203,14 @@ def test_importing_skeegclip_is_light():
     assert not loaded & (HEAVY | {"sklearn", "pandas", "scipy", "numpy"})
 
 
-def test_metrics_and_tables_need_no_torch():
-    code = "import skeegclip as s; s.metrics.ranks; s.metrics.reconstruction_scores; s.EmbeddingTable; s.EpochsView; s.EpochsStore; s.ZeroShotClassifier; s.ImageRetriever"
-    assert not modules_after(code) & {"torch", "mne", "braindecode", "matplotlib", "skorch"}
+def test_metrics_tables_and_names_of_figures_need_no_torch_and_no_matplotlib():
+    code = (
+        "import skeegclip as s; s.metrics.ranks; s.metrics.reconstruction_scores; s.EmbeddingTable; s.EpochsView;"
+        " s.EpochsStore; s.ZeroShotClassifier; s.ImageRetriever; [getattr(s.plotting, n) for n in s.plotting.__all__]"
+    )
+    loaded = modules_after(code)
+    assert "skeegclip.plotting.bars" in loaded
+    assert not loaded & {"torch", "mne", "braindecode", "matplotlib", "skorch"}
 
 
 def test_everything_public_can_be_reached():
