@@ -21,8 +21,8 @@ class MMDLoss(nn.Module):
               k(a, b) = \frac{1}{5} \sum_{c} \exp\left(-\frac{\lVert a - b \rVert^2}{c \, \bar d}\right),
               \quad c \in \{\tfrac14, \tfrac12, 1, 2, 4\}
 
-    where :math:`\bar d` is the mean squared distance of different targets of the batch: the bandwidths follow the
-    targets, not what is learned. The sums include i = j, so that it is never negative and 0 for equal sets.
+    where :math:`\bar d` is the mean squared distance of the targets of the batch: the bandwidths follow the targets, not
+    what is learned. All sums include i = j, so that it is never negative, 0 for equal sets, and counts rows by weight.
 
     References
     ----------
@@ -64,9 +64,7 @@ class MMDLoss(nn.Module):
             distance = (2 - 2 * both @ both.T).clamp_min(0)  # of unit vectors
             share = z.new_full((n,), 1 / n, dtype=torch.float32) if weight is None else weight / weight.sum()
             with torch.no_grad():
-                among = distance[n:, n:]
-                apart = 1 - share.square().sum()  # the share of pairs that are not of a row with itself
-                mean = (share @ among @ share / apart.clamp_min(1e-6)).clamp_min(1e-6)
+                mean = (share @ distance[n:, n:] @ share).clamp_min(1e-6)
             kernel = torch.stack([(-distance / (factor * mean)).exp() for factor in _FACTORS]).mean(0)
             signed = torch.cat([share, -share])
             return signed @ kernel @ signed

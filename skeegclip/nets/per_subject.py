@@ -216,7 +216,7 @@ class SubjectLatent(PerSubject):
         inputs = F.pad(z, (0, 1), value=1.0)
         if subject is None:
             return z + inputs @ self.of_unknown()[0].mT
-        table, index = self.rows(subject, len(z))
+        table, index = self.rows(subject, z.shape[0])
         # All maps of all rows: there are fewer maps than rows, and a map is far larger than a row.
         mapped = torch.einsum("bi,soi->sbo", inputs, table)
         return z + mapped.gather(0, index[None, :, None].expand(1, -1, z.shape[1]))[0]
