@@ -28,7 +28,7 @@ class FittedEncoder(SharedEncoder):
     projector: int | None
     targets: Any
     text_targets: Any
-    batch_size: int
+    batch_size: int | str
     random_state: Any
     verbose: Any
     subject_layer: str
@@ -213,6 +213,16 @@ class FittedEncoder(SharedEncoder):
     @property
     def temperature_(self) -> float:  # numpydoc ignore=GL08
         return 1 / float(self.net_.criterion_.clip.scale.detach())
+
+    @property
+    def batch_size_(self) -> int | None:  # numpydoc ignore=GL08
+        budget = self.fitted_.budget
+        return None if budget is None else budget.batch_size
+
+    @property
+    def max_epochs_(self) -> int | None:  # numpydoc ignore=GL08
+        budget = self.fitted_.budget
+        return None if budget is None else budget.max_epochs
 
     @property
     def _stated(self) -> Stated:
