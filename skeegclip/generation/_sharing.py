@@ -110,7 +110,7 @@ class Portable(Savable):
             facts = checked(plain, fitted.facts, loading.folder)
             for name, value in state.items():
                 setattr(made, name, value if name in fitted.arrays else getattr(facts, name))
-            _check_shapes(made, fitted.arrays)
+            _check_arrays(made, fitted.arrays)
             made._restore(weights, loading.device)
         except FolderError:
             raise
@@ -162,7 +162,7 @@ def model_named(loading: Loading, parameter: str, said: Any, known: Iterable[Any
     )
 
 
-def _check_shapes(made: Any, shapes: Mapping[str, tuple[int | str, ...]]) -> None:
+def _check_arrays(made: Any, shapes: Mapping[str, tuple[int | str, ...]]) -> None:
     """Whether arrays are finite numbers of shapes that agree with one another."""
     lengths: dict[str, int] = {}
     for name, shape in shapes.items():
