@@ -36,7 +36,7 @@ from skeegclip._utils import skops_parts
 from skeegclip._utils.folders import FolderError
 from skeegclip._utils.folders.manifest import sealed
 from skeegclip._utils.saving import Savable
-from skeegclip.preprocessing import MVNN, EpochScaler, PickChannels
+from skeegclip.preprocessing import MVNN, EpochScaler, PickChannels, SubjectAligner
 
 RNG = np.random.default_rng(0)
 TABLE = EmbeddingTable(
@@ -135,6 +135,11 @@ CASES = {
     ),
     "EpochScaler": (
         lambda: EpochScaler("robust", per_subject=True).fit(X, subject=SUBJECT),
+        "transform",
+        {"subject": SUBJECT},
+    ),
+    "SubjectAligner": (
+        lambda: SubjectAligner(reference="mean").fit(X[:18], subject=SUBJECT[:18]).calibrate(X[18:], subject="eve"),
         "transform",
         {"subject": SUBJECT},
     ),
