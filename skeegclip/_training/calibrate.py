@@ -10,6 +10,7 @@ import numpy as np
 from .._utils.epoched import Epoched
 from .._utils.seeding import draw_seed
 from ..nets.per_subject import PerSubject, SubjectToken
+from .budget import resolve
 from .fitted import FittedNet
 from .loader import EpochsDataset, whole
 from .net import EncoderNet
@@ -45,6 +46,7 @@ def calibrate_encoder(
     # The row of all epochs learns beside those of the folds: their best pass is its own.
     train = parts(*(fit for fit, _ in folds), np.arange(len(codes)))
     valid = parts(*(held_out for _, held_out in folds))
+    budget = resolve(encoder.batch_size, max_epochs, len(codes))
     own = OwnRows(net, f"{name}.known", place, len(train.parts))
     n_passes = fit_rows(
         own,
@@ -52,8 +54,8 @@ def calibrate_encoder(
         train,
         valid,
         lr=lr,
-        batch_size=encoder.batch_size,
-        max_epochs=max_epochs,
+        batch_size=budget.batch_size,
+        max_epochs=budget.max_epochs,
         patience=_PATIENCE,
         seed=seed,
         device=device,

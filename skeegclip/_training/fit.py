@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import joblib
@@ -18,6 +18,7 @@ from .._utils.seeding import draw_seed, seed_torch, seeded_torch
 from .._utils.spread import typical_spread
 from .._utils.validation import check_same_length
 from .augment import Augment
+from .budget import resolve
 from .build import make_callbacks, make_net, net_spec, scheduler_of
 from .callbacks import Progress, chosen_pass
 from .checkpoint import RunCheckpoint, run_path
@@ -58,7 +59,8 @@ def fit_encoder(
     seed = ranks.agree(draw_seed(encoder.random_state))
     device = resolve_device(encoder.device)
     subjects = np.array([], dtype=str) if read.subject is None else np.unique(read.subject)
-    train_rows, valid_rows = hold_out(targets, encoder.validation, encoder.batch_size, seed)
+    budget = resolve(encoder.batch_size, encoder.max_epochs, n_epochs, ranks.size)
+    train_rows, valid_rows = hold_out(targets, encoder.validation, budget.batch_size, seed)
     spreads = (
         _spreads(encoder, read.X, targets, train_rows, ranks) if before is None else _same_spreads(before)
     )
@@ -71,7 +73,7 @@ def fit_encoder(
         ends = np.asarray(read.X[:1]), np.asarray(read.X[-1:])
         given = {"X": (read.X.shape, ends), "y": targets, "subject": read.subject}
         ranks.check_same({name: joblib.hash(value) for name, value in given.items()})
-        ranks.check_batches(len(train_rows), encoder.batch_size)
+        ranks.check_batches(len(train_rows), budget.batch_size)
     X = on_device(read.X, device)
     train = EpochsDataset(X, codes, targets, train_rows, device)
     valid = None if valid_rows is None else EpochsDataset(X, codes, targets, valid_rows, device)
@@ -79,17 +81,19 @@ def fit_encoder(
     callbacks = make_callbacks(
         validated=valid is not None,
         patience=encoder.patience,
-        scheduler=scheduler_of(encoder.lr_scheduler, encoder.max_epochs),
+        scheduler=scheduler_of(encoder.lr_scheduler, budget.max_epochs),
         ema=encoder.ema,
         user=user,
     )
     augment = None if encoder.augment is None else Augment(encoder.augment, seed + ranks.rank)
     verbose = encoder.verbose and ranks.rank == 0
-    with Progress(verbose, encoder.max_epochs) as progress, seeded_torch(seed, device):
+    what = f"training in batches of {budget.batch_size}"
+    with Progress(verbose, budget.max_epochs, what) as progress, seeded_torch(seed, device):
         callbacks.append(("skeegclip_progress", progress))
         if encoder.checkpoint_dir is not None:
             params = {k: v for k, v in encoder.get_params(deep=False).items() if k not in _OUTCOME_NEUTRAL}
             params["augment"] = None if augment is None else augment.settings()
+            params |= asdict(budget)  # what "auto" stood for decides, not the word
             params["n_processes"] = ranks.size
             arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes, targets.weight]
             path = run_path(encoder.checkpoint_dir, params=params, arrays=arrays, seed=seed)
@@ -101,8 +105,8 @@ def fit_encoder(
             optimizer=encoder.optimizer,
             optimizer_params=encoder.optimizer_params,
             lr=encoder.lr,
-            batch_size=encoder.batch_size,
-            max_epochs=encoder.max_epochs,
+            batch_size=budget.batch_size,
+            max_epochs=budget.max_epochs,
             valid=valid,
             callbacks=callbacks,
             watched=bool(user),
@@ -138,6 +142,7 @@ def fit_encoder(
         selection=selection,
         trained_on={"fit": seen_by(read.X, y, targets)},
         stated=read.stated,
+        budget=budget,
     )
 
 

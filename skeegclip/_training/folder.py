@@ -17,6 +17,7 @@ from .._utils.stated import Stated
 from ..nets.names import find_net, name_of
 from ..nets.registry import get_net
 from .bounds import check_sizes
+from .budget import Budget
 from .fitted import FittedNet
 from .sharing import rebuild_net, weights_of
 from .spec import NetSpec
@@ -46,6 +47,7 @@ class Facts:
     selection: dict[str, Any]
     trained_on: dict[str, dict[str, str]]
     stated: Stated
+    budget: Budget | None = None  # older folders do not say it
 
 
 def encoder_content(encoder: Any) -> Content:
@@ -72,6 +74,7 @@ def encoder_content(encoder: Any) -> Content:
         selection=pack(fitted.selection, "fitted.selection"),
         trained_on={name: seen.to_plain() for name, seen in fitted.trained_on.items()},
         stated=fitted.stated,
+        budget=fitted.budget,
     )
     content = pack.content(asdict(facts))
     content.arrays.update(weights_of(fitted.net))
@@ -124,6 +127,7 @@ def _assembled(
         selection=values["selection"],
         trained_on={name: Seen.from_plain(plain) for name, plain in facts.trained_on.items()},
         stated=facts.stated,
+        budget=facts.budget,
     )
     encoder.n_chans_ = encoder.n_features_in_ = facts.n_chans
     encoder.n_times_in_ = facts.n_times

@@ -41,7 +41,7 @@ def _idle(
     encoder: Any, validated: bool, has_subjects: bool, takes_subject: bool, mixed: bool
 ) -> Iterator[tuple[str, str]]:
     if not validated:
-        yield "patience", f"nothing is held out ({WHY}), so that all {encoder.max_epochs} passes are trained"
+        yield "patience", f"nothing is held out ({WHY}), so that every pass is trained"
     if np.all(np.equal(encoder.loss_weight, 0)):
         for name in _OF_THE_CLIP_LOSS:
             yield name, "it belongs to the CLIP loss, and loss_weight is 0"

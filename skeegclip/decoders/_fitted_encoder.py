@@ -19,9 +19,9 @@ from ._sharing import SharedEncoder
 
 if TYPE_CHECKING:
     from .._training.net import EncoderNet
-    from ..embeddings import EmbeddingTable
     from .._utils.seen import Seen
     from .._utils.stated import Stated
+    from ..embeddings import EmbeddingTable
 
 
 class FittedEncoder(SharedEncoder):
@@ -30,7 +30,7 @@ class FittedEncoder(SharedEncoder):
     projector: int | None
     targets: Any
     text_targets: Any
-    batch_size: int
+    batch_size: int | str
     random_state: Any
     verbose: Any
     subject_layer: str
@@ -241,6 +241,16 @@ class FittedEncoder(SharedEncoder):
             everybody = torch.arange(len(self.subjects_) + 1, device=self.net_.device)
             everybody[-1] = -1
             return self.net_.criterion_.project.weights(everybody).cpu().numpy()
+
+    @property
+    def batch_size_(self) -> int | None:  # numpydoc ignore=GL08
+        budget = self.fitted_.budget
+        return None if budget is None else budget.batch_size
+
+    @property
+    def max_epochs_(self) -> int | None:  # numpydoc ignore=GL08
+        budget = self.fitted_.budget
+        return None if budget is None else budget.max_epochs
 
     @property
     def _stated(self) -> Stated:

@@ -80,10 +80,12 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Learning rate.
     lr_scheduler : None | "cosine" | type | functools.partial
         Schedule of the learning rate: a torch scheduler class, stepped once a pass.
-    batch_size : int
-        Epochs in a batch, at least 2; batches are of even size.
-    max_epochs : int
-        Passes over the training data.
+    batch_size : int | "auto"
+        Epochs in a batch, at least 2; batches are of even size. "auto" is a sixteenth of the epochs, to the nearest
+        power of two within 32 and 1024; `batch_size_` tells.
+    max_epochs : int | "auto"
+        Passes over the training data. "auto" is 40, and more where 40 would be fewer than 640 steps; `max_epochs_`
+        tells.
     augment : None | Transform | list of Transform
         Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other, in the
         unit of X. They are copied, and the copies draw their numbers from `random_state`.
@@ -129,6 +131,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     trained_on_ : dict of str to object
         Fingerprints of what "fit" and each calibration (by its subject) has seen: some of the epochs, and the stimuli.
         :func:`~skeegclip.evaluate` recognises test data by them where the encoder is frozen; they are saved with it.
+    batch_size_, max_epochs_ : int | None
+        What "auto" stood for, or what was given; None for published weights that were not trained here.
     temperature_ : float
         Temperature of the CLIP loss after training.
     layer_weights_ : ndarray of float32, shape (n_subjects + 1, n_tables)
@@ -202,8 +206,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         optimizer_params=None,
         lr=3e-4,
         lr_scheduler=None,
-        batch_size=1024,
-        max_epochs=40,
+        batch_size="auto",
+        max_epochs="auto",
         augment=None,
         validation=0.05,
         patience=None,
@@ -310,8 +314,12 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         check_number("text_weight", self.text_weight, low=0, high=1)
         check_number("temperature", self.temperature, low=0, open_low=True)
         check_number("lr", self.lr, low=0, open_low=True)
-        check_number("batch_size", self.batch_size, low=2, integer=True)
-        check_number("max_epochs", self.max_epochs, low=1, integer=True)
+        for name, low in (("batch_size", 2), ("max_epochs", 1)):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                check_option(name, value, ["auto"])
+            else:
+                check_number(name, value, low=low, integer=True)
         if isinstance(self.validation, str):
             check_option("validation", self.validation, ["last-batch"])
         else:
