@@ -13,6 +13,7 @@ from skorch.callbacks import PrintLog
 
 from .._utils.device import resolve_device, resolve_precision
 from .._utils.epoched import Epoched
+from .._utils.params import as_schedule
 from .._utils.seeding import draw_seed, seed_torch, seeded_torch
 from .._utils.spread import typical_spread
 from .._utils.validation import check_same_length
@@ -113,12 +114,14 @@ def fit_encoder(
             augment=augment,
             seed=seed,
             ranks=ranks,
+            layer_mixing=0.0 if targets.layers is None else encoder.layer_mixing,
         )
         warn_of_idle(
             encoder,
             validated=valid is not None,
             has_subjects=len(subjects) > 0,
             takes_subject=net.takes_subject_,
+            mixed=targets.layers is not None,
         )
         if before is not None:
             _take_over(before.net, net)
@@ -169,11 +172,14 @@ def _spec(
         unknown_subject=encoder.unknown_subject,
         **spreads,
     )
-    return NetSpec(cls, params, _criterion_params(encoder, targets))
+    known = n_subjects if encoder.subject_layer != "none" else 0
+    return NetSpec(cls, params, _criterion_params(encoder, targets, known))
 
 
 def _n_outputs(encoder: Any, targets: Targets) -> int:
-    return targets.vectors.shape[1] if encoder.projector is None else encoder.projector
+    if encoder.projector is not None:
+        return encoder.projector
+    return targets.vectors.shape[1] if targets.layers is None else targets.layers[0]
 
 
 def _spreads(
@@ -184,7 +190,7 @@ def _spreads(
     # The CLIP loss alone asks for directions, not for lengths.
     return {
         "input_spread": spread,
-        "output_spread": 1.0 if encoder.loss_weight == 1 else math.sqrt(targets.variance),
+        "output_spread": 1.0 if np.all(np.equal(encoder.loss_weight, 1)) else math.sqrt(targets.variance),
     }
 
 
@@ -193,9 +199,12 @@ def _same_spreads(before: FittedNet) -> dict[str, float]:
     return {name: before.spec.net_params.get(name, 1.0) for name in ("input_spread", "output_spread")}
 
 
-def _criterion_params(encoder: Any, targets: Targets) -> dict:
+def _criterion_params(encoder: Any, targets: Targets, n_subjects: int) -> dict:
+    mixed = {} if targets.layers is None else {"layers": targets.layers, "n_subjects": n_subjects}
     return {
-        "loss_weight": encoder.loss_weight,
+        **mixed,
+        "loss_weight": as_schedule(encoder.loss_weight),
+        "mmd_weight": as_schedule(encoder.mmd_weight),
         "text_weight": encoder.text_weight,
         "target_variance": targets.variance,
         "normalize": encoder.normalize,

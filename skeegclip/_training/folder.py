@@ -137,7 +137,7 @@ def _assembled(
 
 def _check_alike(facts: Facts, net_params: dict[str, Any]) -> None:
     """Refuse facts that contradict each other: an embedding would be another than was saved, or an error."""
-    layer = net_params.get("subject_linear") or {}
+    layer = net_params.get("subject_linear") or net_params.get("subject_latent") or {}
     for name, value, saying in (
         ("n_chans", facts.n_chans, net_params),
         ("n_times", facts.n_times, net_params),

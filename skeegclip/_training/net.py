@@ -45,6 +45,11 @@ class EncoderNet(Trainer):
         self.takes_subject_ = "subject" in inspect.signature(self.module_.forward).parameters
         return self
 
+    def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
+        done = self.passes_done_ + len(self.history) - 1 - dataset_train.first_pass
+        self.criterion_.share = min(1.0, done / max(1, self.max_epochs - 1))
+
     def forward_of(self, x: dict) -> torch.Tensor:
         z = self.module_(x["x"], subject=x["subject"]) if self.takes_subject_ else self.module_(x["x"])
         if z.ndim != 2:

@@ -313,17 +313,9 @@ class Savable:
 
     @classmethod
     def _from_content(cls, content: Content, loading: Loading) -> Self:
-        facts = unpacked(content, loading)
-        params, state = facts.get("params"), facts.get("state")
-        if not isinstance(params, dict) or not isinstance(state, dict):
-            raise loading.refuse("its params and state are missing")
-        own: Any = cls
-        known = set(own._get_param_names()) - set(cls._not_saved)
-        unknown = sorted(set(params) - known) + sorted(set(state) - set(cls._saved_state))
-        if unknown:
+        params, state = cls._said(content, loading)
+        if unknown := sorted(set(state) - set(cls._saved_state)):
             raise loading.refuse(f"{cls.__name__} has no {unknown[0]!r:.60}")
-        if "device" in known:
-            params["device"] = loading.device
         for name, value in state.items():
             if not isinstance(value, cls._saved_state[name]):
                 raise loading.refuse(f"its {name} is of type {type(value).__name__}")
@@ -335,6 +327,21 @@ class Savable:
         if absent:
             raise loading.refuse(f"its {min(absent)} is missing")
         return made
+
+    @classmethod
+    def _said(cls, content: Content, loading: Loading) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parameters and fitted attributes as the folder has them; only the parameters are known to be of this class."""
+        facts = unpacked(content, loading)
+        params, state = facts.get("params"), facts.get("state")
+        if len(facts) != 2 or not isinstance(params, dict) or not isinstance(state, dict):
+            raise loading.refuse("its params and state are missing")
+        own: Any = cls
+        known = set(own._get_param_names())
+        if unknown := sorted(set(params) - (known - set(cls._not_saved))):
+            raise loading.refuse(f"{cls.__name__} has no {unknown[0]!r:.60}")
+        if "device" in known:
+            params["device"] = loading.device
+        return params, state
 
     @classmethod
     def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Self:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from .epoched import is_view
 from .inputs import read_epochs
@@ -45,10 +46,8 @@ def blocks(X: Any, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     if len(rows) == 0:
         return
     size = max(1, read_rows(X, rows[:1]).size)
-    step = max(1, _BLOCK // size)
-    for start in range(0, len(rows), step):
-        here = rows[start : start + step]
-        yield here, read_rows(X, here)
+    for here in gen_batches(len(rows), max(1, _BLOCK // size)):
+        yield rows[here], read_rows(X, rows[here])
 
 
 @lru_cache(maxsize=4)

@@ -15,7 +15,8 @@ from .._utils.device import device_here
 from .._utils.folders import Content, FolderError, checked
 from .._utils.packing import Packer
 from .._utils.params import DictParams
-from .._utils.saving import Loading, Savable, to_content, unpacked
+from .._utils.saving import Loading, Savable, to_content
+from .._utils.state_dicts import arrays_of
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +81,7 @@ class Portable(Savable):
         state = {name: _as_plain(getattr(self, name)) for name in sorted(self._fitted().names)}
         content = pack.content({"params": pack(params, "params"), "state": pack(state, "state")})
         if hasattr(self, "net_"):
-            content.arrays.update({_NET + key: value for key, value in weights_of(self.net_).items()})
+            content.arrays.update({_NET + key: value for key, value in arrays_of(self.net_).items()})
         return content
 
     def _written_params(self) -> dict[str, Any]:
@@ -88,11 +89,8 @@ class Portable(Savable):
 
     @classmethod
     def _from_content(cls, content: Content, loading: Loading) -> Self:
-        facts = unpacked(content, loading)
-        if set(facts) != {"params", "state"} or not all(isinstance(part, dict) for part in facts.values()):
-            raise loading.refuse("its params and state are missing")
-        made = cls._with_params(facts["params"], loading)
-        state = facts["state"]
+        params, state = cls._said(content, loading)
+        made = cls._with_params(params, loading)
         weights = {k.removeprefix(_NET): v for k, v in content.arrays.items() if k.startswith(_NET)}
         try:
             made._check_params()
@@ -122,17 +120,11 @@ class Portable(Savable):
 
     @classmethod
     def _with_params(cls, params: dict[str, Any], loading: Loading) -> Self:
-        own: Any = cls
-        known = set(own._get_param_names())
-        if unknown := sorted(set(params) - (known - set(cls._not_saved))):
-            raise loading.refuse(f"{cls.__name__} has no {unknown[0]!r:.60}")
         for name, names in cls._models.items():
             params[name] = model_named(loading, name, params.get(name), names)
-        if "device" in known:
-            params["device"] = loading.device
         if "images" in cls._given_on_load:
             params["images"] = loading.given.get("images")
-        return own(**params)
+        return cls(**params)
 
 
 def _as_plain(value: Any) -> Any:
@@ -196,11 +188,6 @@ def device_of(net: torch.nn.Module) -> torch.device:
     return next(iter(net.state_dict().values())).device
 
 
-def weights_of(net: torch.nn.Module) -> dict[str, np.ndarray]:
-    """Weights as arrays on the CPU."""
-    return {key: value.detach().cpu().numpy().copy() for key, value in net.state_dict().items()}
-
-
 def restore(build: Any, weights: Mapping[str, np.ndarray], device: Any) -> torch.nn.Module:
     """A network as it was, for use, on a device that this machine has.
 
@@ -242,7 +229,7 @@ class NetCarrier(Portable, DictParams):
         state = dict(super().__getstate__())
         net = state.pop("net_", None)
         if net is not None:
-            state["_weights"] = weights_of(net)
+            state["_weights"] = arrays_of(net)
         return state
 
     def __setstate__(self, state: dict) -> None:

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skeegclip import EEGEncoder, EmbeddingTable, EpochsStore, EpochsView, ZeroShotClassifier
-from skeegclip.preprocessing import MVNN, EpochScaler, average_repetitions
+from skeegclip.preprocessing import MVNN, EpochScaler, SubjectAligner, average_repetitions
 
 RNG = np.random.default_rng(0)
 Y = np.tile(np.repeat([f"image_{i}" for i in range(6)], 4), 2)
@@ -31,6 +31,7 @@ TRANSFORMERS = [
     MVNN("time", unknown="pooled"),
     EpochScaler(),
     EpochScaler("robust", per_subject=True),
+    SubjectAligner(),
 ]
 
 each = pytest.mark.parametrize("transformer", TRANSFORMERS, ids=repr)
