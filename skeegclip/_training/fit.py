@@ -26,6 +26,7 @@ from .checkpoint import RunCheckpoint, run_path
 from .fitted import FittedNet, subject_codes
 from .given import forget_optimizer, loaded_pass, name_callbacks
 from .idle import warn_of_idle
+from .linear_start import start_linear
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
 from .ranks import ALONE, Ranks
@@ -142,6 +143,8 @@ def fit_encoder(
             )
         if before is not None:
             _take_over(before.net, net)
+        else:
+            start_linear(net, train, directions=_only_directions(encoder), seed=seed)
         ranks.share_state(net.module_, net.criterion_)
         if ranks.rank:
             seed_torch(seed + ranks.rank, device)  # the same dropout in every share would be less of it
@@ -207,8 +210,12 @@ def _spreads(
     # The CLIP loss alone asks for directions, not for lengths.
     return {
         "input_spread": spread,
-        "output_spread": 1.0 if np.all(np.equal(encoder.loss_weight, 1)) else math.sqrt(targets.variance),
+        "output_spread": 1.0 if _only_directions(encoder) else math.sqrt(targets.variance),
     }
+
+
+def _only_directions(encoder: Any) -> bool:
+    return bool(np.all(np.equal(encoder.loss_weight, 1)))
 
 
 def _same_spreads(before: FittedNet) -> dict[str, float]:
