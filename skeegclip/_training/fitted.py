@@ -52,10 +52,6 @@ class FittedNet:
     stated: Stated
     budget: Budget | None = None
 
-    def with_selection(self, more: dict[str, Any]) -> FittedNet:
-        """The same, which also tells more of how it was chosen."""
-        return replace(self, selection={**self.selection, **more})
-
     def pack(self, given: Any) -> dict[str, Any]:
         """Fields for a pickle: weights as arrays, and the class by its name, where it has one (`given` is tried first).
 

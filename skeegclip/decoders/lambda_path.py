@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,9 +28,8 @@ class LambdaPath(EmbeddingComposite):
 
     The largest is trained as the encoder says; each smaller one goes on from the network of the one before, for a tenth
     of its passes. In between, embeddings are multiplied by a number and moved by a vector, those with which the new loss
-    is least: what the CLIP loss leaves open, and what would take the optimizer longest. Six values cost about 1.6 times as much as one, where a
-    grid costs six times as much. Values are compared on stimuli that were held out of training, those by which the
-    encoder chooses its pass (`validation` of the encoder).
+    is least: what the CLIP loss leaves open, and what would take the optimizer longest. Values are compared on stimuli
+    that were held out of training, those by which the encoder chooses its pass (`validation` of the encoder).
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ class LambdaPath(EmbeddingComposite):
         best = self.lambda_path_[chosen]
         if len(values) > 1:
             how = {"loss_weight": values[chosen], "of_loss_weights": values, "scoring": self.scoring}
-            best.fitted_ = best.fitted_.with_selection(how)
+            best.fitted_ = replace(best.fitted_, selection={**best.fitted_.selection, **how})
         self.best_, self.held_out_ = values[chosen], held.rows
         self.scores_ = {
             "loss_weight": np.array(values),

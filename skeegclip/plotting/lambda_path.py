@@ -69,6 +69,6 @@ def plot_lambda_path(scores: Mapping[str, Any], ax: Axes | None = None) -> Axes:
         ax.set_ylabel("Top-1, held-out stimuli (%)", color=COLOURS[0])
         twin.set_ylabel("Squared error / variance", color=COLOURS[1])
         twin.spines["right"].set_visible(True)
-        ax.update_datalim([(0, 0)], updatex=False)  # accuracy is read from zero
+        ax.set_ylim(bottom=0)  # accuracy is read from zero
         percent(ax.yaxis)
     return ax
