@@ -74,7 +74,9 @@ def compare(net, number, passes, n_concepts, n_tested):
         start = time.process_time()
         fitted = clone(encoder).set_params(loss_weight=value).fit(X, y)
         seconds.append(time.process_time() - start)
-        parts.append(outcome(fitted, X_test, y_test, table, variance).assign(way="separate", loss_weight=value))
+        parts.append(
+            outcome(fitted, X_test, y_test, table, variance).assign(way="separate", loss_weight=value)
+        )
     start = time.process_time()
     path = LambdaPath(encoder, loss_weights=LAMBDAS).fit(X, y)
     of_path = time.process_time() - start
@@ -107,7 +109,9 @@ def summary(results):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--people", type=int, default=3, help="simulated people; the seed of a fit is the person's")
+    parser.add_argument(
+        "--people", type=int, default=3, help="simulated people; the seed of a fit is the person's"
+    )
     parser.add_argument("--net", nargs="+", default=["atm-s", "eegproject"])
     parser.add_argument("--passes", type=int, default=24)
     parser.add_argument("--quick", action="store_true", help="see that it runs, not what it measures")

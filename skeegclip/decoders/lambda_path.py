@@ -157,14 +157,12 @@ class LambdaPath(EmbeddingComposite):
         check_option("scoring", self.scoring, _SCORES)
         check_number("share", self.share, low=0, high=1, open_low=True)
         if np.ndim(self.loss_weights) != 1 or len(self.loss_weights) == 0:
-            raise ValueError(
-                f"loss_weights must be a list of one value or more, got {self.loss_weights!r}."
-            )
+            raise ValueError(f"loss_weights must be a list of one value or more, got {self.loss_weights!r}.")
         for value in self.loss_weights:
             check_number("loss_weights", value, low=0, high=1)
-        if isinstance(self.encoder.validation, str):
+        if self.encoder.validation == "last-batch":
             raise ValueError(
-                f"encoder: validation={self.encoder.validation!r} holds out epochs whose stimuli may be trained on, by which"
+                f"encoder: validation='last-batch' holds out epochs whose stimuli may be trained on, by which"
                 " no lambda can be chosen. Hold out a fraction of the stimuli (validation=0.1)."
             )
         if self.encoder.projector is not None and min(self.loss_weights) < 1:

@@ -52,7 +52,9 @@ def test_the_end_of_the_path_of_a_linear_network_is_least_squares(data):
     encoder.fitted_ = nets[-1]
     apart = np.abs(encoder.transform(X) - design @ coef).mean() / table.vectors.std()
     assert apart < 0.05
-    error = np.mean((design[held.rows] @ coef - table.lookup(y[held.rows])) ** 2) / table.vectors.var(0).mean()
+    error = (
+        np.mean((design[held.rows] @ coef - table.lookup(y[held.rows])) ** 2) / table.vectors.var(0).mean()
+    )
     assert held.error[-1] == pytest.approx(error, abs=0.02)
     assert held.error[0] > 2 * held.error[-1]
 
@@ -130,7 +132,9 @@ def test_a_killed_path_goes_on_where_it_was(data, tmp_path):
                 raise _Killed
 
     def go(until):
-        encoder = EEGEncoder("eegproject", targets=data[2], max_epochs=4, batch_size=32, validation=0.1, lr=1e-2)
+        encoder = EEGEncoder(
+            "eegproject", targets=data[2], max_epochs=4, batch_size=32, validation=0.1, lr=1e-2
+        )
         encoder.set_params(
             random_state=0, device="cpu", checkpoint_dir=tmp_path, callbacks=[("count", Count(until))]
         )

@@ -124,7 +124,9 @@ CASES = {
     "EnsembleEncoder": (seeded_ensemble, "predict", {}),
     "AveragedTraining": (lambda: AveragedTraining(encoder(), random_state=0).fit(X, Y), "predict", {}),
     "LambdaPath": (
-        lambda: LambdaPath(encoder().set_params(validation=0.2), loss_weights=[1, 0]).fit(X, Y, subject=SUBJECT),
+        lambda: LambdaPath(encoder().set_params(validation=0.2), loss_weights=[1, 0]).fit(
+            X, Y, subject=SUBJECT
+        ),
         "predict",
         {"subject": SUBJECT},
     ),

@@ -93,7 +93,9 @@ def test_inside_of_searches_pipelines_and_composites(data):
     assert search.best_params_["imageretriever__encoder__encoder__lr"] == 1e-2
     classifier = ZeroShotClassifier(LambdaPath(encoder()), targets=table, class_weight="balanced").fit(X, y)
     assert classifier.score(X, y) > 0.3
-    assert GridSearchCV(LambdaPath(encoder(table)), {"scoring": ["top1", "error"]}, cv=2).fit(X, y).best_score_
+    assert (
+        GridSearchCV(LambdaPath(encoder(table)), {"scoring": ["top1", "error"]}, cv=2).fit(X, y).best_score_
+    )
 
 
 def test_a_new_person_and_a_report_that_says_how_lambda_was_chosen(data):
