@@ -123,8 +123,10 @@ from skeegclip import LambdaPath
 from skeegclip.plotting import plot_lambda_path
 
 path = LambdaPath(encoder, loss_weights=lambdas).fit(X, y)
-plot_lambda_path(path.scores_)
 pd.DataFrame(path.scores_).round(3)
+
+# %%
+ax_path = plot_lambda_path(path.scores_)
 
 # %%
 # The shape is the same: accuracy hardly depends on lambda where the CLIP loss weighs most, and the error falls with it. (The
