@@ -186,7 +186,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
     def __init__(
         self,
-        net="atm-s",
+        net="ridge+atm-s",
         *,
         net_params=None,
         targets=None,
