@@ -84,7 +84,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Epochs in a batch, at least 2; batches are of even size. "auto" is a sixteenth of the epochs, to the nearest
         power of two within 32 and 1024; `batch_size_` tells.
     max_epochs : int | "auto"
-        Passes over the training data. "auto" is 40, and more where 40 would be fewer than 640 steps; `max_epochs_`
+        Passes over the training data. "auto" is 40, and more where 40 would be fewer than 320 steps; `max_epochs_`
         tells.
     augment : None | Transform | list of Transform
         Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other, in the
