@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -29,6 +30,7 @@ from .linear_start import start_linear
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
 from .ranks import ALONE, Ranks
+from .sharing import weights_of
 from .spec import NetSpec
 from .targets import Targets, hold_out, read_targets, seen_by
 from .trainer import passes_of
@@ -36,17 +38,26 @@ from .trainer import passes_of
 # Parameters that do not change the weights a run ends with.
 _OUTCOME_NEUTRAL = {"verbose", "checkpoint_dir", "callbacks", "targets", "text_targets", "random_state"}
 _OUTCOME_NEUTRAL |= {"augment"}  # of which the settings count, not the object
+# What is done to the embeddings that a network gives, whose own weights go on with it.
+_OF_OUTPUT = ("output_spread", "output_offset")
 
 
 def fit_encoder(
-    encoder: Any, read: Epoched, y: Any, sample_weight: Any = None, *, before: FittedNet | None = None
+    encoder: Any,
+    read: Epoched,
+    y: Any,
+    sample_weight: Any = None,
+    *,
+    before: FittedNet | None = None,
+    runs: list[Path] | None = None,
 ) -> FittedNet:
     """Train a net as the parameters of `encoder` ask for, which is only read, on epochs that are validated already.
 
-    With `before` its weights go on from those.
+    With `before` its weights go on from those. A fit that is one of several has a list of `runs`, to which the file of its
+    finished run is added, for whoever made the list to remove; parameters that cannot act are told of by the first alone.
     """
     if sample_weight is not None:
-        read, y, sample_weight = _without_weightless(read, y, sample_weight)
+        read, y, sample_weight = without_weightless(read, y, sample_weight)
     n_epochs = len(read.X)
     if n_epochs < 2:
         raise ValueError(
@@ -66,6 +77,9 @@ def fit_encoder(
         _spreads(encoder, read.X, targets, train_rows, ranks) if before is None else _same_spreads(before)
     )
     spec = _spec(encoder, read, targets, len(subjects), spreads)
+    if before is not None:
+        own = {name: before.spec.net_params[name] for name in _OF_OUTPUT if name in before.spec.net_params}
+        spec = replace(spec, net_params={**spec.net_params, **own})
     if read.subject is None or encoder.subject_layer == "none":
         codes = np.full(n_epochs, -1, dtype=np.int64)
     else:
@@ -97,8 +111,10 @@ def fit_encoder(
             params |= asdict(budget)  # what "auto" stood for decides, not the word
             params["n_processes"] = ranks.size
             arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes, targets.weight]
+            if before is not None:
+                arrays += [*weights_of(before.net).values(), before.spec.net_params.get("output_offset")]
             path = run_path(encoder.checkpoint_dir, params=params, arrays=arrays, seed=seed)
-            callbacks.append(("skeegclip_checkpoint", RunCheckpoint(path, ranks)))
+            callbacks.append(("skeegclip_checkpoint", RunCheckpoint(path, ranks, runs)))
         net = make_net(
             spec,
             device=device,
@@ -117,13 +133,14 @@ def fit_encoder(
             ranks=ranks,
             layer_mixing=0.0 if targets.layers is None else encoder.layer_mixing,
         )
-        warn_of_idle(
-            encoder,
-            validated=valid is not None,
-            has_subjects=len(subjects) > 0,
-            takes_subject=net.takes_subject_,
-            mixed=targets.layers is not None,
-        )
+        if runs is None or before is None:
+            warn_of_idle(
+                encoder,
+                validated=valid is not None,
+                has_subjects=len(subjects) > 0,
+                takes_subject=net.takes_subject_,
+                mixed=targets.layers is not None,
+            )
         if before is not None:
             _take_over(before.net, net)
         else:
@@ -149,7 +166,7 @@ def fit_encoder(
     )
 
 
-def _without_weightless(read: Epoched, y: Any, sample_weight: Any) -> tuple[Epoched, Any, np.ndarray]:
+def without_weightless(read: Epoched, y: Any, sample_weight: Any) -> tuple[Epoched, Any, np.ndarray]:
     """The rows that weigh something, and their weights: the others must not even be compared with."""
     y = None if y is None else np.asarray(y)
     if y is not None:

@@ -368,11 +368,12 @@ def _decoder(estimator: Any) -> Any:
             f" {type(decoder).__name__}."
         )
     check_is_fitted(decoder, "encoder_")
-    if isinstance(decoder, ImageRetriever) and decoder.hubness is not None:
-        raise ValueError(
-            "estimator: hubness corrects by all test epochs together, which a stream does not have."
-            " Use set_params(hubness=None)."
-        )
+    for part in fitted_parts(estimator):
+        if (said := getattr(part, "_transductive", None)) is not None:
+            raise ValueError(
+                f"estimator: a stream has no test epochs to be looked at together ({said}). Use hubness=None, refine=0,"
+                " and no SubjectWhitening."
+            )
     return decoder
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,7 +36,8 @@ def build_net(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
         Its arguments, and four that are no network's own: `subject_linear` holds those of a SubjectLinear layer to put
         before it, `subject_latent` those of a SubjectLatent layer to put behind it, and the `n_outputs` of the head
         behind that, `input_spread` is a number by which epochs are divided before anything else sees them, and
-        `output_spread` one by which embeddings are multiplied, unless they are of unit length as such.
+        `output_spread` one by which embeddings are multiplied, unless they are of unit length as such; `output_offset`, an
+        array, is then added to them.
 
     Returns
     -------
@@ -92,6 +94,18 @@ class _Multiplied:
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
         return output * self.by
+
+
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    """Multiplies what comes out of a network, and adds to it."""
+
+    by: float
+    plus: np.ndarray
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        plus = torch.tensor(self.plus, dtype=torch.float32, device=output.device)
+        return output * self.by + plus
 
 
 def _build(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:

@@ -101,4 +101,3 @@ def test_calibration_takes_a_batch_of_its_own_size(data):
     encoder.calibrate(X[:40], y[:40], subject="c", max_epochs=1)
     assert encoder.subjects_.tolist() == ["a", "b", "c"]
     assert encoder.batch_size_ == 32
-

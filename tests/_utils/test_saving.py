@@ -139,7 +139,11 @@ CASES = {
         {"subject": SUBJECT},
     ),
     "SubjectAligner": (
-        lambda: SubjectAligner(reference="mean").fit(X[:18], subject=SUBJECT[:18]).calibrate(X[18:], subject="eve"),
+        lambda: (
+            SubjectAligner(reference="mean")
+            .fit(X[:18], subject=SUBJECT[:18])
+            .calibrate(X[18:], subject="eve")
+        ),
         "transform",
         {"subject": SUBJECT},
     ),
