@@ -29,7 +29,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     ----------
     net : str | type
         Name of a network (see :func:`skeegclip.nets.list_nets`), name or class of a braindecode model, or an
-        ``nn.Module`` class with braindecode's signature. It is fed epochs of unit spread, whatever their unit: X
+        ``nn.Module`` class with braindecode's signature. The default is ATM-S beside ridge regression, from which it
+        starts (:doc:`/user_guide/training`); "atm-s" is the published network alone. It is fed epochs of unit spread, whatever their unit: X
         divided by the typical standard deviation of the training epochs.
     net_params : dict | None
         Further arguments of the network.
