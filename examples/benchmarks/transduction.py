@@ -100,7 +100,11 @@ def whitened(Z, pictures, strength):
     if strength is None:
         return Z
     table = EmbeddingTable([str(i) for i in range(len(pictures))], pictures)
-    return SubjectWhitening("passthrough", targets=table, strength=strength).fit(Z, table.ids[[0] * len(Z)]).embed(Z)
+    return (
+        SubjectWhitening("passthrough", targets=table, strength=strength)
+        .fit(Z, table.ids[[0] * len(Z)])
+        .embed(Z)
+    )
 
 
 def choose(n_people):
