@@ -87,17 +87,18 @@ def reconstruct_over_time(
     >>> from sklearn.linear_model import Ridge
     >>> from skeegclip import EEGImageReconstructor, EpochsView
     >>> from skeegclip.datasets import make_things_like
+    >>> from skeegclip.generation import LinearGenerator
     >>> from skeegclip.inspection import reconstruct_over_time
     >>> from skeegclip.model_selection import WithinSubject
     >>> data = make_things_like(n_train_concepts=60, n_test_concepts=20, sfreq=50, tmin=-0.2, snr=20, random_state=0)
     >>> painter = EEGImageReconstructor(
-    ...     Ridge(1e4), targets=data.image_embeddings, images=data.images, generator="linear"
+    ...     Ridge(1e4), targets=data.image_embeddings, images=data.images, generator=LinearGenerator(size=16)
     ... )
     >>> tests = sorted(set(data.y[data.split == "test"]))
     >>> view = EpochsView.from_arrays(data.X, stimulus=data.y, info=data.info, tmin=-0.2)
     >>> found = reconstruct_over_time(painter, view, cv=WithinSubject(test_stimuli=tests), step=0.5)
     >>> found.pictures.shape
-    (2, 20, 64, 64, 3)
+    (2, 20, 16, 16, 3)
     >>> (found.table["two-way"] > 0.65).tolist()  # before the picture comes, and with 0.4 s of it
     [False, True]
     """
@@ -180,11 +181,12 @@ def reconstruct_by_region(
     >>> from sklearn.linear_model import Ridge
     >>> from skeegclip import EEGImageReconstructor, EpochsView
     >>> from skeegclip.datasets import make_things_like
+    >>> from skeegclip.generation import LinearGenerator
     >>> from skeegclip.inspection import reconstruct_by_region
     >>> from skeegclip.model_selection import WithinSubject
     >>> data = make_things_like(n_train_concepts=60, n_test_concepts=20, sfreq=50, snr=4, random_state=0)
     >>> painter = EEGImageReconstructor(
-    ...     Ridge(1e4), targets=data.image_embeddings, images=data.images, generator="linear"
+    ...     Ridge(1e4), targets=data.image_embeddings, images=data.images, generator=LinearGenerator(size=16)
     ... )
     >>> tests = sorted(set(data.y[data.split == "test"]))
     >>> view = EpochsView.from_arrays(data.X, stimulus=data.y, info=data.info)

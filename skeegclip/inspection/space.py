@@ -94,17 +94,7 @@ def region_importance(
           region  n_channels
     3  occipital           2
     """
-    problem = make_problem(
-        estimator,
-        X,
-        cv=cv,
-        groups=groups,
-        targets=targets,
-        average_test=average_test,
-        k=k,
-        interval=interval,
-        random_state=random_state,
-    )
+    problem = make_problem(estimator, X, cv, groups, targets, average_test, k, interval, random_state)
     names = _names(problem)
     members = _members(regions, problem, names)
     place = {name: position for position, name in enumerate(names)}
@@ -211,17 +201,7 @@ def channel_importance(
     """
     check_option("hide", hide, ["mean", "permute"])
     check_number("n_repeats", n_repeats, low=1, integer=True)
-    problem = make_problem(
-        estimator,
-        X,
-        cv=cv,
-        groups=groups,
-        targets=targets,
-        average_test=average_test,
-        k=k,
-        interval=interval,
-        random_state=random_state,
-    )
+    problem = make_problem(estimator, X, cv, groups, targets, average_test, k, interval, random_state)
     n = problem.task.X.shape[1]
     if n < 2:
         raise ValueError("X has one channel, so that nothing remains without it. Give two or more.")

@@ -106,17 +106,7 @@ def time_resolved(
     (0.15, 0.24)
     """
     check_option("mode", mode, ["growing", "sliding"])
-    problem = make_problem(
-        estimator,
-        X,
-        cv=cv,
-        groups=groups,
-        targets=targets,
-        average_test=average_test,
-        k=k,
-        interval=interval,
-        random_state=random_state,
-    )
+    problem = make_problem(estimator, X, cv, groups, targets, average_test, k, interval, random_state)
     spans = windows(_times(problem), mode, width, step)
     todo: dict[str, Any] = {"n_jobs": n_jobs, "verbose": verbose, "folder": folder}
     parts = [(fold, spans[i : i + 1]) for fold in problem.folds for i in range(len(spans))]
@@ -200,17 +190,7 @@ def temporal_generalization(
            [False,  True,  True, False],
            [False, False, False, False]])
     """
-    problem = make_problem(
-        estimator,
-        X,
-        cv=cv,
-        groups=groups,
-        targets=targets,
-        average_test=average_test,
-        k=k,
-        interval=interval,
-        random_state=random_state,
-    )
+    problem = make_problem(estimator, X, cv, groups, targets, average_test, k, interval, random_state)
     times = _times(problem)
     spans = windows(times, "sliding", width, step)
     n = len(spans)

@@ -36,6 +36,7 @@ class _Entry(NamedTuple):
 
 _NETS = {
     "atm-s": _Entry(ATM, "arXiv:2403.07721"),
+    "ridge+atm-s": _Entry(ATM, "arXiv:2403.07721", lambda n_times: {"linear": True}),
     "atm-e": _Entry(ATME, "arXiv:2403.07721"),
     "atm-eegnet": _Entry(ATM, "arXiv:2403.07721", lambda n_times: {"conv": "eegnet"}),
     "nice": _Entry(NICE, "arXiv:2308.13234"),

@@ -1,6 +1,7 @@
 from .attention import plot_attention as plot_attention
 from .bars import plot_accuracy_bars as plot_accuracy_bars
 from .bars import plot_encoder_comparison as plot_encoder_comparison
+from .calibration import plot_calibration_curve as plot_calibration_curve
 from .confusion import plot_confusion as plot_confusion
 from .n_way import plot_n_way as plot_n_way
 from .parts import plot_partial_reconstructions as plot_partial_reconstructions
@@ -20,6 +21,7 @@ from .training import plot_training_curve as plot_training_curve
 __all__ = [
     "plot_accuracy_bars",
     "plot_attention",
+    "plot_calibration_curve",
     "plot_confusion",
     "plot_encoder_comparison",
     "plot_guidance_curve",

@@ -32,10 +32,11 @@ from skeegclip import (
     SubjectWhitening,
     ZeroShotClassifier,
 )
+from skeegclip._utils import skops_parts
 from skeegclip._utils.folders import FolderError
 from skeegclip._utils.folders.manifest import sealed
 from skeegclip._utils.saving import Savable
-from skeegclip.preprocessing import MVNN, EpochScaler, PickChannels
+from skeegclip.preprocessing import MVNN, EpochScaler, PickChannels, SubjectAligner
 
 RNG = np.random.default_rng(0)
 TABLE = EmbeddingTable(
@@ -134,6 +135,15 @@ CASES = {
     ),
     "EpochScaler": (
         lambda: EpochScaler("robust", per_subject=True).fit(X, subject=SUBJECT),
+        "transform",
+        {"subject": SUBJECT},
+    ),
+    "SubjectAligner": (
+        lambda: (
+            SubjectAligner(reference="mean")
+            .fit(X[:18], subject=SUBJECT[:18])
+            .calibrate(X[18:], subject="eve")
+        ),
         "transform",
         {"subject": SUBJECT},
     ),
@@ -497,15 +507,16 @@ def test_a_name_is_no_list_of_names(folders):
 
 
 @pytest.mark.parametrize("kind", ["compressed", "sparse"])
-def test_a_part_that_would_fill_the_memory(kind, tmp_path):
+def test_a_part_that_would_fill_the_memory(kind, tmp_path, monkeypatch):
     import hashlib
     import io
     import zipfile
 
     from scipy.sparse import csr_array
 
+    monkeypatch.setattr(skops_parts, "_SPARSE_BYTES", 2**20)  # of 64 MB, which take a second to make
     estimator = FunctionTransformer().fit(np.zeros((2, 2)))
-    estimator.zeros_ = np.zeros(2**24) if kind == "compressed" else csr_array(np.ones((1, 2**23)))
+    estimator.zeros_ = np.zeros(2**20) if kind == "compressed" else csr_array(np.ones((1, 2**18)))
     if kind == "sparse":
         estimator.zeros_.indices[:] = 0
     skeegclip.save(estimator, tmp_path / "x")

@@ -41,7 +41,13 @@ NETS = [
     "simpleconv",
     "eegproject",
 ]
-BRAINDECODE = ["Deep4Net", "EEGNeX", "TIDNet", "CTNet", "TSception"]
+DEEP4NET = pytest.param("Deep4Net", marks=pytest.mark.slow)
+BRAINDECODE = [
+    "EEGNeX",
+    "TSception",
+    DEEP4NET,
+    *(pytest.param(n, marks=pytest.mark.slow) for n in ("TIDNet", "CTNet")),
+]
 
 pytestmark = pytest.mark.filterwarnings("ignore:n_times .* is smaller than the minimum")
 
@@ -83,7 +89,7 @@ def test_fit_copies_and_another_length(net, data, tmp_path):
     assert shorter.shape == (24, 6)
 
 
-@pytest.mark.parametrize("net", [*NETS, "Deep4Net"])
+@pytest.mark.parametrize("net", [*NETS, DEEP4NET])
 def test_behind_a_linear_layer_of_each_subject(net, data):
     X, y, subject, table = data
     encoder = make(net, table, subject_layer="linear").fit(X, y, subject=subject)
@@ -96,7 +102,7 @@ def test_behind_a_linear_layer_of_each_subject(net, data):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("net", [*NETS, "Deep4Net"])
+@pytest.mark.parametrize("net", [*NETS, DEEP4NET])
 def test_folds_in_workers(net, data):
     X, y, subject, table = data
     result = cross_validate(
