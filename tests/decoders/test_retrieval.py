@@ -274,7 +274,7 @@ def rotated():
 def test_refining_turns_embeddings_onto_the_gallery(rotated, tmp_path):
     table, Z = rotated
     plain = ImageRetriever("passthrough", gallery=table).fit(Z)
-    refined = ImageRetriever("passthrough", gallery=table, refine=5).fit(Z)
+    refined = ImageRetriever("passthrough", gallery=table, refine=10).fit(Z)
     assert refined.score(Z, table.ids) > plain.score(Z, table.ids) + 0.2
     similarity = refined.similarity(Z)
     np.testing.assert_array_equal(refined.predict(Z), table.ids[similarity.argmax(axis=1)])
