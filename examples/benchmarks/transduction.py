@@ -144,7 +144,7 @@ def choose(n_people):
 
 def ladder():
     """The rungs at the library's defaults, the inductive one first."""
-    for name, white, options in (
+    yield from (
         ("cosine (inductive)", False, {}),
         ("CSLS", False, {"hubness": "csls"}),
         ("inverted softmax", False, {"hubness": "inverted_softmax"}),
@@ -154,8 +154,7 @@ def ladder():
         ("whitening, CSLS", True, {"hubness": "csls"}),
         ("whitening, Sinkhorn", True, {"hubness": "sinkhorn"}),
         ("whitening, Sinkhorn, refine=5", True, {"hubness": "sinkhorn", "refine": 5}),
-    ):
-        yield name, white, options
+    )
 
 
 def subject8(folder, n_halves, random_state):
@@ -177,7 +176,7 @@ def subject8(folder, n_halves, random_state):
                 counts[rows] += 1
             hits = sums / counts
             plain.setdefault(test, hits)
-            for name, values in ((test, hits), ("gain", hits - plain[test])):
+            for name, values in ((test, hits), ("gain", hits - plain[test]))[: 1 if hits is plain[test] else 2]:
                 low, high = bootstrap_interval(values, random_state=0)
                 said.append(f"{name} {100 * values.mean():.1f} [{100 * low:.1f}, {100 * high:.1f}]")
         print(" | ".join(said), flush=True)

@@ -177,7 +177,7 @@ def sinkhorn(
         T, positive, in units of :math:`\sigma`, the standard deviation of the similarities without the means of
         rows and columns. The lower, the harder the assignment.
     strength : float, default=0.95
-        w, in [0, 1].
+        How strictly columns are kept to their share: w, in [0, 1].
     n_iter : int, default=100
         Steps at most; fewer where nothing changes any more.
 
