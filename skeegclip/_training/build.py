@@ -62,7 +62,9 @@ def net_spec(
         if subject_layer == "linear":
             params["subject_linear"] = {**layer, "n_chans": n_chans}
         else:
-            params["n_outputs"] = check_number("n_latents", given.pop("n_latents", _N_LATENTS), low=1, integer=True)
+            params["n_outputs"] = check_number(
+                "n_latents", given.pop("n_latents", _N_LATENTS), low=1, integer=True
+            )
             params["subject_latent"] = {**layer, "n_latents": params["n_outputs"], "n_outputs": n_outputs}
     unknown = sorted(set(given) - set(accepted))
     if unknown:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.contents import Loading, facts_of, to_content
 from .._utils.folders import Content, FolderError, checked
 from .._utils.packing import Packer
 from .._utils.plain import channels_from_plain, channels_to_plain
-from .._utils.saving import Loading, to_content, unpacked
 from .._utils.seen import Seen
 from .._utils.stated import Stated
 from ..nets.names import find_net, name_of
@@ -90,7 +90,7 @@ def encoder_from(cls: type, content: Content, loading: Loading) -> Any:
             f" load(folder, {loading.prefix}net=...)."
         )
     try:
-        values = unpacked(replace(content, facts={name: getattr(facts, name) for name in _PACKED}), loading)
+        values = facts_of(replace(content, facts={name: getattr(facts, name) for name in _PACKED}), loading)
         return _assembled(cls, facts, values, content.arrays, loading)
     except FolderError:
         raise

@@ -11,7 +11,14 @@ import numpy as np
 from .._utils.params import warn_idle
 from .given import WHY
 
-_OF_THE_CLIP_LOSS = ("normalize", "temperature", "temperature_mode", "same_stimulus", "text_weight", "mmd_weight")
+_OF_THE_CLIP_LOSS = (
+    "normalize",
+    "temperature",
+    "temperature_mode",
+    "same_stimulus",
+    "text_weight",
+    "mmd_weight",
+)
 
 
 def warn_of_idle(
@@ -50,7 +57,10 @@ def _idle(
     if not mixed:
         yield "layer_mixing", "targets is one table, and there is nothing to mix"
     elif not has_subjects or encoder.subject_layer == "none":
-        yield "layer_mixing", "no subject has weights of its own, without subject= or with subject_layer='none'"
+        yield (
+            "layer_mixing",
+            "no subject has weights of its own, without subject= or with subject_layer='none'",
+        )
     if not has_subjects:
         yield "unknown_subject", "no epoch has a subject. Pass subject=, or X that carries it"
     elif encoder.subject_layer == "none":

@@ -17,6 +17,8 @@ from .loader import EpochsDataset, read_ahead, read_view, writeable
 from .ranks import ALONE, Ranks
 from .trainer import Trainer
 
+_ROWS_OF_A_KERNEL = 4
+
 
 class EncoderNet(Trainer):
     """Trainer of batches of an EpochsDataset.
@@ -111,9 +113,24 @@ def top1(z: torch.Tensor, dataset: EpochsDataset, project: Callable) -> float:
 
 
 def embed(net: EncoderNet, X: Any, subject: Any, batch_size: int = 512) -> torch.Tensor:
-    """Embeddings of all epochs, in order, on the CPU."""
+    """Embeddings of all epochs, in order, on the CPU; of an epoch the same whatever stands beside it (see `_filled`)."""
     with evaluating(net):
-        return torch.cat([net.infer(inputs).cpu() for inputs in batches(net, X, subject, batch_size)])
+        parts = (
+            net.infer(_filled(inputs))[: len(inputs["x"])] for inputs in batches(net, X, subject, batch_size)
+        )
+        return torch.cat([part.cpu() for part in parts])
+
+
+def _filled(inputs: dict) -> dict:
+    """A batch of a multiple of four epochs, the last ones of which may be copies of the first.
+
+    How a matrix product sums depends on how many rows it has: a row alone is multiplied by another kernel than a row
+    among others, and what remains of four again by another. In fours, all kernels that we tried sum alike.
+    """
+    missing = -len(inputs["x"]) % _ROWS_OF_A_KERNEL
+    if missing == 0:
+        return inputs
+    return {name: torch.cat([value, value[[0] * missing]]) for name, value in inputs.items()}
 
 
 @contextlib.contextmanager

@@ -102,7 +102,9 @@ def _from_ids(array: np.ndarray, n_rows: int, table: Any, text_table: Any) -> Ta
     tables = as_tables("targets", table)
     ids, stimulus = np.unique(as_ids(array, name="y"), return_inverse=True)
     found = [one.lookup(ids) for one in tables]
-    vectors, layers = (found[0], None) if len(found) == 1 else (np.hstack(found), tuple(v.shape[1] for v in found))
+    vectors, layers = (
+        (found[0], None) if len(found) == 1 else (np.hstack(found), tuple(v.shape[1] for v in found))
+    )
     text = None
     if text_table is not None:
         if layers is not None:

@@ -19,9 +19,9 @@ from ._sharing import SharedEncoder
 
 if TYPE_CHECKING:
     from .._training.net import EncoderNet
-    from ..embeddings import EmbeddingTable
     from .._utils.seen import Seen
     from .._utils.stated import Stated
+    from ..embeddings import EmbeddingTable
 
 
 class FittedEncoder(SharedEncoder):

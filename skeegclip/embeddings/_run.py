@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from ._cache import VectorCache
 
@@ -40,8 +39,8 @@ def load_ahead(
     pool = ThreadPoolExecutor(min(16, os.cpu_count() or 1), thread_name_prefix="skeegclip-pictures")
     waiting: deque[list[Future[Loaded]]] = deque()
     try:
-        for part in gen_batches(len(items), batch_size):
-            waiting.append([pool.submit(load, item) for item in items[part]])
+        for start in range(0, len(items), batch_size):
+            waiting.append([pool.submit(load, item) for item in items[start : start + batch_size]])
             if len(waiting) > 2:
                 yield [future.result() for future in waiting.popleft()]
         while waiting:

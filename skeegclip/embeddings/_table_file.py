@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from .._utils.ids import unique_ids
 from .._utils.persistence import conforming, room_told, write_whole
@@ -49,10 +48,11 @@ def check_numbers(name: str, values: Any) -> np.ndarray:
 
 def check_finite_rows(vectors: np.ndarray, ids: np.ndarray) -> None:
     """Refuse NaN and inf, naming the first id; a mapped file is read a block at a time."""
+    step = max(1, _BLOCK // vectors.shape[1])
     bad = [
-        part.start + row
-        for part in gen_batches(len(vectors), max(1, _BLOCK // vectors.shape[1]))
-        for row in np.flatnonzero(~np.isfinite(vectors[part]).all(axis=1))
+        start + row
+        for start in range(0, len(vectors), step)
+        for row in np.flatnonzero(~np.isfinite(vectors[start : start + step]).all(axis=1))
     ]
     if bad:
         raise ValueError(

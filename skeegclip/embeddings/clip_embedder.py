@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import gen_batches
 
 from .._utils.ids import unique_ids
 from ._cache import VectorCache
@@ -231,8 +230,9 @@ class CLIPEmbedder(BaseEstimator):
 
         def compute(rows: list[int]) -> Generator[np.ndarray, None, None]:
             clip = self._clip(recipe)
-            for part in gen_batches(len(rows), recipe.batch_size):
-                yield clip.encode_texts([filled[row] for row in rows[part]], self.model, recipe.precision)
+            for start in range(0, len(rows), recipe.batch_size):
+                batch = [filled[row] for row in rows[start : start + recipe.batch_size]]
+                yield clip.encode_texts(batch, self.model, recipe.precision)
 
         vectors = embed_all(
             filled,

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from .._utils.channels import data_picks, describe, left_out, typed_picks
 from .._utils.epoched import is_view
@@ -97,7 +96,9 @@ def carried_info(X: Any) -> mne.Info | None:
 
 
 def _parts(n_epochs: int, epoch_bytes: int) -> Iterator[slice]:
-    return gen_batches(n_epochs, max(1, _BLOCK_BYTES // max(1, epoch_bytes)))
+    step = max(1, _BLOCK_BYTES // max(1, epoch_bytes))
+    for start in range(0, n_epochs, step):
+        yield slice(start, min(start + step, n_epochs))
 
 
 def _from_mne(parts: list) -> Blocks:

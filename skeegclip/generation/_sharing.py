@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.contents import Loading, to_content
 from .._utils.device import device_here
 from .._utils.folders import Content, FolderError, checked
 from .._utils.packing import Packer
 from .._utils.params import DictParams
-from .._utils.saving import Loading, Savable, to_content
+from .._utils.saving import Savable
 from .._utils.state_dicts import arrays_of
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Portable(Savable):
             facts = checked(plain, fitted.facts, loading.folder)
             for name, value in state.items():
                 setattr(made, name, value if name in fitted.arrays else getattr(facts, name))
-            _check_shapes(made, fitted.arrays)
+            _check_arrays(made, fitted.arrays)
             made._restore(weights, loading.device)
         except FolderError:
             raise
@@ -162,7 +163,7 @@ def model_named(loading: Loading, parameter: str, said: Any, known: Iterable[Any
     )
 
 
-def _check_shapes(made: Any, shapes: Mapping[str, tuple[int | str, ...]]) -> None:
+def _check_arrays(made: Any, shapes: Mapping[str, tuple[int | str, ...]]) -> None:
     """Whether arrays are finite numbers of shapes that agree with one another."""
     lengths: dict[str, int] = {}
     for name, shape in shapes.items():

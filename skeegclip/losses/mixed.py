@@ -91,7 +91,11 @@ class MixedLoss(nn.Module):
         error: str = "l2",
     ) -> None:
         super().__init__()
-        for name, weight in (("loss_weight", loss_weight), ("mmd_weight", mmd_weight), ("text_weight", text_weight)):
+        for name, weight in (
+            ("loss_weight", loss_weight),
+            ("mmd_weight", mmd_weight),
+            ("text_weight", text_weight),
+        ):
             if not all(0 <= value <= 1 for value in values_of(weight)):
                 raise ValueError(f"{name} must be in [0, 1], got {weight!r}.")
         if error not in ("l2", "l1"):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from .._utils.device import resolve_device
 from .._utils.pictures import read_picture, square
@@ -59,8 +58,8 @@ def extract(
 
     device = next(module.parameters()).device
     mean, std = (torch.tensor(part, device=device)[:, None, None] for part in network.scaling)
-    for rows in gen_batches(len(pictures), batch_size):
-        batch = [square(read_picture(p, name), network.size) for p in pictures[rows]]
+    for start in range(0, len(pictures), batch_size):
+        batch = [square(read_picture(p, name), network.size) for p in pictures[start : start + batch_size]]
         with torch.inference_mode():
             x = torch.from_numpy(np.stack(batch)).to(device).permute(0, 3, 1, 2)
             layers = network.layers(module, (x - mean) / std)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from ._checks import check_n_way, check_similarity, check_target
 
@@ -23,12 +22,14 @@ def count_better_equal(
     n_queries, n_gallery = similarity.shape
     target = check_target(target, n_queries, n_gallery)
     better, equal = np.empty(n_queries, np.int64), np.empty(n_queries, np.int64)
-    for rows in gen_batches(n_queries, max(1, _BLOCK // n_gallery)):
+    step = max(1, _BLOCK // n_gallery)
+    for start in range(0, n_queries, step):
+        rows = slice(start, start + step)
         block = similarity[rows]
         bad = np.flatnonzero(np.isnan(block).any(axis=1))
         if bad.size:
             raise ValueError(
-                f"similarity holds NaN, first in row {rows.start + bad[0]}: such a query has no ranking. "
+                f"similarity holds NaN, first in row {start + bad[0]}: such a query has no ranking. "
                 "Look for NaN in the embeddings it was computed from."
             )
         true = np.take_along_axis(block, target[rows, None], axis=1)

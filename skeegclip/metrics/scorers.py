@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from .._utils.estimators import embed, find_table, inner_most, project
 from .._utils.params import check_number
@@ -77,8 +76,10 @@ class RetrievalScorer:
                 f"estimator gave embeddings of shape {queries.shape} where the targets ask for "
                 f"{(len(target), gallery.shape[1])}. Score with the table that the estimator was trained on."
             )
+        step = max(1, _BLOCK // n_gallery)
         hits = 0.0
-        for rows in gen_batches(len(queries), max(1, _BLOCK // n_gallery)):
+        for start in range(0, len(queries), step):
+            rows = slice(start, start + step)
             similarity = cosine_similarity(queries[rows], gallery)
             hits += n_way_probability(similarity, target[rows], n_way, self.k).sum()
         return float(hits / len(queries))

@@ -104,7 +104,8 @@ def test_a_list_and_a_dict_are_one_and_order_does_not_matter_to_ids(planted):
     tables = list(planted.tables.values())
     turned = [tables[0], *(table.subset(table.ids[::-1]) for table in tables[1:])]
     embedded = [
-        fit(make(given), planted.train).transform(planted.test[0]) for given in (planted.tables, tables, tuple(turned))
+        fit(make(given), planted.train).transform(planted.test[0])
+        for given in (planted.tables, tables, tuple(turned))
     ]
     assert np.array_equal(embedded[0], embedded[1])
     assert np.array_equal(embedded[0], embedded[2])
@@ -122,7 +123,12 @@ def test_never_by_ones_own_weights(planted):
 VARIANTS = {
     "mixing": {"targets": "several", "mmd_weight": (1, 0)},
     "projector": {"targets": "several", "projector": 8},
-    "latent": {"subject_layer": "latent", "net_params": {"n_latents": 12}, "loss_weight": (1, 0.5), "mmd_weight": 0.2},
+    "latent": {
+        "subject_layer": "latent",
+        "net_params": {"n_latents": 12},
+        "loss_weight": (1, 0.5),
+        "mmd_weight": 0.2,
+    },
 }
 
 
@@ -144,7 +150,11 @@ def test_files_pickles_clones_and_resumed_runs(name, planted, tmp_path):
     encoder = fit(variant(name, planted, max_epochs=5), planted.train)
     z = encoder.transform(X, subject=subject)
     encoder.save(tmp_path / "saved")
-    vectors = join_tables(planted.tables.values()).vectors if name != "latent" else planted.tables["layer 2"].vectors
+    vectors = (
+        join_tables(planted.tables.values()).vectors
+        if name != "latent"
+        else planted.tables["layer 2"].vectors
+    )
     for other in (skeegclip.load(tmp_path / "saved", device="cpu"), pickle.loads(pickle.dumps(encoder))):
         assert np.array_equal(other.transform(X, subject=subject), z)
         assert np.array_equal(other.project(vectors), encoder.project(vectors))
@@ -216,14 +226,18 @@ def test_naming_and_ensembles_use_the_mixture(planted):
     gallery = normalize(found.project(join_tables(several).lookup(namer.classes_)))
     expected = namer.classes_[(normalize(z) @ gallery.T).argmax(1)]
     assert np.array_equal(namer.predict(X[:50], subject=subject[:50]), expected)
-    ensemble = EnsembleEncoder([("mixed", clone(encoder)), ("one", make(several[0], max_epochs=15))], n_seeds=1)
+    ensemble = EnsembleEncoder(
+        [("mixed", clone(encoder)), ("one", make(several[0], max_epochs=15))], n_seeds=1
+    )
     retriever = ImageRetriever(ensemble).fit(X, y, subject=subject)
     assert retriever.score(X, y, subject=subject) > 0.3
 
 
 def test_losses_on_what_is_held_out_are_those_of_the_last_weights(planted):
     def losses(**params):
-        encoder = make(planted.tables["layer 0"], lr=1e-12, max_epochs=4, net_params={"dropout": 0.0}, **params)
+        encoder = make(
+            planted.tables["layer 0"], lr=1e-12, max_epochs=4, net_params={"dropout": 0.0}, **params
+        )
         return [(row["train_loss"], row["valid_loss"]) for row in fit(encoder, planted.train).history_]
 
     plain, faded = losses(mmd_weight=0), losses(mmd_weight=(1, 0))
@@ -240,7 +254,9 @@ def test_losses_on_what_is_held_out_are_those_of_the_last_weights(planted):
 
 def test_one_pass_is_the_start_of_a_schedule(planted):
     one, start = (
-        fit(make(planted.tables["layer 0"], max_epochs=1, mmd_weight=given), planted.train).history_[0]["train_loss"]
+        fit(make(planted.tables["layer 0"], max_epochs=1, mmd_weight=given), planted.train).history_[0][
+            "train_loss"
+        ]
         for given in ((1, 0), 1)
     )
     assert one == start
@@ -252,7 +268,16 @@ def test_mmd_brings_embeddings_to_where_targets_are(planted):
     table = EmbeddingTable(planted.ids, away + planted.tables["layer 0"].vectors)
     mean = normalize(normalize(table.vectors).mean(0, keepdims=True))[0]
     cosines = [
-        float((normalize(fit(make(table, max_epochs=12, lr=1e-2, **params), planted.train).transform(planted.test[0])) @ mean).mean())
+        float(
+            (
+                normalize(
+                    fit(make(table, max_epochs=12, lr=1e-2, **params), planted.train).transform(
+                        planted.test[0]
+                    )
+                )
+                @ mean
+            ).mean()
+        )
         for params in ({}, {"mmd_weight": 1})
     ]
     assert cosines[1] > 0.9
@@ -292,7 +317,9 @@ def test_export(name, planted, tmp_path):
     inputs = {"epochs": X}
     if name == "latent":
         inputs["subject"] = np.searchsorted(PEOPLE, subject)
-    np.testing.assert_allclose(session.run(None, inputs)[0], encoder.transform(X, subject=subject), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        session.run(None, inputs)[0], encoder.transform(X, subject=subject), rtol=1e-3, atol=1e-4
+    )
 
 
 def test_a_map_behind_the_network_is_of_each_person(recordings):
@@ -301,17 +328,25 @@ def test_a_map_behind_the_network_is_of_each_person(recordings):
     X, y, subject = recordings.train_set(people)
     scores = {}
     for layer in ("latent", "none"):
-        encoder = EEGEncoder("eegproject", targets=recordings.table, subject_layer=layer, validation=0, device="cpu")
+        encoder = EEGEncoder(
+            "eegproject", targets=recordings.table, subject_layer=layer, validation=0, device="cpu"
+        )
         if layer == "latent":
             encoder.set_params(net_params={"n_latents": 32})
         encoder.set_params(max_epochs=20, lr=3e-3, batch_size=128, random_state=0).fit(X, y, subject=subject)
         ids = np.concatenate([recordings.shown, recordings.unseen])
-        scores[layer] = np.mean([encoder.score(recordings.of(s, ids, seed=1), ids, subject=s) for s in people])
+        scores[layer] = np.mean(
+            [encoder.score(recordings.of(s, ids, seed=1), ids, subject=s) for s in people]
+        )
         if layer == "latent":
             X_new = recordings.of("sub-09", recordings.shown)
-            strange = encoder.score(recordings.of("sub-09", recordings.unseen, seed=1), recordings.unseen, subject="sub-09")
+            strange = encoder.score(
+                recordings.of("sub-09", recordings.unseen, seed=1), recordings.unseen, subject="sub-09"
+            )
             encoder.calibrate(X_new, recordings.shown, subject="sub-09")
-            known = encoder.score(recordings.of("sub-09", recordings.unseen, seed=1), recordings.unseen, subject="sub-09")
+            known = encoder.score(
+                recordings.of("sub-09", recordings.unseen, seed=1), recordings.unseen, subject="sub-09"
+            )
             assert known > strange + 0.1
     assert scores["latent"] > scores["none"] + 0.05
 

@@ -27,9 +27,9 @@ from skeegclip import (
     ImageTable,
     LowLevelDecoder,
 )
+from skeegclip._utils.contents import to_content
 from skeegclip._utils.folders import FolderError, is_saved
 from skeegclip._utils.folders.manifest import sealed
-from skeegclip._utils.saving import to_content
 from skeegclip.generation import LinearGenerator, NearestImageGenerator, SDXLGenerator
 
 N = 20

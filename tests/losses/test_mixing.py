@@ -71,9 +71,7 @@ def test_the_loss_of_one_subject_is_the_clip_loss_of_its_mixture(batch, normaliz
         clip = ClipLoss(normalize=normalize, same_stimulus=same)
         mixture = loss.project(vectors, subject)
         torch.testing.assert_close(loss(z, target), clip(z, mixture, stimulus))
-        torch.testing.assert_close(
-            loss(z, {**target, "weight": weight}), clip(z, mixture, stimulus, weight)
-        )
+        torch.testing.assert_close(loss(z, {**target, "weight": weight}), clip(z, mixture, stimulus, weight))
     # Without subjects everybody's mixture counts.
     torch.testing.assert_close(loss(z, {"target": vectors, "stimulus": stimulus}), loss(z, target))
 
@@ -85,7 +83,9 @@ def test_gradients(mixing, batch):
 
     def products(shared, own):
         state = {"shared": shared, "own": own}
-        return torch.func.functional_call(_Products(mixing), {f"mixing.{k}": v for k, v in state.items()}, (z, vectors, subject))
+        return torch.func.functional_call(
+            _Products(mixing), {f"mixing.{k}": v for k, v in state.items()}, (z, vectors, subject)
+        )
 
     assert torch.autograd.gradcheck(products, (mixing.shared, mixing.own))
 
@@ -102,12 +102,17 @@ class _Products(torch.nn.Module):
 def test_each_target_through_its_own_projector():
     mixing = LayerMixing((3, 5), n_outputs=4)
     vectors = torch.randn(7, 8)
-    parts = [F.normalize(map_(part), dim=1) for map_, part in zip(mixing.maps, vectors.split((3, 5), 1), strict=True)]
+    parts = [
+        F.normalize(map_(part), dim=1)
+        for map_, part in zip(mixing.maps, vectors.split((3, 5), 1), strict=True)
+    ]
     torch.testing.assert_close(mixing(vectors), (parts[0] + parts[1]) / 2)
 
 
 def test_what_cannot_be_mixed():
-    with pytest.raises(ValueError, match="Vectors of widths 3, 5 cannot be mixed as they are. Give them one width"):
+    with pytest.raises(
+        ValueError, match="Vectors of widths 3, 5 cannot be mixed as they are. Give them one width"
+    ):
         LayerMixing((3, 5))
     with pytest.raises(ValueError, match="widths must name two vectors or more"):
         LayerMixing((3,))

@@ -16,7 +16,9 @@ def v_statistic(z, target):
     mean = np.sum((target[:, None] - target) ** 2) / n**2
 
     def kernel(a, b):
-        return np.mean([rbf_kernel(a, b, gamma=1 / (factor * mean)) for factor in (0.25, 0.5, 1, 2, 4)], axis=0)
+        return np.mean(
+            [rbf_kernel(a, b, gamma=1 / (factor * mean)) for factor in (0.25, 0.5, 1, 2, 4)], axis=0
+        )
 
     return kernel(z, z).mean() - 2 * kernel(z, target).mean() + kernel(target, target).mean()
 

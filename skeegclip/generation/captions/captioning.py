@@ -210,7 +210,7 @@ def git_of(captioner: Any) -> Git:
     return loaded[1]
 
 
-def project(captioner: Any, Z: np.ndarray) -> torch.Tensor:
+def tokens_of_batch(captioner: Any, Z: np.ndarray) -> torch.Tensor:
     """Tokens of one batch of embeddings."""
     import torch
 
@@ -234,7 +234,7 @@ def write_captions(captioner: Any, Z: np.ndarray) -> list[str]:
     parts = (Z[rows] for rows in gen_batches(len(Z), captioner.batch_size))
     texts: list[str] = []
     for part in _shown(parts, len(Z), captioner, "captions"):
-        texts += captions_of(git, project(captioner, part), captioner.max_new_tokens, precision)
+        texts += captions_of(git, tokens_of_batch(captioner, part), captioner.max_new_tokens, precision)
     return texts
 
 

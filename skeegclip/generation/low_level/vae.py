@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from ..._utils.pictures import read_picture, square
 
@@ -131,8 +130,8 @@ def decode(vae: Any, latents: np.ndarray, *, batch_size: int) -> Iterator[np.nda
     import torch
 
     device = next(vae.parameters()).device
-    for rows in gen_batches(len(latents), batch_size):
-        z = torch.from_numpy(latents[rows]).to(device)
+    for start in range(0, len(latents), batch_size):
+        z = torch.from_numpy(latents[start : start + batch_size]).to(device)
         with torch.inference_mode():
             mean, scale = _mean_scale(vae, z)
             x = vae.decode(z / scale + mean).sample

@@ -96,7 +96,7 @@ def _hash(side: bytes, seed: int, number: int) -> int:
     return int.from_bytes(digest.digest(), "little") >> 1
 
 
-def draw(
+def draw_samples(
     net: torch.nn.Module,
     scheduler: Any,
     conditions: np.ndarray,
