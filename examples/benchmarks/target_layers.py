@@ -75,9 +75,13 @@ def run(seed, noise):
 
 def main():
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--noise", type=float, default=2.5, help="Noise in standard deviations of the signal.")
+    parser.add_argument(
+        "--noise", type=float, default=2.5, help="Noise in standard deviations of the signal."
+    )
     options = parser.parse_args()
     runs = [run(seed, options.noise) for seed in range(options.seeds)]
     print("correlation of weights:", ", ".join(f"{r:.3f}" for _, r in runs))
