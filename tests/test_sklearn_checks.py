@@ -85,6 +85,7 @@ OWN_MEANS = "a class is the mean of its own embeddings, whatever it weighs"
 TWO_DIMENSIONAL = "predict gives embeddings, where the check expects one number a row"
 EXPECTED_TO_FAIL = {
     EEGEncoder: {"check_sample_weight_equivalence_on_dense_data": IN_BATCHES},
+    LambdaPath: {"check_sample_weight_equivalence_on_dense_data": IN_BATCHES},
     EnsembleEncoder: dict.fromkeys(
         ["check_estimator_sparse_array", "check_estimator_sparse_matrix"], TWO_DIMENSIONAL
     ),
