@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..nets.linear_path import LinearPath
-from .loader import EpochsDataset, RowLoader
+from .loader import EpochsDataset
 from .net import EncoderNet
 
 # Memory does not grow with the data: of more rows than these, so many are drawn.
@@ -39,7 +39,9 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
     # A picture that is told from itself would ask for too small a penalty.
     unit = np.arange(len(rows)) if train.targets.are_codes else stimulus
     fold = rng.permutation(unit.max() + 1)[unit] % _N_FOLDS
-    W, f_mean, y_mean = ridge(F, vectors[stimulus] / sizes.get("output_spread", 1.0), fold, weight)
+    scale = np.repeat(_channel_spread(F, module.linear.n_bins), module.linear.n_bins)
+    W, f_mean, y_mean = ridge(F / scale, vectors[stimulus] / sizes.get("output_spread", 1.0), fold, weight)
+    W, f_mean = W / scale[:, None], f_mean * scale
     if directions:
         W /= np.linalg.norm((F - f_mean) @ W, axis=1).mean() or 1.0
         y_mean = np.zeros_like(y_mean)
@@ -53,7 +55,17 @@ def _path_of(module: Any) -> Any:
 
 def _features(path: LinearPath, train: EpochsDataset, rows: np.ndarray) -> np.ndarray:
     parts = np.array_split(rows, -(-len(rows) // _ROWS_AT_ONCE))
-    return np.concatenate([path.features(train.read(part)).cpu().numpy().astype(np.float64) for part in parts])
+    return np.concatenate(
+        [path.features(train.read(part)).cpu().numpy().astype(np.float64) for part in parts]
+    )
+
+
+def _channel_spread(F: np.ndarray, n_bins: int) -> np.ndarray:
+    """Spread of each channel, by its median deviation: one that is huge must not decide on the penalty of all."""
+    bins = F.reshape(len(F), -1, n_bins)
+    deviation = np.abs(bins - np.median(bins, axis=(0, 2), keepdims=True))
+    spread = np.median(deviation, axis=(0, 2))
+    return np.where(spread > 0, spread, 1.0)
 
 
 def ridge(
