@@ -16,6 +16,7 @@ from skeegclip import (
     EEGImageReconstructor,
     EnsembleEncoder,
     ImageRetriever,
+    LambdaPath,
     SubjectWhitening,
     ZeroShotClassifier,
 )
@@ -63,12 +64,14 @@ ESTIMATORS = [
     AveragedTraining(Ridge()),
     EnsembleEncoder([("strong", Ridge(10.0)), ("weak", Ridge())]),
     SubjectWhitening(Ridge()),
+    LambdaPath(EEGEncoder("eegproject", max_epochs=2, device="cpu", random_state=0)),
     PickChannels([0]),
 ]
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Epochs of n_times=1 are too short:UserWarning",
     "ignore:X has a standard deviation of:UserWarning",
+    "ignore:LambdaPath has nothing to choose by:UserWarning",
     "ignore::sklearn.exceptions.DataConversionWarning",
     "ignore::sklearn.exceptions.SkipTestWarning",
 )
