@@ -129,7 +129,8 @@ DEFAULTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "seed"), [("encoder", 0), ("retriever", 0), ("classifier", 0), ("classifier", 1), ("classifier", 2)]
+    ("name", "seed"),
+    [("encoder", 0), ("retriever", 0), ("classifier", 0), ("classifier", 1), ("classifier", 2)],
 )
 def test_defaults_with_any_seed(name, seed):
     ran = []
