@@ -176,7 +176,9 @@ def subject8(folder, n_halves, random_state):
                 counts[rows] += 1
             hits = sums / counts
             plain.setdefault(test, hits)
-            for name, values in ((test, hits), ("gain", hits - plain[test]))[: 1 if hits is plain[test] else 2]:
+            for name, values in ((test, hits), ("gain", hits - plain[test]))[
+                : 1 if hits is plain[test] else 2
+            ]:
                 low, high = bootstrap_interval(values, random_state=0)
                 said.append(f"{name} {100 * values.mean():.1f} [{100 * low:.1f}, {100 * high:.1f}]")
         print(" | ".join(said), flush=True)
