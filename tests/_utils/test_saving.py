@@ -28,6 +28,7 @@ from skeegclip import (
     EnsembleEncoder,
     ImageRetriever,
     ImageTable,
+    LambdaPath,
     OnlineDecoder,
     SubjectWhitening,
     ZeroShotClassifier,
@@ -122,6 +123,13 @@ CASES = {
     ),
     "EnsembleEncoder": (seeded_ensemble, "predict", {}),
     "AveragedTraining": (lambda: AveragedTraining(encoder(), random_state=0).fit(X, Y), "predict", {}),
+    "LambdaPath": (
+        lambda: LambdaPath(encoder().set_params(validation=0.2), loss_weights=[1, 0]).fit(
+            X, Y, subject=SUBJECT
+        ),
+        "predict",
+        {"subject": SUBJECT},
+    ),
     "SubjectWhitening": (
         lambda: SubjectWhitening(encoder()).fit(X, Y, subject=SUBJECT),
         "predict",
