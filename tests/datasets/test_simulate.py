@@ -183,7 +183,7 @@ def test_people_differ_in_amplitude_electrodes_and_ongoing_activity():
     assert logit.std() == pytest.approx(1.0, rel=0.35)
     assert logit.mean() == pytest.approx(np.log(0.16 / 0.84), abs=0.6)
     posterior = np.isin(cortex.head.info["ch_names"], ["POz", "Oz", "PO3", "PO4", "Pz"])
-    alpha, background = np.einsum("pkcc->kpc", spatial) / power.T[:, :, None]
+    background, alpha = np.einsum("pkcc->kpc", spatial) / power.T[:, :, None]
     assert (alpha[:, posterior].mean(axis=1) > background[:, posterior].mean(axis=1)).mean() > 0.8
 
 
