@@ -143,7 +143,9 @@ def hits(data, X, *, within, repetitions=None, single_trials=False):
         n = data.repetition[test].max() + 1
         asked, shown = X[test].reshape(len(test) // n, n, -1).mean(axis=1), data.y[test[::n]]
         scale = inputs.var(axis=0).sum()
-        model = RidgeCV(alphas=scale * np.geomspace(0.01, 100, 9)).fit(inputs, data.image_embeddings.lookup(ids))
+        model = RidgeCV(alphas=scale * np.geomspace(0.01, 100, 9)).fit(
+            inputs, data.image_embeddings.lookup(ids)
+        )
         gallery = data.image_embeddings.lookup(shown) - center
         gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
         similarity = (model.predict(asked) - center) @ gallery.T
@@ -162,7 +164,10 @@ def effects(seed):
     own, new = hits(data, X, within=True), hits(data, X, within=False)
     return {
         "new person: aligned": (new, hits(data, align(X, data.subject, center=False), within=False)),
-        "new person: aligned and centred": (new, hits(data, align(X, data.subject, center=True), within=False)),
+        "new person: aligned and centred": (
+            new,
+            hits(data, align(X, data.subject, center=True), within=False),
+        ),
         "6 test repetitions, not 1": (hits(data, X, within=True, repetitions=1), own),
         "2 training repetitions averaged": (hits(data, X, within=True, single_trials=True), own),
         "within: 17 channels, not 63": (own, hits(data, few, within=True)),
