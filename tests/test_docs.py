@@ -64,3 +64,35 @@ def test_api_reference_lists_every_public_name() -> None:
     listed = set(re.findall(r"^ {3}(\w+)$", page, re.M)) | set(re.findall(r"skeegclip\.\w+\.(\w+)", page))
     assert _public_names() - listed == set()
     assert {name for name in listed if not name.startswith("skeegclip")} - _public_names() == set()
+
+
+def test_the_citation_is_one_of_cff_and_of_this_version() -> None:
+    """What the schema 1.2.0 of the Citation File Format asks of the keys that are used."""
+    yaml = pytest.importorskip("yaml")
+    # As text, each value: a version such as 1.10 must be quoted, or other readers take it for a number.
+    path = DOCS.parent / "CITATION.cff"
+    said, typed = (
+        yaml.load(path.read_text(encoding="utf-8"), loader) for loader in (yaml.BaseLoader, yaml.SafeLoader)
+    )
+    assert {"cff-version", "message", "title", "authors"} <= set(said)
+    assert set(said) - {"date-released", "doi", "repository-code", "url"} == {
+        "cff-version", "message", "title", "type", "authors", "version", "license", "keywords", "preferred-citation",
+    }  # fmt: skip
+    assert (said["cff-version"], said["type"]) == ("1.2.0", "software")
+    assert said["version"] == skeegclip.__version__
+    assert said["license"] in (DOCS.parent / "pyproject.toml").read_text(encoding="utf-8")
+    if "date-released" in said:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", said["date-released"])
+    paper = typed["preferred-citation"]
+    assert set(paper) == {"type", "title", "authors", "collection-title", "year", "identifiers"}
+    assert paper["type"] == "conference-paper"
+    assert type(paper["year"]) is int
+    assert all(set(entry) == {"type", "value"} for entry in paper["identifiers"])
+    assert {entry["type"] for entry in paper["identifiers"]} <= {"doi", "url", "swh", "other"}
+    for author in [*typed["authors"], *paper["authors"]]:
+        assert set(author) in ({"name"}, {"family-names", "given-names"}), author
+        assert all(isinstance(part, str) and part for part in author.values())
+    apart = {"authors", "keywords", "preferred-citation", "date-released"}
+    texts = [value for key, value in typed.items() if key not in apart]
+    assert all(isinstance(text, str) and text for text in [*texts, *typed["keywords"], paper["title"]])
+    assert len(set(typed["keywords"])) == len(typed["keywords"])

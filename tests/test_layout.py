@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import skeegclip
@@ -63,6 +64,7 @@ def own_test(module: Path) -> Path:
     return module.parent / f"test_{module.stem.lstrip('_')}.py"
 
 
+@cache
 def imports(module: Path) -> set[Path]:
     """The modules of the package that a module imports, anywhere in it."""
     tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))

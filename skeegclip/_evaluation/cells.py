@@ -15,6 +15,7 @@ from .files import DamagedFileError, read_result, warn_of_damage, write_result
 
 Asked = list[tuple[str, str]]
 
+_ALONE = "alone "  # before the tasks of `inductive` in a file
 N_TOP = 5  # most similar items kept of each query, for permutation tests
 _MOST_BYTES = 2**30  # 16,000 queries and 1,000 passes take 130 MB
 
@@ -79,6 +80,8 @@ class Cell:
         "retrieval" and "classification", as far as they could be done.
     facts : dict
         Plain values: how passes were chosen, transductive steps, sizes, seconds, versions, notes.
+    inductive : dict of str to Ranked
+        Of a transductive estimator, what the same fit gives where each query is asked alone, as far as it can say.
     """
 
     estimator: str
@@ -86,6 +89,23 @@ class Cell:
     seed: int
     tasks: dict[str, Ranked]
     facts: dict[str, Any] = field(default_factory=dict)
+    inductive: dict[str, Ranked] = field(default_factory=dict)
+
+
+def with_companions(cells: list[Cell]) -> list[Cell]:
+    """Cells, each transductive one followed by what it gives without that, as another estimator's."""
+    made = []
+    for cell in cells:
+        made.append(cell)
+        if cell.inductive:
+            facts = cell.facts | {"transductive": []}
+            made.append(Cell(inductive_name(cell.estimator), cell.fold, cell.seed, cell.inductive, facts))
+    return made
+
+
+def inductive_name(estimator: str) -> str:
+    """Name of the companion of a transductive estimator."""
+    return f"{estimator}, each query alone"
 
 
 def cell_path(folder: Path, estimator: str, fold: str, seed: int, digest: str) -> Path:
@@ -99,7 +119,7 @@ def save_cell(path: Path, cell: Cell) -> None:
     facts = {"estimator": cell.estimator, "fold": cell.fold, "seed": cell.seed, "facts": cell.facts}
     arrays = {
         f"{task}/{entry.name}": value
-        for task, ranked in cell.tasks.items()
+        for task, ranked in (cell.tasks | {_ALONE + task: of for task, of in cell.inductive.items()}).items()
         for entry in fields(ranked)
         if (value := getattr(ranked, entry.name)) is not None
     }
@@ -142,18 +162,23 @@ def _checked_cell(path: Path, asked: Asked) -> Cell:
         {entry.name for entry in fields(Ranked)},
         {entry.name for entry in fields(Ranked) if entry.default is MISSING},
     )
-    if not tasks or not set(tasks) <= {"retrieval", "classification"}:
+    if not tasks or not {task.removeprefix(_ALONE) for task in tasks} <= {"retrieval", "classification"}:
         raise DamagedFileError(f"it has the tasks {sorted(tasks)}")
     for task, parts in tasks.items():
         if not needed <= set(parts) <= known:
             raise DamagedFileError(f"{task} has the parts {sorted(parts)}")
-        check_ranked(Ranked(**parts), asked, task)
+        check_ranked(Ranked(**parts), asked, task.removeprefix(_ALONE))
     return Cell(
         stored.estimator,
         stored.fold,
         stored.seed,
-        {task: Ranked(**parts) for task, parts in tasks.items()},
+        {task: Ranked(**parts) for task, parts in tasks.items() if not task.startswith(_ALONE)},
         said["facts"],
+        {
+            task.removeprefix(_ALONE): Ranked(**parts)
+            for task, parts in tasks.items()
+            if task.startswith(_ALONE)
+        },
     )
 
 

@@ -76,11 +76,5 @@ def frozen_parts(estimator: Any, task: Task, test: np.ndarray) -> list[tuple[str
 
 def transductive_steps(estimator: Any) -> list[str]:
     """What steps of an estimator look at the test epochs together."""
-    said = []
-    for part in fitted_parts(estimator):
-        said.append(getattr(part, "_transductive", None))
-        if getattr(part, "transductive_", False):  # preprocessing
-            said.append(
-                f"{type(part).__name__}: people not seen in training are scaled by their own test epochs"
-            )
+    said = [getattr(part, "_transductive", None) for part in fitted_parts(estimator)]
     return list(dict.fromkeys(text for text in said if text))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.company import each_alone
 from .._utils.estimators import embed, inner_most, project
 from .._utils.seeding import set_seeds
 from .._version import __version__
@@ -18,7 +19,7 @@ from ..decoders.retrieval import ImageRetriever
 from ..metrics import cosine_similarity
 from ..metrics.of_estimators import image_similarity
 from .cells import Cell, Ranked, rank
-from .company import depends_on_company
+from .company import Ask, depends_on_company
 from .decoder import (
     as_decoder,
     class_scores,
@@ -46,7 +47,7 @@ def run_cell(
         fit(decoder, task, train)
         seconds = time.perf_counter() - start
         queries = queries_of(task, test)
-        tasks, notes, steps = _rank_tasks(decoder, task, queries)
+        tasks, alone, notes, steps = _rank_tasks(decoder, task, queries)
         encoders = list(fitted_encoders(decoder))
         if passes is not None and encoders and "retrieval" in tasks:
             tasks["retrieval"] = with_passes(decoder, queries, encoders, tasks["retrieval"])
@@ -68,23 +69,48 @@ def run_cell(
             "seconds": round(seconds, 3),
             "version": __version__,
         },
+        alone,
     )
 
 
-def _rank_tasks(decoder: Any, task: Task, queries: Queries) -> tuple[dict[str, Ranked], list[str], list[str]]:
-    """Rank the true items in every task that the decoder and the data allow; notes, and transductive steps."""
-    tasks, notes = {}, []
+def _rank_tasks(
+    decoder: Any, task: Task, queries: Queries
+) -> tuple[dict[str, Ranked], dict[str, Ranked], list[str], list[str]]:
+    """Rank the true items in every task that the decoder and the data allow, together and alone; notes, transductive steps."""
     table = targets_of(decoder)
+    gallery = np.unique(queries.y)
 
     def ask(X: Any, params: dict[str, np.ndarray]) -> np.ndarray:
         if table is not None:
             return image_similarity(decoder, X, table, gallery, params)
         return class_scores(decoder, replace(queries, X=X, subject=params.get("subject")))[0]
 
+    tasks, scores, notes = _ranked(decoder, task, queries, ask)
+    last = inner_most(decoder)
+    if table is not None and isinstance(last, ImageRetriever) and last.gallery is not None:
+        notes.append(
+            f"its own gallery of {len(last.gallery)} pictures: searched are the {len(gallery)} test stimuli of the fold"
+        )
+    alone: dict[str, Ranked] = {}
+    if steps := transductive_steps(decoder):
+        with each_alone():
+            found, scores, _ = _ranked(decoder, task, queries, ask)
+            if depends_on_company(ask, queries.X, queries.params, scores) is None:
+                alone = found
+    elif (said := depends_on_company(ask, queries.X, queries.params, scores)) is not None:
+        steps = [said]
+    return tasks, alone, notes, steps
+
+
+def _ranked(
+    decoder: Any, task: Task, queries: Queries, ask: Ask
+) -> tuple[dict[str, Ranked], np.ndarray, list[str]]:
+    """Ranks by task, the scores of the first of them, and notes."""
+    tasks, notes = {}, []
+    table = targets_of(decoder)
     if table is not None:
-        gallery = np.unique(queries.y)
         scores = ask(queries.X, queries.params)
-        tasks["retrieval"] = rank(scores, gallery, queries.y, **queries.who)
+        tasks["retrieval"] = rank(scores, np.unique(queries.y), queries.y, **queries.who)
         if task.candidates is not None and queries.concept is not None:
             names = np.unique(queries.concept)
             vectors = task.candidates.lookup(names)
@@ -96,26 +122,18 @@ def _rank_tasks(decoder: Any, task: Task, queries: Queries) -> tuple[dict[str, R
                 notes.append(
                     f"classification left out: candidates have {vectors.shape[1]} dimensions, its targets {table.n_dims}"
                 )
-    else:
-        scores, classes = class_scores(decoder, queries)
-        labels = np.array([str(label) for label in classes.tolist()])
-        order = np.argsort(labels)
-        unknown = np.setdiff1d(queries.y, labels)
-        if len(unknown):
-            raise ValueError(
-                f"{len(unknown)} labels of the test set were not in training (first: {str(unknown[0])!r}): a classifier"
-                " without targets cannot name them. Pass targets=EmbeddingTable(...), or another cv."
-            )
-        tasks["classification"] = rank(scores[:, order], labels[order], queries.y, **queries.who)
-    last = inner_most(decoder)
-    if table is not None and isinstance(last, ImageRetriever) and last.gallery is not None:
-        notes.append(
-            f"its own gallery of {len(last.gallery)} pictures: searched are the {len(gallery)} test stimuli of the fold"
+        return tasks, scores, notes
+    scores, classes = class_scores(decoder, queries)
+    labels = np.array([str(label) for label in classes.tolist()])
+    order = np.argsort(labels)
+    unknown = np.setdiff1d(queries.y, labels)
+    if len(unknown):
+        raise ValueError(
+            f"{len(unknown)} labels of the test set were not in training (first: {str(unknown[0])!r}): a classifier"
+            " without targets cannot name them. Pass targets=EmbeddingTable(...), or another cv."
         )
-    steps = transductive_steps(decoder)
-    if not steps and (said := depends_on_company(ask, queries.X, queries.params, scores)) is not None:
-        steps = [said]
-    return tasks, notes, steps
+    tasks["classification"] = rank(scores[:, order], labels[order], queries.y, **queries.who)
+    return tasks, scores, notes
 
 
 def _selection(encoder: EEGEncoder) -> dict[str, Any]:

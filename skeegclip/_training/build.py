@@ -12,7 +12,7 @@ from skorch.callbacks import Callback, LRScheduler
 from skorch.helper import predefined_split
 
 from .._utils.epoched import Epoched
-from .._utils.params import check_dict, check_option
+from .._utils.params import check_dict, check_number, check_option
 from ..losses import MixedLoss
 from ..nets.registry import get_net
 from .augment import Augment
@@ -25,6 +25,7 @@ from .spec import NetSpec
 # Whose networks' outputs are about as large as published targets, and are to be scaled to others; a class of the user's
 # says by itself how large its are.
 _OF_UNIT_SIZE = ("skeegclip", "braindecode")
+_N_LATENTS = 184  # as in ENIGMA, arXiv:2602.10361
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
@@ -55,10 +56,16 @@ def net_spec(
     }
     params = {name: value for name, value in known.items() if name in accepted and value is not None}
     given = check_dict("net_params", net_params)
-    if subject_layer == "linear":
+    if subject_layer in ("linear", "latent"):
         dropout = {"dropout": given.pop("subject_dropout")} if "subject_dropout" in given else {}
-        layer = {"n_subjects": n_subjects, "n_chans": n_chans, "unknown": unknown_subject}
-        params["subject_linear"] = {**layer, **dropout}
+        layer = {"n_subjects": n_subjects, "unknown": unknown_subject, **dropout}
+        if subject_layer == "linear":
+            params["subject_linear"] = {**layer, "n_chans": n_chans}
+        else:
+            params["n_outputs"] = check_number(
+                "n_latents", given.pop("n_latents", _N_LATENTS), low=1, integer=True
+            )
+            params["subject_latent"] = {**layer, "n_latents": params["n_outputs"], "n_outputs": n_outputs}
     unknown = sorted(set(given) - set(accepted))
     if unknown:
         own = sorted(set(accepted) - set(known) - {"self"})
@@ -66,7 +73,7 @@ def net_spec(
             f"net_params: {cls.__name__} has no parameter {unknown[0]!r}; it takes {', '.join(own)}."
         )
     spreads = {"input_spread": input_spread}
-    if cls.__module__.split(".")[0] in _OF_UNIT_SIZE:
+    if cls.__module__.split(".")[0] in _OF_UNIT_SIZE or subject_layer == "latent":
         spreads["output_spread"] = output_spread
     return cls, {**params, **defaults, **given, **spreads}
 
@@ -88,6 +95,7 @@ def make_net(
     augment: Augment | None = None,
     seed: int = 0,
     ranks: Ranks = ALONE,
+    layer_mixing: float = 0.0,
 ) -> EncoderNet:
     """An initialised skorch net; with ``optimizer=None`` one to be used, not trained."""
     optimizer_class = None if optimizer is None else _optimizer(optimizer)
@@ -106,6 +114,7 @@ def make_net(
         iterator_train__seed=seed,
         iterator_train__augment=augment,
         iterator_train__ranks=ranks,
+        iterator_train__layer_mixing=layer_mixing,
         iterator_valid=BatchLoader,
         iterator_valid__ranks=ranks,
         ranks=ranks,

@@ -9,7 +9,8 @@ import numpy as np
 
 from .._utils.epoched import Epoched
 from .._utils.seeding import draw_seed
-from ..nets.per_subject import PerSubject, SubjectLinear
+from ..nets.per_subject import PerSubject, SubjectToken
+from .budget import resolve
 from .fitted import FittedNet
 from .loader import EpochsDataset, whole
 from .net import EncoderNet
@@ -32,7 +33,7 @@ def calibrate_encoder(
     place = int(np.searchsorted(fitted.subjects, subject))
     spec, net = _with_one_more(fitted, name, part, place)
     if lr is None:
-        lr = 3e-3 if isinstance(part, SubjectLinear) else 3e-2
+        lr = 3e-2 if isinstance(part, SubjectToken) else 3e-3
     seed = draw_seed(encoder.random_state)
     folds = _folds(targets, seed)
     device = str(net.device)
@@ -45,6 +46,7 @@ def calibrate_encoder(
     # The row of all epochs learns beside those of the folds: their best pass is its own.
     train = parts(*(fit for fit, _ in folds), np.arange(len(codes)))
     valid = parts(*(held_out for _, held_out in folds))
+    budget = resolve(encoder.batch_size, max_epochs, len(codes))
     own = OwnRows(net, f"{name}.known", place, len(train.parts))
     n_passes = fit_rows(
         own,
@@ -52,8 +54,8 @@ def calibrate_encoder(
         train,
         valid,
         lr=lr,
-        batch_size=encoder.batch_size,
-        max_epochs=max_epochs,
+        batch_size=budget.batch_size,
+        max_epochs=budget.max_epochs,
         patience=_PATIENCE,
         seed=seed,
         device=device,
@@ -73,7 +75,7 @@ def calibrate_encoder(
 
 
 def _subject_part(encoder: Any, fitted: FittedNet) -> tuple[str, PerSubject]:
-    """Where the network keeps what it knows of subjects, by name; the linear layer goes before a token behind it."""
+    """Where the network keeps what it knows of subjects, by name; a layer goes before a token behind it."""
     for name, module in fitted.net.module_.named_modules():
         if isinstance(module, PerSubject) and encoder.subject_layer != "none":
             return name, module
@@ -108,8 +110,9 @@ def _read_targets(encoder: Any, fitted: FittedNet, y: Any, n_epochs: int) -> Tar
     targets = read_targets(
         y, n_epochs, table=encoder.targets, text_table=encoder.text_targets, owner=type(encoder).__name__
     )
-    projector = fitted.spec.criterion_params.get("projector")
-    n_dims = fitted.n_outputs if projector is None else projector[0]
+    loss = fitted.spec.criterion_params
+    projector, layers = loss.get("projector"), loss.get("layers")
+    n_dims = sum(layers) if layers else fitted.n_outputs if projector is None else projector[0]
     if targets.vectors.shape[1] != n_dims:
         raise ValueError(
             f"y holds vectors of {targets.vectors.shape[1]} dimensions, but the encoder was fitted to vectors of"
@@ -120,19 +123,26 @@ def _read_targets(encoder: Any, fitted: FittedNet, y: Any, n_epochs: int) -> Tar
 
 def _with_one_more(fitted: FittedNet, name: str, part: PerSubject, place: int) -> tuple[NetSpec, EncoderNet]:
     """A copy of the net that knows one subject more, who so far has the parameters of an unknown one."""
-    params = dict(fitted.spec.net_params)
-    if "subject_linear" in params:
-        layer = params["subject_linear"]
-        params["subject_linear"] = {**layer, "n_subjects": layer["n_subjects"] + 1}
+    params, loss = dict(fitted.spec.net_params), dict(fitted.spec.criterion_params)
+    layer = next((key for key in ("subject_linear", "subject_latent") if key in params), None)
+    if layer is not None:
+        params[layer] = _one_more(params[layer])
     else:
-        params["n_subjects"] = params.get("n_subjects", 0) + 1
-    spec = replace(fitted.spec, net_params=params)
+        params = _one_more(params)
     weights = weights_of(fitted.net)
-    key = f"module_.{name}.known"
-    new = part.of_unknown().detach().cpu().numpy()
-    weights[key] = np.insert(weights[key], place, new, axis=0) if key in weights else new
+    new = {f"module_.{name}.known": part.of_unknown().detach().cpu().numpy()}
+    if loss.get("layers"):  # targets are mixed for the new one as for everybody
+        loss = _one_more(loss)
+        new["criterion_.project.own"] = np.zeros((1, len(loss["layers"])), dtype=np.float32)
+    for key, row in new.items():
+        weights[key] = np.insert(weights[key], place, row, axis=0) if key in weights else row
+    spec = replace(fitted.spec, net_params=params, criterion_params=loss)
     net = rebuild_net(spec, weights, device=str(fitted.net.device), precision=fitted.net.precision)
     return spec, net
+
+
+def _one_more(params: dict[str, Any]) -> dict[str, Any]:
+    return {**params, "n_subjects": params.get("n_subjects", 0) + 1}
 
 
 def _folds(targets: Targets, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

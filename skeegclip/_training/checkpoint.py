@@ -29,10 +29,12 @@ class RunCheckpoint(Callback):
         One file per run.
     ranks : Ranks
         The processes that train together: the first one reads and writes the file.
+    runs : list of Path | None
+        Where the run is one of several, which are finished together: the file is kept, and added here.
     """
 
-    def __init__(self, path: Path, ranks: Ranks = ALONE) -> None:
-        self.path, self.ranks = path, ranks
+    def __init__(self, path: Path, ranks: Ranks = ALONE, runs: list[Path] | None = None) -> None:
+        self.path, self.ranks, self.runs = path, ranks, runs
 
     def on_train_begin(self, net, **kwargs) -> None:
         self._before = len(net.history)
@@ -97,7 +99,9 @@ class RunCheckpoint(Callback):
         write_run(self.path, state)
 
     def on_train_end(self, net, **kwargs) -> None:
-        if self.ranks.rank == 0:
+        if self.runs is not None:
+            self.runs.append(self.path)
+        elif self.ranks.rank == 0:
             self.path.unlink(missing_ok=True)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -13,19 +14,23 @@ from skorch.callbacks import PrintLog
 
 from .._utils.device import resolve_device, resolve_precision
 from .._utils.epoched import Epoched
+from .._utils.params import as_schedule
 from .._utils.seeding import draw_seed, seed_torch, seeded_torch
 from .._utils.spread import typical_spread
 from .._utils.validation import check_same_length
 from .augment import Augment
+from .budget import resolve
 from .build import make_callbacks, make_net, net_spec, scheduler_of
 from .callbacks import Progress, chosen_pass
 from .checkpoint import RunCheckpoint, run_path
 from .fitted import FittedNet, subject_codes
 from .given import forget_optimizer, loaded_pass, name_callbacks
 from .idle import warn_of_idle
+from .linear_start import start_linear
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
 from .ranks import ALONE, Ranks
+from .sharing import weights_of
 from .spec import NetSpec
 from .targets import Targets, hold_out, read_targets, seen_by
 from .trainer import passes_of
@@ -33,17 +38,26 @@ from .trainer import passes_of
 # Parameters that do not change the weights a run ends with.
 _OUTCOME_NEUTRAL = {"verbose", "checkpoint_dir", "callbacks", "targets", "text_targets", "random_state"}
 _OUTCOME_NEUTRAL |= {"augment"}  # of which the settings count, not the object
+# What is done to the embeddings that a network gives, whose own weights go on with it.
+_OF_OUTPUT = ("output_spread", "output_offset")
 
 
 def fit_encoder(
-    encoder: Any, read: Epoched, y: Any, sample_weight: Any = None, *, before: FittedNet | None = None
+    encoder: Any,
+    read: Epoched,
+    y: Any,
+    sample_weight: Any = None,
+    *,
+    before: FittedNet | None = None,
+    runs: list[Path] | None = None,
 ) -> FittedNet:
     """Train a net as the parameters of `encoder` ask for, which is only read, on epochs that are validated already.
 
-    With `before` its weights go on from those.
+    With `before` its weights go on from those. A fit that is one of several has a list of `runs`, to which the file of its
+    finished run is added, for whoever made the list to remove; parameters that cannot act are told of by the first alone.
     """
     if sample_weight is not None:
-        read, y, sample_weight = _without_weightless(read, y, sample_weight)
+        read, y, sample_weight = without_weightless(read, y, sample_weight)
     n_epochs = len(read.X)
     if n_epochs < 2:
         raise ValueError(
@@ -57,11 +71,15 @@ def fit_encoder(
     seed = ranks.agree(draw_seed(encoder.random_state))
     device = resolve_device(encoder.device)
     subjects = np.array([], dtype=str) if read.subject is None else np.unique(read.subject)
-    train_rows, valid_rows = hold_out(targets, encoder.validation, encoder.batch_size, seed)
+    budget = resolve(encoder.batch_size, encoder.max_epochs, n_epochs, ranks.size)
+    train_rows, valid_rows = hold_out(targets, encoder.validation, budget.batch_size, seed)
     spreads = (
         _spreads(encoder, read.X, targets, train_rows, ranks) if before is None else _same_spreads(before)
     )
     spec = _spec(encoder, read, targets, len(subjects), spreads)
+    if before is not None:
+        own = {name: before.spec.net_params[name] for name in _OF_OUTPUT if name in before.spec.net_params}
+        spec = replace(spec, net_params={**spec.net_params, **own})
     if read.subject is None or encoder.subject_layer == "none":
         codes = np.full(n_epochs, -1, dtype=np.int64)
     else:
@@ -70,7 +88,7 @@ def fit_encoder(
         ends = np.asarray(read.X[:1]), np.asarray(read.X[-1:])
         given = {"X": (read.X.shape, ends), "y": targets, "subject": read.subject}
         ranks.check_same({name: joblib.hash(value) for name, value in given.items()})
-        ranks.check_batches(len(train_rows), encoder.batch_size)
+        ranks.check_batches(len(train_rows), budget.batch_size)
     X = on_device(read.X, device)
     train = EpochsDataset(X, codes, targets, train_rows, device)
     valid = None if valid_rows is None else EpochsDataset(X, codes, targets, valid_rows, device)
@@ -78,21 +96,25 @@ def fit_encoder(
     callbacks = make_callbacks(
         validated=valid is not None,
         patience=encoder.patience,
-        scheduler=scheduler_of(encoder.lr_scheduler, encoder.max_epochs),
+        scheduler=scheduler_of(encoder.lr_scheduler, budget.max_epochs),
         ema=encoder.ema,
         user=user,
     )
     augment = None if encoder.augment is None else Augment(encoder.augment, seed + ranks.rank)
     verbose = encoder.verbose and ranks.rank == 0
-    with Progress(verbose, encoder.max_epochs) as progress, seeded_torch(seed, device):
+    what = f"training in batches of {budget.batch_size}"
+    with Progress(verbose, budget.max_epochs, what) as progress, seeded_torch(seed, device):
         callbacks.append(("skeegclip_progress", progress))
         if encoder.checkpoint_dir is not None:
             params = {k: v for k, v in encoder.get_params(deep=False).items() if k not in _OUTCOME_NEUTRAL}
             params["augment"] = None if augment is None else augment.settings()
+            params |= asdict(budget)  # what "auto" stood for decides, not the word
             params["n_processes"] = ranks.size
             arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes, targets.weight]
+            if before is not None:
+                arrays += [*weights_of(before.net).values(), before.spec.net_params.get("output_offset")]
             path = run_path(encoder.checkpoint_dir, params=params, arrays=arrays, seed=seed)
-            callbacks.append(("skeegclip_checkpoint", RunCheckpoint(path, ranks)))
+            callbacks.append(("skeegclip_checkpoint", RunCheckpoint(path, ranks, runs)))
         net = make_net(
             spec,
             device=device,
@@ -100,8 +122,8 @@ def fit_encoder(
             optimizer=encoder.optimizer,
             optimizer_params=encoder.optimizer_params,
             lr=encoder.lr,
-            batch_size=encoder.batch_size,
-            max_epochs=encoder.max_epochs,
+            batch_size=budget.batch_size,
+            max_epochs=budget.max_epochs,
             valid=valid,
             callbacks=callbacks,
             watched=bool(user),
@@ -109,15 +131,20 @@ def fit_encoder(
             augment=augment,
             seed=seed,
             ranks=ranks,
+            layer_mixing=0.0 if targets.layers is None else encoder.layer_mixing,
         )
-        warn_of_idle(
-            encoder,
-            validated=valid is not None,
-            has_subjects=len(subjects) > 0,
-            takes_subject=net.takes_subject_,
-        )
+        if runs is None or before is None:
+            warn_of_idle(
+                encoder,
+                validated=valid is not None,
+                has_subjects=len(subjects) > 0,
+                takes_subject=net.takes_subject_,
+                mixed=targets.layers is not None,
+            )
         if before is not None:
             _take_over(before.net, net)
+        else:
+            start_linear(net, train, directions=_only_directions(encoder), seed=seed)
         ranks.share_state(net.module_, net.criterion_)
         if ranks.rank:
             seed_torch(seed + ranks.rank, device)  # the same dropout in every share would be less of it
@@ -135,10 +162,11 @@ def fit_encoder(
         selection=selection,
         trained_on={"fit": seen_by(read.X, y, targets)},
         stated=read.stated,
+        budget=budget,
     )
 
 
-def _without_weightless(read: Epoched, y: Any, sample_weight: Any) -> tuple[Epoched, Any, np.ndarray]:
+def without_weightless(read: Epoched, y: Any, sample_weight: Any) -> tuple[Epoched, Any, np.ndarray]:
     """The rows that weigh something, and their weights: the others must not even be compared with."""
     y = None if y is None else np.asarray(y)
     if y is not None:
@@ -164,11 +192,14 @@ def _spec(
         unknown_subject=encoder.unknown_subject,
         **spreads,
     )
-    return NetSpec(cls, params, _criterion_params(encoder, targets))
+    known = n_subjects if encoder.subject_layer != "none" else 0
+    return NetSpec(cls, params, _criterion_params(encoder, targets, known))
 
 
 def _n_outputs(encoder: Any, targets: Targets) -> int:
-    return targets.vectors.shape[1] if encoder.projector is None else encoder.projector
+    if encoder.projector is not None:
+        return encoder.projector
+    return targets.vectors.shape[1] if targets.layers is None else targets.layers[0]
 
 
 def _spreads(
@@ -179,8 +210,12 @@ def _spreads(
     # The CLIP loss alone asks for directions, not for lengths.
     return {
         "input_spread": spread,
-        "output_spread": 1.0 if encoder.loss_weight == 1 else math.sqrt(targets.variance),
+        "output_spread": 1.0 if _only_directions(encoder) else math.sqrt(targets.variance),
     }
+
+
+def _only_directions(encoder: Any) -> bool:
+    return bool(np.all(np.equal(encoder.loss_weight, 1)))
 
 
 def _same_spreads(before: FittedNet) -> dict[str, float]:
@@ -188,9 +223,12 @@ def _same_spreads(before: FittedNet) -> dict[str, float]:
     return {name: before.spec.net_params.get(name, 1.0) for name in ("input_spread", "output_spread")}
 
 
-def _criterion_params(encoder: Any, targets: Targets) -> dict:
+def _criterion_params(encoder: Any, targets: Targets, n_subjects: int) -> dict:
+    mixed = {} if targets.layers is None else {"layers": targets.layers, "n_subjects": n_subjects}
     return {
-        "loss_weight": encoder.loss_weight,
+        **mixed,
+        "loss_weight": as_schedule(encoder.loss_weight),
+        "mmd_weight": as_schedule(encoder.mmd_weight),
         "text_weight": encoder.text_weight,
         "target_variance": targets.variance,
         "normalize": encoder.normalize,

@@ -10,6 +10,7 @@ import numpy as np
 from .._utils.seen import Seen
 from .._utils.stated import Stated
 from ..nets.names import find_net, name_of
+from .budget import Budget
 from .net import EncoderNet
 from .sharing import rebuild_net, weights_of
 from .spec import NetSpec
@@ -37,6 +38,8 @@ class FittedNet:
         What "fit" and each calibration have seen.
     stated : Stated
         What the epochs said of themselves, and how large their numbers were.
+    budget : Budget | None
+        Batch size and passes, as numbers; None where it was not trained here.
     """
 
     spec: NetSpec
@@ -47,6 +50,7 @@ class FittedNet:
     selection: dict[str, Any]
     trained_on: dict[str, Seen]
     stated: Stated
+    budget: Budget | None = None
 
     def pack(self, given: Any) -> dict[str, Any]:
         """Fields for a pickle: weights as arrays, and the class by its name, where it has one (`given` is tried first).

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.contents import Loading, facts_of, to_content
 from .._utils.folders import Content, FolderError, checked
 from .._utils.packing import Packer
 from .._utils.plain import channels_from_plain, channels_to_plain
-from .._utils.saving import Loading, to_content, unpacked
 from .._utils.seen import Seen
 from .._utils.stated import Stated
 from ..nets.names import find_net, name_of
 from ..nets.registry import get_net
 from .bounds import check_sizes
+from .budget import Budget
 from .fitted import FittedNet
 from .sharing import rebuild_net, weights_of
 from .spec import NetSpec
@@ -46,6 +47,7 @@ class Facts:
     selection: dict[str, Any]
     trained_on: dict[str, dict[str, str]]
     stated: Stated
+    budget: Budget | None = None  # older folders do not say it
 
 
 def encoder_content(encoder: Any) -> Content:
@@ -72,6 +74,7 @@ def encoder_content(encoder: Any) -> Content:
         selection=pack(fitted.selection, "fitted.selection"),
         trained_on={name: seen.to_plain() for name, seen in fitted.trained_on.items()},
         stated=fitted.stated,
+        budget=fitted.budget,
     )
     content = pack.content(asdict(facts))
     content.arrays.update(weights_of(fitted.net))
@@ -87,7 +90,7 @@ def encoder_from(cls: type, content: Content, loading: Loading) -> Any:
             f" load(folder, {loading.prefix}net=...)."
         )
     try:
-        values = unpacked(replace(content, facts={name: getattr(facts, name) for name in _PACKED}), loading)
+        values = facts_of(replace(content, facts={name: getattr(facts, name) for name in _PACKED}), loading)
         return _assembled(cls, facts, values, content.arrays, loading)
     except FolderError:
         raise
@@ -124,6 +127,7 @@ def _assembled(
         selection=values["selection"],
         trained_on={name: Seen.from_plain(plain) for name, plain in facts.trained_on.items()},
         stated=facts.stated,
+        budget=facts.budget,
     )
     encoder.n_chans_ = encoder.n_features_in_ = facts.n_chans
     encoder.n_times_in_ = facts.n_times
@@ -133,7 +137,7 @@ def _assembled(
 
 def _check_alike(facts: Facts, net_params: dict[str, Any]) -> None:
     """Refuse facts that contradict each other: an embedding would be another than was saved, or an error."""
-    layer = net_params.get("subject_linear") or {}
+    layer = net_params.get("subject_linear") or net_params.get("subject_latent") or {}
     for name, value, saying in (
         ("n_chans", facts.n_chans, net_params),
         ("n_times", facts.n_times, net_params),

@@ -6,15 +6,26 @@ import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
 from .._utils.params import warn_idle
 from .given import WHY
 
-_OF_THE_CLIP_LOSS = ("normalize", "temperature", "temperature_mode", "same_stimulus", "text_weight")
+_OF_THE_CLIP_LOSS = (
+    "normalize",
+    "temperature",
+    "temperature_mode",
+    "same_stimulus",
+    "text_weight",
+    "mmd_weight",
+)
 
 
-def warn_of_idle(encoder: Any, *, validated: bool, has_subjects: bool, takes_subject: bool) -> None:
+def warn_of_idle(
+    encoder: Any, *, validated: bool, has_subjects: bool, takes_subject: bool, mixed: bool
+) -> None:
     """Warn of each parameter that was given (is not its default) and cannot act."""
-    warn_of_given(encoder, _idle(encoder, validated, has_subjects, takes_subject), stacklevel=6)
+    warn_of_given(encoder, _idle(encoder, validated, has_subjects, takes_subject, mixed), stacklevel=6)
 
 
 def warn_of_given(estimator: Any, idle: Iterable[tuple[str, str]], *, stacklevel: int) -> None:
@@ -28,21 +39,28 @@ def warn_of_given(estimator: Any, idle: Iterable[tuple[str, str]], *, stacklevel
             usual = getattr(estimator, "_usual_patience", defaults[name].default)
             given = value not in (None, usual)
         else:
-            given = value != defaults[name].default
+            given = not np.array_equal(value, defaults[name].default)
         if given:
             warn_idle(name, value, why, stacklevel=stacklevel)
 
 
 def _idle(
-    encoder: Any, validated: bool, has_subjects: bool, takes_subject: bool
+    encoder: Any, validated: bool, has_subjects: bool, takes_subject: bool, mixed: bool
 ) -> Iterator[tuple[str, str]]:
     if not validated:
-        yield "patience", f"nothing is held out ({WHY}), so that all {encoder.max_epochs} passes are trained"
-    if encoder.loss_weight == 0:
+        yield "patience", f"nothing is held out ({WHY}), so that every pass is trained"
+    if np.all(np.equal(encoder.loss_weight, 0)):
         for name in _OF_THE_CLIP_LOSS:
             yield name, "it belongs to the CLIP loss, and loss_weight is 0"
     if encoder.text_weight == 0:
         yield "text_targets", "text_weight is 0"
+    if not mixed:
+        yield "layer_mixing", "targets is one table, and there is nothing to mix"
+    elif not has_subjects or encoder.subject_layer == "none":
+        yield (
+            "layer_mixing",
+            "no subject has weights of its own, without subject= or with subject_layer='none'",
+        )
     if not has_subjects:
         yield "unknown_subject", "no epoch has a subject. Pass subject=, or X that carries it"
     elif encoder.subject_layer == "none":

@@ -125,6 +125,8 @@ class BatchLoader(RowLoader):
         What is done to each batch.
     ranks : Ranks
         The processes that share each batch: inputs are this one's rows, targets those of all.
+    layer_mixing : float
+        Probability that a row's targets are mixed by the weights of its own subject; 0 tells the loss no subjects.
     """
 
     def __init__(
@@ -135,18 +137,24 @@ class BatchLoader(RowLoader):
         seed: int = 0,
         augment: Augment | None = None,
         ranks: Ranks = ALONE,
+        layer_mixing: float = 0.0,
     ) -> None:
         super().__init__(dataset, batch_size, shuffle, seed)
-        self.augment, self.ranks = augment, ranks
+        self.augment, self.ranks, self.layer_mixing = augment, ranks, layer_mixing
 
     def __iter__(self) -> Iterator[tuple[dict, dict]]:
         if self.augment is not None:
             self.augment.start_pass(self.passes)
+        # Not torch's generator: of that each process has its own, and all must mix alike.
+        rng = np.random.default_rng([self.seed, 4, self.passes])
         parts = self.deal()
         ahead = read_ahead if is_view(self.dataset.X) else map
         shares = [part[self.ranks.share(len(part))] for part in parts]
         for part, x in zip(parts, ahead(self.dataset.read, shares), strict=True):
             inputs, target = self.dataset.batch(part, x)
+            if self.layer_mixing:
+                own = torch.from_numpy(rng.random(len(part)) < self.layer_mixing).to(inputs["subject"].device)
+                target["subject"] = inputs["subject"].where(own, -1)
             inputs["subject"] = inputs["subject"][self.ranks.share(len(part))]
             if self.augment is not None:
                 inputs["x"] = self.augment(inputs["x"])

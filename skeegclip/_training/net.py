@@ -17,6 +17,8 @@ from .loader import EpochsDataset, read_ahead, read_view, writeable
 from .ranks import ALONE, Ranks
 from .trainer import Trainer
 
+_ROWS_OF_A_KERNEL = 4
+
 
 class EncoderNet(Trainer):
     """Trainer of batches of an EpochsDataset.
@@ -42,6 +44,11 @@ class EncoderNet(Trainer):
         self.module_ = build_net(self.module, self.get_params_for("module"))
         self.takes_subject_ = "subject" in inspect.signature(self.module_.forward).parameters
         return self
+
+    def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+        super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
+        done = self.passes_done_ + len(self.history) - 1 - dataset_train.first_pass
+        self.criterion_.share = min(1.0, done / max(1, self.max_epochs - 1))
 
     def forward_of(self, x: dict) -> torch.Tensor:
         z = self.module_(x["x"], subject=x["subject"]) if self.takes_subject_ else self.module_(x["x"])
@@ -106,9 +113,24 @@ def top1(z: torch.Tensor, dataset: EpochsDataset, project: Callable) -> float:
 
 
 def embed(net: EncoderNet, X: Any, subject: Any, batch_size: int = 512) -> torch.Tensor:
-    """Embeddings of all epochs, in order, on the CPU."""
+    """Embeddings of all epochs, in order, on the CPU; of an epoch the same whatever stands beside it (see `_filled`)."""
     with evaluating(net):
-        return torch.cat([net.infer(inputs).cpu() for inputs in batches(net, X, subject, batch_size)])
+        parts = (
+            net.infer(_filled(inputs))[: len(inputs["x"])] for inputs in batches(net, X, subject, batch_size)
+        )
+        return torch.cat([part.cpu() for part in parts])
+
+
+def _filled(inputs: dict) -> dict:
+    """A batch of a multiple of four epochs, the last ones of which may be copies of the first.
+
+    How a matrix product sums depends on how many rows it has: a row alone is multiplied by another kernel than a row
+    among others, and what remains of four again by another. In fours, all kernels that we tried sum alike.
+    """
+    missing = -len(inputs["x"]) % _ROWS_OF_A_KERNEL
+    if missing == 0:
+        return inputs
+    return {name: torch.cat([value, value[[0] * missing]]) for name, value in inputs.items()}
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import numpy as np
 
 from .._utils.device import device_here, resolve_precision
 from .._utils.seeding import seeded_torch
+from .._utils.state_dicts import arrays_of
 from .build import make_net
 from .net import EncoderNet
 from .spec import NetSpec
@@ -33,11 +34,7 @@ class WeightsError(ValueError):
 
 def weights_of(net: EncoderNet) -> dict[str, np.ndarray]:
     """Weights of the network and of the loss, as arrays on the CPU."""
-    return {
-        f"{part}.{key}": value.detach().cpu().numpy().copy()
-        for part in _PARTS
-        for key, value in getattr(net, part).state_dict().items()
-    }
+    return {f"{part}.{key}": value for part in _PARTS for key, value in arrays_of(getattr(net, part)).items()}
 
 
 def rebuild_net(spec: NetSpec, weights: dict[str, np.ndarray], *, device: str, precision: str) -> EncoderNet:

@@ -14,6 +14,7 @@ from .._utils.ids import as_ids
 from .._utils.missing import refuse_masked
 from .._utils.seen import Seen
 from .._utils.validation import check_same_length
+from ..embeddings.join import as_tables
 from ..embeddings.table import check_table
 
 
@@ -33,6 +34,8 @@ class Targets:
         Whether the vectors stand for classes, so that a stimulus held out would never be learned.
     weight : ndarray of float32, shape (n_epochs,) | None
         Weight of each epoch; None where all weigh the same.
+    layers : tuple of int | None
+        Widths of the vectors of several tables, where `vectors` holds them side by side.
     """
 
     vectors: np.ndarray
@@ -40,6 +43,7 @@ class Targets:
     text: np.ndarray | None = None
     are_codes: bool = False
     weight: np.ndarray | None = None
+    layers: tuple[int, ...] | None = None
 
     @property
     def variance(self) -> float:
@@ -95,11 +99,18 @@ def _from_ids(array: np.ndarray, n_rows: int, table: Any, text_table: Any) -> Ta
             "targets is None, but y holds stimulus ids: there is no vector to learn. Pass targets=EmbeddingTable(...),"
             " or y as the embedding matrix (n_epochs, n_dims)."
         )
-    check_table("targets", table)
+    tables = as_tables("targets", table)
     ids, stimulus = np.unique(as_ids(array, name="y"), return_inverse=True)
-    vectors = table.lookup(ids)
+    found = [one.lookup(ids) for one in tables]
+    vectors, layers = (
+        (found[0], None) if len(found) == 1 else (np.hstack(found), tuple(v.shape[1] for v in found))
+    )
     text = None
     if text_table is not None:
+        if layers is not None:
+            raise ValueError(
+                f"text_targets cannot be mixed with {len(layers)} tables of targets. Pass one table, or text_targets=None."
+            )
         check_table("text_targets", text_table)
         text = text_table.lookup(ids)
         if text.shape != vectors.shape:
@@ -107,8 +118,8 @@ def _from_ids(array: np.ndarray, n_rows: int, table: Any, text_table: Any) -> Ta
                 f"text_targets have {text.shape[1]} dimensions, targets have {vectors.shape[1]}."
                 " Embed both with one model."
             )
-    codes = bool(getattr(table, "meta", {}).get("class_codes", False))
-    return Targets(vectors, stimulus.astype(np.int64), text, codes)
+    codes = bool(getattr(tables[0], "meta", {}).get("class_codes", False))
+    return Targets(vectors, stimulus.astype(np.int64), text, codes, layers=layers)
 
 
 def seen_by(X: Any, y: Any, targets: Targets) -> Seen:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 
@@ -43,6 +44,24 @@ def check_number(
     if not (low < number if open_low else low <= number) or not number <= high:
         raise ValueError(f"{name} must lie in {'(' if open_low else '['}{low:g}, {high:g}], got {value!r}.")
     return value
+
+
+def check_schedule(name: str, value: Any, *, low: float, high: float) -> Any:
+    """Return `value` if it is a number in [low, high], or a sequence of two such numbers or more."""
+    if isinstance(value, (list, tuple, np.ndarray)):
+        if len(value) < 2:
+            raise ValueError(
+                f"{name} must be a number, or two or more that are spread over the training, got {value!r}."
+            )
+        for part in value:
+            check_number(name, part, low=low, high=high)
+        return value
+    return check_number(name, value, low=low, high=high)
+
+
+def as_schedule(value: Any) -> float | tuple[float, ...]:
+    """Return a number as it is, and a sequence of numbers as a tuple."""
+    return tuple(map(float, value)) if isinstance(value, (list, tuple, np.ndarray)) else value
 
 
 def refuse_class(name: str, value: Any) -> None:

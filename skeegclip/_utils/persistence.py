@@ -59,6 +59,19 @@ def write_whole(path: str | os.PathLike, content: bytes | Iterable[Any] | Callab
         raise
 
 
+def sync_folder(folder: Path) -> None:
+    """Bring the names of files to the disk, so that they survive a power cut too; Windows has no such thing."""
+    if hasattr(os, "O_DIRECTORY"):
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(number)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network drives cannot
+                raise
+        finally:
+            os.close(number)
+
+
 def settle(file: BinaryIO) -> None:
     """Bring an open temporary file to the disk, ready to get its name."""
     file.flush()

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from sklearn.utils.validation import check_is_fitted
 
+from .contents import FROZEN, Loading, class_named, facts_of, from_content, to_content
 from .device import resolve_device
 from .folders import Content, FolderError, is_saved, read_folder, write_folder
-from .packing import Packer, Unpacker
-from .skops_parts import SKOPS, from_skops, to_skops
+from .packing import Packer
 
-# The rooms whose public classes a folder may name; nothing else is ever looked up.
-_PUBLIC = ("skeegclip", "skeegclip.embeddings", "skeegclip.generation", "skeegclip.preprocessing")
-_PIPELINE, _FROZEN, _FOREIGN = "Pipeline", "FrozenEstimator", "skops"
 # Files of saves before there was one format, and the class that still reads its own.
 _OLDER = {
     "encoder.json": "EEGEncoder",
@@ -173,52 +168,6 @@ def _older(folder: str | os.PathLike, cls: type[Savable] | None) -> Content | No
     return content
 
 
-@dataclass(frozen=True)
-class Loading:
-    """How a folder is read.
-
-    Attributes
-    ----------
-    folder : str
-        The folder, and the part of it, for messages.
-    device : str
-        Torch device.
-    trusted : bool or list of str
-        As in `load`.
-    given : dict
-        What the user hands over, by the names of this part.
-    prefix : str
-        What stands before these names where the user gives them.
-    """
-
-    folder: str
-    device: str = "auto"
-    trusted: bool | list[str] = False
-    given: Mapping[str, Any] = field(default_factory=dict)
-    prefix: str = ""
-
-    def part(self, name: str) -> Loading:
-        """How a part is read."""
-        start = f"{name}__"
-        given = {key.removeprefix(start): value for key, value in self.given.items() if key.startswith(start)}
-        return Loading(f"{self.folder}: {name}", self.device, self.trusted, given, self.prefix + start)
-
-    def need(self, name: str) -> Any:
-        """Return what was given under a name, which the folder cannot hold."""
-        if self.given.get(name) is None:
-            raise ValueError(
-                f"{self.folder!r} was saved with a class or a module of your own as {name}, which no file names."
-                f" Pass it: load(folder, {self.prefix}{name}=...)."
-            )
-        return self.given[name]
-
-    def refuse(self, why: Any) -> FolderError:
-        """Return the error that says that the folder does not hold what its kind needs."""
-        return FolderError(
-            f"{self.folder!r} does not describe what this version can build: {why}. Get the folder again."
-        )
-
-
 class Savable:
     """Base of estimators that can be saved.
 
@@ -313,17 +262,9 @@ class Savable:
 
     @classmethod
     def _from_content(cls, content: Content, loading: Loading) -> Self:
-        facts = unpacked(content, loading)
-        params, state = facts.get("params"), facts.get("state")
-        if not isinstance(params, dict) or not isinstance(state, dict):
-            raise loading.refuse("its params and state are missing")
-        own: Any = cls
-        known = set(own._get_param_names()) - set(cls._not_saved)
-        unknown = sorted(set(params) - known) + sorted(set(state) - set(cls._saved_state))
-        if unknown:
+        params, state = cls._said(content, loading)
+        if unknown := sorted(set(state) - set(cls._saved_state)):
             raise loading.refuse(f"{cls.__name__} has no {unknown[0]!r:.60}")
-        if "device" in known:
-            params["device"] = loading.device
         for name, value in state.items():
             if not isinstance(value, cls._saved_state[name]):
                 raise loading.refuse(f"its {name} is of type {type(value).__name__}")
@@ -337,6 +278,21 @@ class Savable:
         return made
 
     @classmethod
+    def _said(cls, content: Content, loading: Loading) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parameters and fitted attributes as the folder has them; only the parameters are known to be of this class."""
+        facts = facts_of(content, loading)
+        params, state = facts.get("params"), facts.get("state")
+        if len(facts) != 2 or not isinstance(params, dict) or not isinstance(state, dict):
+            raise loading.refuse("its params and state are missing")
+        own: Any = cls
+        known = set(own._get_param_names())
+        if unknown := sorted(set(params) - (known - set(cls._not_saved))):
+            raise loading.refuse(f"{cls.__name__} has no {unknown[0]!r:.60}")
+        if "device" in known:
+            params["device"] = loading.device
+        return params, state
+
+    @classmethod
     def _made(cls, params: dict[str, Any], state: dict[str, Any]) -> Self:
         """An instance with parameters and fitted attributes; a subclass may look at them first."""
         made = cls(**params)
@@ -346,116 +302,10 @@ class Savable:
         return made
 
 
-# -- from estimators to content and back --------------------------------------------------------------------
-
-
-def to_content(part: Any) -> Content:
-    """What an estimator, a Pipeline or a table consists of."""
-    from sklearn.frozen import FrozenEstimator
-    from sklearn.pipeline import Pipeline
-
-    if isinstance(part, FrozenEstimator):
-        return Content(_FROZEN, parts={"estimator": to_content(part.estimator)})
-    if hasattr(type(part), "_to_content"):
-        if class_named(type(part).__name__) is not type(part) and not _is_ours(type(part)):
-            raise TypeError(
-                f"{type(part).__name__} is a class of your own, which no file may name. Save it by itself, and read it with"
-                f" {type(part).__name__}.load(folder)."
-            )
-        return part._to_content()
-    if type(part) is Pipeline:
-        pack = Packer(_PIPELINE, to_content)
-        steps = [
-            [name, pack.part(step, name) if hasattr(step, "get_params") else step]
-            for name, step in part.steps
-        ]
-        return pack.content(
-            {"steps": steps, "transform_input": pack(part.transform_input, "transform_input")}
-        )
-    return Content(_FOREIGN, {"class": type(part).__name__}, files={SKOPS: to_skops(part, _fits)})
-
-
-def from_content(content: Content, loading: Loading) -> Any:
-    """Undo `to_content`."""
-    from sklearn.frozen import FrozenEstimator
-    from sklearn.pipeline import Pipeline
-
-    if content.kind == _FROZEN:
-        return FrozenEstimator(from_content(_part(content, "estimator", loading), loading))
-    if content.kind == _PIPELINE:
-        facts = unpacked(content, loading)
-        try:
-            steps = [(name, step) for name, step in facts["steps"]]
-            for name, step in steps:
-                if not isinstance(name, str) or not (
-                    step in (None, "passthrough") or hasattr(step, "get_params")
-                ):
-                    raise TypeError(f"{name!r:.60} is no step")
-            return Pipeline(steps, transform_input=facts["transform_input"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise loading.refuse(f"{type(error).__name__}: {error}") from error
-    if content.kind == _FOREIGN:
-        return from_skops(content.files.get(SKOPS, b""), loading)
-    cls: Any = class_named(content.kind)
-    if cls is None:
-        raise loading.refuse(f"there is no {content.kind!r:.60}")
-    return cls._from_content(content, loading)
-
-
-def unpacked(content: Content, loading: Loading) -> dict[str, Any]:
-    """The facts of a content, with its arrays and parts in their places."""
-    of_parts: list[Exception] = []
-
-    def load_part(name: str) -> Any:
-        try:
-            return from_content(_part(content, name, loading), loading.part(name))
-        except Exception as error:
-            of_parts.append(error)  # it says itself what is wrong, and may be the user's to mend
-            raise
-
-    try:
-        return Unpacker(content.arrays, load_part)(content.facts)
-    except (
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        OverflowError,
-        RecursionError,
-        ValueError,
-    ) as error:
-        if any(error is other for other in of_parts):
-            raise
-        raise loading.refuse(f"{type(error).__name__}: {error}") from error
-
-
-def class_named(kind: str) -> type | None:
-    """The public class of this package that has a name, if it can be saved."""
-    for room in _PUBLIC:
-        module = importlib.import_module(room)
-        if kind in module.__all__ and hasattr(getattr(module, kind), "_from_content"):
-            return getattr(module, kind)
-    return None
-
-
-def _fits(kind: str) -> bool:
-    return hasattr(class_named(kind), "fit")
-
-
-def _is_ours(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-
-
-def _part(content: Content, name: str, loading: Loading) -> Content:
-    if name not in content.parts:
-        raise loading.refuse(f"its {name!r:.60} is missing")
-    return content.parts[name]
-
-
 def _takes(content: Content, cls: type | None = None, prefix: str = "") -> Iterator[str]:
     """Names of all that a load may be given."""
     cls = cls or class_named(content.kind)
     yield from (prefix + name for name in getattr(cls, "_given_on_load", ()))
     for name, part in content.parts.items():
         # A frozen estimator goes by the name of what it is around.
-        yield from _takes(part, None, prefix if content.kind == _FROZEN else f"{prefix}{name}__")
+        yield from _takes(part, None, prefix if content.kind == FROZEN else f"{prefix}{name}__")

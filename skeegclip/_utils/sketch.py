@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from .epoched import is_view
 from .inputs import read_epochs
@@ -22,7 +23,7 @@ def n_rows_of(X: Any) -> int:
     return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
-def read_rows(X: Any, rows: np.ndarray) -> np.ndarray:
+def read_some(X: Any, rows: np.ndarray) -> np.ndarray:
     """Some epochs as (k, n_chans, n_times), in whatever real type they are kept."""
     if not is_view(X) and len(rows) and rows[-1] - rows[0] + 1 == len(rows) and (np.diff(rows) == 1).all():
         block = X[rows[0] : rows[-1] + 1]  # of an array a view, not a copy
@@ -44,11 +45,9 @@ def blocks(X: Any, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows and their epochs, as many at once as take a bounded memory."""
     if len(rows) == 0:
         return
-    size = max(1, read_rows(X, rows[:1]).size)
-    step = max(1, _BLOCK // size)
-    for start in range(0, len(rows), step):
-        here = rows[start : start + step]
-        yield here, read_rows(X, here)
+    size = max(1, read_some(X, rows[:1]).size)
+    for here in gen_batches(len(rows), max(1, _BLOCK // size)):
+        yield rows[here], read_some(X, rows[here])
 
 
 @lru_cache(maxsize=4)

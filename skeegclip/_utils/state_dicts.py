@@ -1,4 +1,4 @@
-"""From a file, or what somebody saved in it, to a plain state dict."""
+"""State dicts: a network's as arrays, and what a file holds, or what somebody saved in it, as a plain one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 # What a training script, torch.nn.DataParallel and torch.compile put before every key.
 _PREFIXES = ("module.", "_orig_mod.", "model.", "eeg_model.", "net.")
 # Where training scripts keep the weights of the network among other things, most likely first.
 _ENTRIES = ("state_dict", "model_state_dict", "model", "eeg_model", "net", "module")
+
+
+def arrays_of(net: torch.nn.Module) -> dict[str, np.ndarray]:
+    """Weights of a network as arrays on the CPU, which are the caller's own."""
+    return {key: value.detach().cpu().numpy().copy() for key, value in net.state_dict().items()}
 
 
 def read_state_dict(source: Any) -> dict[str, Any]:

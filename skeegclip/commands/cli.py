@@ -150,7 +150,7 @@ def evaluate(
     context: typer.Context,
     store: Annotated[Path, typer.Option(help="An EpochsStore, or a folder of THINGS-EEG2 files.")],
     recipes: Annotated[
-        list[str], typer.Option(help="One or several: atm_paper nice strong, or names of networks.")
+        list[str], typer.Option(help="One or several: atm_paper nice strong samga ..., or names of networks.")
     ],
     protocol: Annotated[
         Protocol, typer.Option(help="Test each person after training on them, or on all others.")

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
-# The network of each recipe of the paper, under which its published figures are found.
+# Where the published figures of a recipe are found: the network of the ATM paper, or the method.
 _NETS = {"atm_paper": "atm-s", "nice": "nice"}
+_METHODS = {"brain_hive": "Brain-HIVE", "samga": "SAMGA", "shallow_alignment": "Shallow Alignment"}
 
 
 def run_evaluation(
@@ -103,16 +104,17 @@ def make_recipe(
 ) -> Pipeline:
     """A recipe by name; the name of a network gives the paper's training of it."""
     name = name.replace("-", "_") if name.replace("-", "_") in _recipes.__all__ else name
-    if name == "strong":
-        return _recipes.strong(targets, protocol=protocol, **params)
+    if name in ("strong", *_METHODS):
+        return getattr(_recipes, name)(targets, protocol=protocol, **params)
     if name == "atm_paper":
         return _recipes.atm_paper(targets, text_targets=text_targets, **params)
-    if name == "nice":
-        return _recipes.nice(targets, **params)
+    if name in ("nice", "enigma"):
+        return getattr(_recipes, name)(targets, **params)
     known = list_nets()["name"].tolist()
     if name not in known:
+        recipes = ", ".join(recipe for recipe in _recipes.__all__ if recipe != "paper")
         raise ValueError(
-            f"recipes: {name!r} is neither a recipe (atm_paper, nice, strong) nor a network ({', '.join(known)})."
+            f"recipes: {name!r} is neither a recipe ({recipes}) nor a network ({', '.join(known)})."
         )
     return _recipes.paper(name, targets, **params)
 
@@ -167,10 +169,11 @@ def _by_stimulus(words: EmbeddingTable, rows: pd.DataFrame) -> EmbeddingTable:
 def _published(names: Sequence[str], protocol: str) -> Any:
     import pandas as pd
 
-    figures = published_figures(protocol)
-    parts = [
-        figures[figures["net"] == _NETS.get(name.replace("-", "_"), name)].assign(estimator=name)
-        for name in names
-    ]
+    figures = published_figures(protocol).query("modality == 'EEG'")
+    parts = []
+    for name in names:
+        own = name.replace("-", "_")
+        column, value = ("encoder", _METHODS[own]) if own in _METHODS else ("net", _NETS.get(own, name))
+        parts.append(figures[figures[column] == value].assign(estimator=name))
     table = pd.concat(parts, ignore_index=True)
     return None if table.empty else table

@@ -72,7 +72,7 @@ def download(files: Sequence[Remote], folder: Path, *, verbose: int) -> None:
         If a file is not what its publisher says.
     """
     for file in files:
-        target = inside(folder, file.name)
+        target = path_below(folder, file.name)
         if target.is_file() and file.size in (None, target.stat().st_size):
             continue
         if os.path.lexists(target):  # ours get their names only when whole
@@ -217,7 +217,7 @@ def unpack(archive: Path, target: Path, *, verbose: int) -> None:
             fresh = scratch / target.name
             members = [member for member in content.infolist() if not _is_debris(member.filename)]
             for member in members:
-                inside(fresh, member.filename)
+                path_below(fresh, member.filename)
                 if stat.S_ISLNK(member.external_attr >> 16):
                     raise ValueError(f"{archive} is refused: {member.filename!r} in it is a link.")
             needed = sum(member.file_size for member in members)
@@ -243,7 +243,7 @@ def unpack(archive: Path, target: Path, *, verbose: int) -> None:
         raise
 
 
-def inside(folder: Path, name: str) -> Path:
+def path_below(folder: Path, name: str) -> Path:
     """Return the path of `name` below `folder`; refuse a name that leads elsewhere."""
     path = PurePosixPath(name)
     odd = (

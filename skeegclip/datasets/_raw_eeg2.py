@@ -37,7 +37,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Epoched:
+class PictureEpochs:
     """Epochs of a file, sorted by picture.
 
     Attributes
@@ -58,7 +58,7 @@ class Epoched:
     tmin: float
 
 
-def epoch_file(path: Path, cut: Cut, max_repetitions: int | None, rng: np.random.Generator) -> Epoched:
+def epoch_file(path: Path, cut: Cut, max_repetitions: int | None, rng: np.random.Generator) -> PictureEpochs:
     """Cut a raw file into epochs.
 
     Parameters
@@ -90,7 +90,7 @@ def epoch_file(path: Path, cut: Cut, max_repetitions: int | None, rng: np.random
         raise ValueError(
             f"{str(path)!r}: {len(events) - len(X)} pictures were shown too near to an end of the recording."
         )
-    return Epoched(X, events[:, 2], events[:, 0] / raw.info["sfreq"], tmin)
+    return PictureEpochs(X, events[:, 2], events[:, 0] / raw.info["sfreq"], tmin)
 
 
 def _read_raw(path: Path) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .._utils.params import check_option
-from ._download import Remote, download, inside, unpack
+from ._download import Remote, download, path_below, unpack
 from ._eeg2_files import FILES, subject_names
 from ._folders import default_folder
 from ._listings import OPENNEURO, OSF, hub_files, osf_files, s3_files
@@ -220,7 +220,7 @@ def _fetch_raw(root: Path, names: list[str], osf: str, verbose: int) -> None:
             )
         file = archives[name]
         download([file], root, verbose=verbose)
-        archive = inside(root, file.name)
+        archive = path_below(root, file.name)
         unpack(archive, root / name, verbose=verbose)
         archive.unlink()
 

@@ -16,7 +16,7 @@ from ..preprocessing.mvnn import MVNN
 from ._eeg2_files import subject_names
 from ._manifest import find_manifest, numbered_manifest
 from ._montages import eeg_info
-from ._raw_eeg2 import Cut, Epoched, epoch_file
+from ._raw_eeg2 import Cut, PictureEpochs, epoch_file
 from ._stores import add_epochs, stored_view
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _LAYOUT = """\
 
 def preprocess_things_eeg2(
     raw_folder: str | os.PathLike,
-    out: str | os.PathLike,
+    folder: str | os.PathLike,
     *,
     subjects: Any = None,
     images: str | os.PathLike | None = None,
@@ -64,7 +64,7 @@ def preprocess_things_eeg2(
     ----------
     raw_folder : path-like
         Where ``sub-01/ses-01/raw_eeg_{training,test}.npy`` lie, or a folder whose ``raw_data`` holds them.
-    out : path-like
+    folder : path-like
         Folder of the store.
     subjects : int | str | sequence | None
         Subjects to preprocess. None takes all that are there.
@@ -127,7 +127,7 @@ def preprocess_things_eeg2(
     check_number("tmax", tmax, low=0, open_low=True)
     check_number("tmin", tmin, high=0)
     check_number("sfreq", sfreq, low=0, open_low=True)
-    root, path = Path(raw_folder), Path(out)
+    root, path = Path(raw_folder), Path(folder)
     place = next((p for p in (root, root / "raw_data") if _sessions(p)), None)
     there = {} if place is None else _sessions(place)
     wanted = sorted(there) if subjects is None else subject_names(subjects)
@@ -181,7 +181,7 @@ def _sessions(place: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _whitened(parts: dict[str, Epoched], mode: str | None) -> Iterator[np.ndarray]:
+def _whitened(parts: dict[str, PictureEpochs], mode: str | None) -> Iterator[np.ndarray]:
     """Yield the epochs of a session, training first, whitened by what the training epochs tell."""
     whiten = None if mode is None else MVNN(mode).fit(parts["train"].X, parts["train"].picture)
     for part in parts.values():
@@ -191,7 +191,7 @@ def _whitened(parts: dict[str, Epoched], mode: str | None) -> Iterator[np.ndarra
 
 
 def _rows(
-    parts: dict[str, Epoched], manifest: pd.DataFrame, name: str, session: Path, shown: pd.Series | None
+    parts: dict[str, PictureEpochs], manifest: pd.DataFrame, name: str, session: Path, shown: pd.Series | None
 ) -> pd.DataFrame:
     import pandas as pd
 

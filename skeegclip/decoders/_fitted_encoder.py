@@ -14,12 +14,14 @@ from .._utils.leaks import LeakWarning
 from .._utils.params import check_number
 from .._utils.spelling import warn_alike
 from .._utils.validation import check_epochs, unchanged_on_error
+from ..embeddings.join import joined
 from ._sharing import SharedEncoder
 
 if TYPE_CHECKING:
     from .._training.net import EncoderNet
     from .._utils.seen import Seen
     from .._utils.stated import Stated
+    from ..embeddings import EmbeddingTable
 
 
 class FittedEncoder(SharedEncoder):
@@ -28,7 +30,7 @@ class FittedEncoder(SharedEncoder):
     projector: int | None
     targets: Any
     text_targets: Any
-    batch_size: int
+    batch_size: int | str
     random_state: Any
     verbose: Any
     subject_layer: str
@@ -39,7 +41,7 @@ class FittedEncoder(SharedEncoder):
         """Learn a new subject from a few epochs, and leave everything else as it is.
 
         Only what is this subject's own is fitted: its token or, with ``subject_layer="linear"``, its map of the
-        channels. It starts as that of an unknown subject; how many passes it is trained is chosen by
+        channels (``"latent"``: of what the network gives). It starts as that of an unknown subject; how many passes it is trained is chosen by
         cross-validation over the stimuli, and may be none. ``selection_["calibrated"]`` tells. Leave out the stimuli that
         will be tested: the encoder remembers those that it has seen here (``trained_on_``), and :meth:`score` and, for a
         frozen encoder, :func:`~skeegclip.evaluate` say so if they meet them again.
@@ -156,7 +158,8 @@ class FittedEncoder(SharedEncoder):
         Returns
         -------
         ndarray, shape (n, n_outputs)
-            Vectors to compare with embeddings: through the learned `projector`, or as they are where there is none.
+            Vectors to compare with embeddings: through the learned `projector`, or as they are where there is none; of
+            several tables side by side (:func:`~skeegclip.embeddings.join_tables`) their mixture for everybody.
 
         Raises
         ------
@@ -165,6 +168,8 @@ class FittedEncoder(SharedEncoder):
         """
         check_is_fitted(self, "net_")
         vectors = np.asarray(vectors)
+        if self.fitted_.spec.criterion_params.get("layers"):
+            return self._mixed(vectors)
         if self.projector is None:
             return vectors
         weight = self.net_.criterion_.project.weight.detach().cpu().numpy()
@@ -173,6 +178,16 @@ class FittedEncoder(SharedEncoder):
                 f"vectors must have shape (n, {weight.shape[1]}), the width of the targets, got {vectors.shape}."
             )
         return vectors @ weight.T
+
+    def _mixed(self, vectors: np.ndarray) -> np.ndarray:
+        import torch
+
+        with torch.inference_mode():
+            given = torch.tensor(vectors, dtype=torch.float32, device=self.net_.device)
+            return self.net_.criterion_.project(given).cpu().numpy()
+
+    def _find_table(self) -> EmbeddingTable | None:
+        return joined("targets", self.targets)
 
     def _subject_codes(self, subject: np.ndarray | None, n_rows: int) -> np.ndarray:
         if subject is None or len(self.subjects_) == 0 or self.subject_layer == "none":
@@ -213,6 +228,29 @@ class FittedEncoder(SharedEncoder):
     @property
     def temperature_(self) -> float:  # numpydoc ignore=GL08
         return 1 / float(self.net_.criterion_.clip.scale.detach())
+
+    @property
+    def layer_weights_(self) -> np.ndarray:  # numpydoc ignore=GL08
+        if not self.fitted_.spec.criterion_params.get("layers"):
+            raise AttributeError(
+                "layer_weights_ is there where several tables of targets are mixed; this encoder has one."
+            )
+        import torch
+
+        with torch.inference_mode():
+            everybody = torch.arange(len(self.subjects_) + 1, device=self.net_.device)
+            everybody[-1] = -1
+            return self.net_.criterion_.project.weights(everybody).cpu().numpy()
+
+    @property
+    def batch_size_(self) -> int | None:  # numpydoc ignore=GL08
+        budget = self.fitted_.budget
+        return None if budget is None else budget.batch_size
+
+    @property
+    def max_epochs_(self) -> int | None:  # numpydoc ignore=GL08
+        budget = self.fitted_.budget
+        return None if budget is None else budget.max_epochs
 
     @property
     def _stated(self) -> Stated:

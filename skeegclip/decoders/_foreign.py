@@ -99,7 +99,7 @@ def explain_step(error: ValueError, encoder: Any, X: Any) -> None:
 
 
 def target_slots(encoder: Any) -> list[str]:
-    """Names of the parameters of an encoder that hold the table it looks ids up in."""
+    """Names of the parameters of an encoder that hold the table, or tables, it looks ids up in."""
     params = encoder.get_params()
     slots = []
     for name, value in params.items():
@@ -107,7 +107,10 @@ def target_slots(encoder: Any) -> list[str]:
         # Somebody else's `targets` may mean anything, unless it holds a table.
         if last == "targets" and (
             isinstance(value, EmbeddingTable)
-            or (value is None and is_own(params[owner] if owner else encoder))
+            or (
+                (value is None or isinstance(value, (list, tuple, dict)))
+                and is_own(params[owner] if owner else encoder)
+            )
         ):
             slots.append(name)
     return slots

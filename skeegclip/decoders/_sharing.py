@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.cloning import copy_callbacks
+from .._utils.contents import Loading
 from .._utils.folders import Content
 from .._utils.params import DictParams
-from .._utils.saving import Loading, Savable
+from .._utils.saving import Savable
 
 if TYPE_CHECKING:
     from .._training.fitted import FittedNet

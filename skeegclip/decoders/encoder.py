@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.params import check_number, check_option
+from .._utils.params import check_number, check_option, check_schedule
 from .._utils.size import check_size
 from .._utils.stated import check_alike
 from .._utils.validation import check_epochs, unchanged_on_error
@@ -29,16 +29,24 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     ----------
     net : str | type
         Name of a network (see :func:`skeegclip.nets.list_nets`), name or class of a braindecode model, or an
-        ``nn.Module`` class with braindecode's signature. It is fed epochs of unit spread, whatever their unit: X
+        ``nn.Module`` class with braindecode's signature. The default is ATM-S beside ridge regression, from which it
+        starts (:doc:`/user_guide/training`); "atm-s" is the published network alone. It is fed epochs of unit spread, whatever their unit: X
         divided by the typical standard deviation of the training epochs.
     net_params : dict | None
         Further arguments of the network.
-    targets : EmbeddingTable | None
-        Vectors of the stimuli, where ``y`` holds stimulus ids.
-    loss_weight : float
+    targets : EmbeddingTable | list of EmbeddingTable | dict of str to EmbeddingTable | None
+        Vectors of the stimuli, where ``y`` holds stimulus ids. Several tables of the same stimuli, such as layers of one
+        image model, are mixed with learned weights (`layer_mixing`): of one width, or each through a projector
+        of its own. Needs ``loss_weight=1``.
+    loss_weight : float | list of float
         Lambda in [0, 1]: 1 trains on the CLIP loss alone, 0 on the mean squared error alone. The error is
         divided by the variance of the training targets (1 = predicting their mean), and below 1 what the network
         gives is multiplied by their standard deviation, so that lambda means the same for unit and raw vectors.
+        Two numbers or more are spread evenly over `max_epochs`, with straight lines between them; what is held out is
+        always judged by the last one, so that passes can be compared.
+    mmd_weight : float | list of float
+        Share in [0, 1] of the CLIP loss that gives way to the maximum mean discrepancy between embeddings and targets,
+        which asks for the place of all, not of each; ``(1, 0, 0)`` fades it out over the first half. As `loss_weight`.
     normalize : {"none", "eeg", "image", "both"}
         Which side the CLIP loss scales to unit length.
     temperature : float
@@ -52,9 +60,13 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Text vectors of the stimuli, for a second CLIP term.
     text_weight : float
         Weight of the text term in [0, 1]; the paper's retrieval models use 0.01.
-    subject_layer : {"token", "linear", "none"}
+    layer_mixing : float
+        Of several tables of targets, the probability in [0, 1] with which a row in training has the mixture of its own
+        subject, ``softmax(g + b_subject)``; the others, and everybody afterwards, have ``softmax(g)``.
+    subject_layer : {"token", "linear", "latent", "none"}
         What is learned about each subject: the token of networks that have one, a linear map of the channels in
-        front of any network, or nothing.
+        front of any network, a linear map behind any network, which then has ``net_params["n_latents"]`` outputs (184)
+        and a head behind the map, or nothing.
     projector : int | None
         Width of a linear map of the targets, learned with the network: embeddings then lie in the space it maps
         to, and :meth:`project` brings other targets there. Needs ``loss_weight=1``. None compares with the targets
@@ -69,10 +81,12 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Learning rate.
     lr_scheduler : None | "cosine" | type | functools.partial
         Schedule of the learning rate: a torch scheduler class, stepped once a pass.
-    batch_size : int
-        Epochs in a batch, at least 2; batches are of even size.
-    max_epochs : int
-        Passes over the training data.
+    batch_size : int | "auto"
+        Epochs in a batch, at least 2; batches are of even size. "auto" is a sixteenth of the epochs, to the nearest
+        power of two within 32 and 1024; `batch_size_` tells.
+    max_epochs : int | "auto"
+        Passes over the training data. "auto" is 40, and more where 40 would be fewer than 320 steps; `max_epochs_`
+        tells.
     augment : None | Transform | list of Transform
         Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other, in the
         unit of X. They are copied, and the copies draw their numbers from `random_state`.
@@ -118,8 +132,13 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     trained_on_ : dict of str to object
         Fingerprints of what "fit" and each calibration (by its subject) has seen: some of the epochs, and the stimuli.
         :func:`~skeegclip.evaluate` recognises test data by them where the encoder is frozen; they are saved with it.
+    batch_size_, max_epochs_ : int | None
+        What "auto" stood for, or what was given; None for published weights that were not trained here.
     temperature_ : float
         Temperature of the CLIP loss after training.
+    layer_weights_ : ndarray of float32, shape (n_subjects + 1, n_tables)
+        Of several tables of targets, how much each counts for the `subjects_`, and in the last row for everybody: those
+        of the last row are used after fit.
     subjects_ : ndarray of str
         Subjects seen in fit, sorted; empty where none was given.
     n_chans_, n_times_in_ : int
@@ -168,17 +187,19 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
 
     def __init__(
         self,
-        net="atm-s",
+        net="ridge+atm-s",
         *,
         net_params=None,
         targets=None,
         loss_weight=1.0,
+        mmd_weight=0.0,
         normalize="both",
         temperature=0.07,
         temperature_mode="learnable",
         same_stimulus="positive",
         text_targets=None,
         text_weight=0.0,
+        layer_mixing=0.7,
         subject_layer="token",
         projector=None,
         unknown_subject="shared",
@@ -186,8 +207,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         optimizer_params=None,
         lr=3e-4,
         lr_scheduler=None,
-        batch_size=1024,
-        max_epochs=40,
+        batch_size="auto",
+        max_epochs="auto",
         augment=None,
         validation=0.05,
         patience=None,
@@ -204,12 +225,14 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.net_params = net_params
         self.targets = targets
         self.loss_weight = loss_weight
+        self.mmd_weight = mmd_weight
         self.normalize = normalize
         self.temperature = temperature
         self.temperature_mode = temperature_mode
         self.same_stimulus = same_stimulus
         self.text_targets = text_targets
         self.text_weight = text_weight
+        self.layer_mixing = layer_mixing
         self.subject_layer = subject_layer
         self.projector = projector
         self.unknown_subject = unknown_subject
@@ -284,14 +307,20 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         check_option("normalize", self.normalize, ["none", "eeg", "image", "both"])
         check_option("temperature_mode", self.temperature_mode, ["learnable", "fixed", "raw"])
         check_option("same_stimulus", self.same_stimulus, ["positive", "mask", "negative"])
-        check_option("subject_layer", self.subject_layer, ["token", "linear", "none"])
+        check_option("subject_layer", self.subject_layer, ["token", "linear", "latent", "none"])
         check_option("unknown_subject", self.unknown_subject, ["shared", "mean"])
-        check_number("loss_weight", self.loss_weight, low=0, high=1)
+        check_schedule("loss_weight", self.loss_weight, low=0, high=1)
+        check_schedule("mmd_weight", self.mmd_weight, low=0, high=1)
+        check_number("layer_mixing", self.layer_mixing, low=0, high=1)
         check_number("text_weight", self.text_weight, low=0, high=1)
         check_number("temperature", self.temperature, low=0, open_low=True)
         check_number("lr", self.lr, low=0, open_low=True)
-        check_number("batch_size", self.batch_size, low=2, integer=True)
-        check_number("max_epochs", self.max_epochs, low=1, integer=True)
+        for name, low in (("batch_size", 2), ("max_epochs", 1)):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                check_option(name, value, ["auto"])
+            else:
+                check_number(name, value, low=low, integer=True)
         if isinstance(self.validation, str):
             check_option("validation", self.validation, ["last-batch"])
         else:

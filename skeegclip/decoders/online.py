@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.estimators import inner_most, last_step
+from .._utils.estimators import fitted_parts, inner_most, last_step
 from .._utils.groups import group_rows
 from .._utils.inputs import as_subject, carried_subject
 from .._utils.params import check_number, warn_idle
@@ -368,11 +368,12 @@ def _decoder(estimator: Any) -> Any:
             f" {type(decoder).__name__}."
         )
     check_is_fitted(decoder, "encoder_")
-    if isinstance(decoder, ImageRetriever) and decoder.hubness is not None:
-        raise ValueError(
-            "estimator: hubness corrects by all test epochs together, which a stream does not have."
-            " Use set_params(hubness=None)."
-        )
+    for part in fitted_parts(estimator):
+        if (said := getattr(part, "_transductive", None)) is not None:
+            raise ValueError(
+                f"estimator: a stream has no test epochs to be looked at together ({said}). Use hubness=None, refine=0,"
+                " and no SubjectWhitening."
+            )
     return decoder
 
 

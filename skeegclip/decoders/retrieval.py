@@ -8,19 +8,21 @@ import numpy as np
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.company import is_each_alone
 from .._utils.ids import as_ids, positions
 from .._utils.params import check_number, check_option, warn_idle
 from .._utils.validation import unchanged_on_error
 from .._utils.whitening import moments, power
 from ..embeddings import EmbeddingTable
 from ..embeddings.table import check_table
-from ..metrics import csls, inverted_softmax
+from ..metrics import csls, inverted_softmax, sinkhorn
 from ..metrics.counts import count_better_equal, hit_probability
 from .composite import EmbeddingComposite, check_width
 from .gallery.approximate import IndexedGallery, import_faiss
 from .gallery.exact import nearest
+from .gallery.procrustes import turned
 
-_HUBNESS = {"csls": csls, "inverted_softmax": inverted_softmax}
+_HUBNESS = {"csls": csls, "inverted_softmax": inverted_softmax, "sinkhorn": sinkhorn}
 _N_PROBES = 256
 
 
@@ -51,11 +53,16 @@ class ImageRetriever(EmbeddingComposite):
         Strength in [0, 1] of a whitening of the gallery by the mean and covariance of the *training* images, so that
         what all images have in common counts less; embeddings are then taken from the mean of the training epochs'.
         1 whitens wholly, which magnifies directions of little variance; 0 leaves all as it is.
-    hubness : None | {"csls", "inverted_softmax"} | callable
+    hubness : None | {"csls", "inverted_softmax", "sinkhorn"} | callable
         Correction of the similarities for images that are near to every epoch: :func:`~skeegclip.metrics.csls`,
-        :func:`~skeegclip.metrics.inverted_softmax`, or a function from similarity matrix to similarity matrix, such as
-        ``functools.partial(csls, k=5)``. *Transductive*: the result for an epoch depends on the others that are
-        searched for with it. Needs the whole matrix in memory.
+        :func:`~skeegclip.metrics.inverted_softmax`, :func:`~skeegclip.metrics.sinkhorn`, or a function from similarity
+        matrix to similarity matrix, such as ``functools.partial(csls, k=5)``. *Transductive*: the result for an epoch
+        depends on the others that are searched for with it. Needs the whole matrix in memory.
+    refine : int
+        Rounds of unlabelled Procrustes before the search: embeddings are softly matched with images by
+        :func:`~skeegclip.metrics.sinkhorn` and all turned together towards their matches, cautiously. *Transductive*,
+        and in need of the whole matrix, as `hubness`; meant for some tens of epochs or more, of different images. One
+        epoch alone is left as it is.
 
     Attributes
     ----------
@@ -109,6 +116,7 @@ class ImageRetriever(EmbeddingComposite):
         n_probes=_N_PROBES,
         whiten=0.0,
         hubness=None,
+        refine=0,
     ):
         self.encoder = encoder
         self.targets = targets
@@ -118,6 +126,7 @@ class ImageRetriever(EmbeddingComposite):
         self.n_probes = n_probes
         self.whiten = whiten
         self.hubness = hubness
+        self.refine = refine
 
     def fit(self, X: Any, y: Any = None, subject: Any = None) -> ImageRetriever:
         """Fit the encoder, unless it is frozen or "passthrough".
@@ -150,6 +159,7 @@ class ImageRetriever(EmbeddingComposite):
         if not callable(self.hubness):
             check_option("hubness", self.hubness, [None, *_HUBNESS])
         check_number("whiten", self.whiten, low=0, high=1)
+        check_number("refine", self.refine, low=0, integer=True)
         self._check_index()
         if self.gallery is not None:
             check_table("gallery", self.gallery)
@@ -244,7 +254,7 @@ class ImageRetriever(EmbeddingComposite):
 
     def _nearest(self, z: np.ndarray, gallery: IndexedGallery, k: int) -> tuple[np.ndarray, np.ndarray]:
         self._check_index()
-        if self.hubness is not None:
+        if self._corrects_hubs():
             return nearest(self._corrected(z, gallery), k)
         if self.index == "faiss":
             return gallery.approximately_nearest(z, k, self.n_probes)
@@ -259,11 +269,12 @@ class ImageRetriever(EmbeddingComposite):
             )
         if self.index == "faiss":
             import_faiss()
-            if self.hubness is not None:
-                raise ValueError(
-                    f'index="faiss" looks at a part of the gallery, but hubness={self.hubness!r} needs all similarities.'
-                    ' Use index="exact", or hubness=None.'
-                )
+            for name, off in (("hubness", None), ("refine", 0)):
+                if (value := getattr(self, name)) != off:
+                    raise ValueError(
+                        f'index="faiss" looks at a part of the gallery, but {name}={value!r} needs all similarities.'
+                        f' Use index="exact", or {name}={off}.'
+                    )
 
     def similarity(self, X: Any, subject: Any = None) -> np.ndarray:
         """Compare each epoch with each image.
@@ -351,16 +362,19 @@ class ImageRetriever(EmbeddingComposite):
             raise ValueError(f"y must hold one id per epoch, shape ({len(z)},), got {wanted.shape}.")
         text = [str(label) for label in wanted.tolist()]
         target = positions(gallery.places, text, name="y", what="gallery")
-        if self.hubness is None:
+        if not self._corrects_hubs():
             return *gallery.counts(z, target), len(gallery)
         return count_better_equal(self._corrected(z, gallery), target)
 
     def _corrected(self, z: np.ndarray, gallery: IndexedGallery) -> np.ndarray:
         """Similarities with the whole gallery, corrected for hubs."""
-        if self.hubness is None:
+        if not self._corrects_hubs():
             return gallery.matrix(z)
         correct = self.hubness if callable(self.hubness) else _HUBNESS[self.hubness]
         return correct(gallery.matrix(z))
+
+    def _corrects_hubs(self) -> bool:
+        return self.hubness is not None and not is_each_alone()
 
     def _search(self, X: Any, subject: Any) -> tuple[np.ndarray, IndexedGallery]:
         """Embeddings, and what to compare them with."""
@@ -371,7 +385,10 @@ class ImageRetriever(EmbeddingComposite):
         gallery = self._kept.gallery(
             tables, first, lambda: IndexedGallery(ids, [table.vectors for table in tables], self._prepare)
         )
-        return z if self._whitening is None else normalize(z) - self._whitening[0], gallery
+        z = z if self._whitening is None else normalize(z) - self._whitening[0]
+        if self.refine and not is_each_alone():
+            z = turned(z, np.concatenate([vectors for _, vectors in gallery.units()]), self.refine)
+        return z, gallery
 
     def _prepare(self, vectors: np.ndarray) -> np.ndarray:
         """Vectors of images as they are compared."""
@@ -409,15 +426,20 @@ class ImageRetriever(EmbeddingComposite):
     @property
     def _corrects(self) -> bool:
         """Whether images are compared otherwise than by cosine."""
-        return self.whiten > 0 or self.hubness is not None
+        return self.whiten > 0 or self.hubness is not None or self.refine > 0
 
     @property
     def _transductive(self) -> str | None:
         """What looks at the test epochs together, for reports."""
-        if self.hubness is None:
-            return None
-        name = self.hubness if isinstance(self.hubness, str) else "hubness correction"
-        return f"{name}: similarities are corrected by those of all test epochs"
+        said = []
+        if self.hubness is not None:
+            name = self.hubness if isinstance(self.hubness, str) else "hubness correction"
+            said.append(f"{name}: similarities are corrected by those of all test epochs")
+        if self.refine:
+            said.append(
+                f"refine={self.refine}: embeddings of all test epochs are turned together onto the gallery"
+            )
+        return "; ".join(said) or None
 
     def _tables(self) -> tuple[np.ndarray, list[EmbeddingTable]]:
         """Ids (or labels) of all images searched, and the tables of their vectors."""

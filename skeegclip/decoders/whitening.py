@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import normalize
 
+from .._utils.company import is_each_alone
 from .._utils.inputs import as_subject, carried_subject
 from .._utils.params import check_number
 from .._utils.whitening import moments, power
@@ -126,6 +127,8 @@ class SubjectWhitening(EmbeddingComposite):
             If a subject has a single epoch, which has no covariance.
         """
         z = normalize(super().embed(X, subject=subject))
+        if is_each_alone():
+            return z
         people = carried_subject(X) if subject is None else as_subject(subject, len(z))
         people = np.zeros(len(z), dtype=int) if people is None else people
         whitened = np.empty_like(z)

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.contents import Loading
 from .._utils.folders import Content, checked
 from .._utils.ids import positions, unique_ids
 from .._utils.pictures import open_picture, owned
-from .._utils.saving import Loading
 
 _PICTURES = "pictures.bin"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -46,3 +47,23 @@ def join_tables(tables: Iterable[EmbeddingTable]) -> EmbeddingTable:
         check_table("tables", table)
     ids = tables[0].ids
     return EmbeddingTable(ids, np.hstack([table.lookup(ids) for table in tables]))
+
+
+def as_tables(name: str, value: Any) -> list[EmbeddingTable]:
+    """List the tables that a parameter holds: one, several, or several by name."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    tables = list(value) if isinstance(value, (list, tuple)) else [value]
+    if not tables:
+        raise ValueError(f"{name} must hold at least one EmbeddingTable, got none.")
+    for table in tables:
+        check_table(name, table)
+    return tables
+
+
+def joined(name: str, value: Any) -> EmbeddingTable | None:
+    """One table of all that a parameter holds, or None."""
+    if value is None or hasattr(value, "lookup"):
+        return value
+    tables = as_tables(name, value)
+    return tables[0] if len(tables) == 1 else join_tables(tables)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.contents import Loading
 from .._utils.folders import Content
 from .._utils.ids import mapping_to_array, positions, unique_ids
-from .._utils.saving import Loading
 from ._table_file import (
     Source,
     check_finite_rows,

@@ -83,16 +83,6 @@ def sync(path: Path) -> int:
         return os.fstat(file).st_mtime_ns
 
 
-def sync_folder(folder: Path) -> None:
-    """Bring the names of files to the disk, so that they survive a power cut too; Windows has no such thing."""
-    if hasattr(os, "O_DIRECTORY"):
-        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
-
-
 @contextlib.contextmanager
 def _writable(path: Path, is_new: bool) -> Iterator[int]:
     if not is_new:

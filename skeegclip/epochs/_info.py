@@ -36,7 +36,7 @@ def to_json(info: mne.Info, tmin: float, known: Stated) -> bytes:
 
 
 @dataclass(frozen=True)
-class _Content:
+class _Facts:
     """What such a file says; the last two came later."""
 
     sfreq: float
@@ -60,7 +60,7 @@ def from_json(folder: Path, manifest: Manifest) -> tuple[mne.Info, float, Stated
         if manifest.info not in (None, hashlib.sha256(text).hexdigest()):
             raise ValueError("it was edited since it was written")
         told = json.loads(text)
-        content = conforming(_Content, told)
+        content = conforming(_Facts, told)
         info = mne.Info.from_json_dict(content.info)
         if not math.isfinite(content.tmin) or (len(info["ch_names"]), info["ch_names"]) != (
             manifest.n_chans,

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from .._utils.persistence import read_regular
-from ._files import cut, sync, sync_folder, write_at
+from .._utils.persistence import read_regular, sync_folder
+from ._files import cut, sync, write_at
 from ._manifest import LOCK, NAME, Manifest, current
 
 JOURNAL = ".skeegclip-writing"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 _READ_AT_ONCE = 1024  # epochs; an average over more of them is summed in parts
 
@@ -96,8 +97,8 @@ class Averaged:
         for mean, row in zip(out, rows, strict=True):
             members = self.members[self.ends[row - 1] if row else 0 : self.ends[row]]
             total = np.zeros(out.shape[1:])
-            for start in range(0, len(members), _READ_AT_ONCE):
-                block = self.view.read(members[start : start + _READ_AT_ONCE])
+            for part in gen_batches(len(members), _READ_AT_ONCE):
+                block = self.view.read(members[part])
                 total += block[:, chans, times].sum(axis=0, dtype=np.float64)
             mean[:] = total / len(members)
         return out

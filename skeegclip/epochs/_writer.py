@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.persistence import sync_folder
 from .._utils.validation import check_finite
-from ._files import sync, sync_folder, write_at
+from ._files import sync, write_at
 from ._journal import FRESH, Journal, recover
 from ._manifest import LOCK, NAME, Manifest, added, damaged
 from ._rows import to_csv

@@ -90,7 +90,7 @@ def out_of_fold_embeddings(
         embed_with(embedder.fit(X, ids, subject=subject), np.arange(len(ids)))
     else:
         splitter = GroupKFold(n_folds, shuffle=True, random_state=draw_seed(random_state))
-        _check_folds(n_folds, ids)
+        _check_n_folds(n_folds, ids)
         folds = list(splitter.split(ids, groups=ids))
         for train, held in tqdm(folds, desc="folds", unit="fold") if verbose else folds:
             who = None if subject is None else subject[train]
@@ -115,7 +115,7 @@ def _indexable(X: Any) -> Any:
     return np.asarray(read_epochs(X).X)
 
 
-def _check_folds(n_folds: int, ids: np.ndarray) -> None:
+def _check_n_folds(n_folds: int, ids: np.ndarray) -> None:
     n_stimuli = len(np.unique(ids))
     if n_stimuli < 2 * n_folds:
         raise ValueError(

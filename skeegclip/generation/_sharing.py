@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.contents import Loading, to_content
 from .._utils.device import device_here
 from .._utils.folders import Content, FolderError, checked
 from .._utils.packing import Packer
 from .._utils.params import DictParams
-from .._utils.saving import Loading, Savable, to_content, unpacked
+from .._utils.saving import Savable
+from .._utils.state_dicts import arrays_of
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +82,7 @@ class Portable(Savable):
         state = {name: _as_plain(getattr(self, name)) for name in sorted(self._fitted().names)}
         content = pack.content({"params": pack(params, "params"), "state": pack(state, "state")})
         if hasattr(self, "net_"):
-            content.arrays.update({_NET + key: value for key, value in weights_of(self.net_).items()})
+            content.arrays.update({_NET + key: value for key, value in arrays_of(self.net_).items()})
         return content
 
     def _written_params(self) -> dict[str, Any]:
@@ -88,11 +90,8 @@ class Portable(Savable):
 
     @classmethod
     def _from_content(cls, content: Content, loading: Loading) -> Self:
-        facts = unpacked(content, loading)
-        if set(facts) != {"params", "state"} or not all(isinstance(part, dict) for part in facts.values()):
-            raise loading.refuse("its params and state are missing")
-        made = cls._with_params(facts["params"], loading)
-        state = facts["state"]
+        params, state = cls._said(content, loading)
+        made = cls._with_params(params, loading)
         weights = {k.removeprefix(_NET): v for k, v in content.arrays.items() if k.startswith(_NET)}
         try:
             made._check_params()
@@ -112,7 +111,7 @@ class Portable(Savable):
             facts = checked(plain, fitted.facts, loading.folder)
             for name, value in state.items():
                 setattr(made, name, value if name in fitted.arrays else getattr(facts, name))
-            _check_shapes(made, fitted.arrays)
+            _check_arrays(made, fitted.arrays)
             made._restore(weights, loading.device)
         except FolderError:
             raise
@@ -122,17 +121,11 @@ class Portable(Savable):
 
     @classmethod
     def _with_params(cls, params: dict[str, Any], loading: Loading) -> Self:
-        own: Any = cls
-        known = set(own._get_param_names())
-        if unknown := sorted(set(params) - (known - set(cls._not_saved))):
-            raise loading.refuse(f"{cls.__name__} has no {unknown[0]!r:.60}")
         for name, names in cls._models.items():
             params[name] = model_named(loading, name, params.get(name), names)
-        if "device" in known:
-            params["device"] = loading.device
         if "images" in cls._given_on_load:
             params["images"] = loading.given.get("images")
-        return own(**params)
+        return cls(**params)
 
 
 def _as_plain(value: Any) -> Any:
@@ -170,7 +163,7 @@ def model_named(loading: Loading, parameter: str, said: Any, known: Iterable[Any
     )
 
 
-def _check_shapes(made: Any, shapes: Mapping[str, tuple[int | str, ...]]) -> None:
+def _check_arrays(made: Any, shapes: Mapping[str, tuple[int | str, ...]]) -> None:
     """Whether arrays are finite numbers of shapes that agree with one another."""
     lengths: dict[str, int] = {}
     for name, shape in shapes.items():
@@ -194,11 +187,6 @@ def _check_shapes(made: Any, shapes: Mapping[str, tuple[int | str, ...]]) -> Non
 def device_of(net: torch.nn.Module) -> torch.device:
     """Where a network is."""
     return next(iter(net.state_dict().values())).device
-
-
-def weights_of(net: torch.nn.Module) -> dict[str, np.ndarray]:
-    """Weights as arrays on the CPU."""
-    return {key: value.detach().cpu().numpy().copy() for key, value in net.state_dict().items()}
 
 
 def restore(build: Any, weights: Mapping[str, np.ndarray], device: Any) -> torch.nn.Module:
@@ -242,7 +230,7 @@ class NetCarrier(Portable, DictParams):
         state = dict(super().__getstate__())
         net = state.pop("net_", None)
         if net is not None:
-            state["_weights"] = weights_of(net)
+            state["_weights"] = arrays_of(net)
         return state
 
     def __setstate__(self, state: dict) -> None:

@@ -10,10 +10,10 @@ from sklearn.utils import TransformerTags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.contents import Loading
 from .._utils.folders import Content
 from .._utils.ids import as_ids
 from .._utils.params import check_number, check_option
-from .._utils.saving import Loading
 from .._utils.validation import unchanged_on_error
 from ..decoders.composite import EmbeddingComposite
 from ._fitting import fit_painters, training_embeddings

@@ -1,3 +1,4 @@
+from .calibration import calibration_curve as calibration_curve
 from .reconstruction import reconstruct_by_region as reconstruct_by_region
 from .reconstruction import reconstruct_over_time as reconstruct_over_time
 from .repetitions import repetition_curve as repetition_curve
@@ -13,6 +14,7 @@ __all__ = [
     "Generalization",
     "PartialReconstructions",
     "TimeCourse",
+    "calibration_curve",
     "channel_importance",
     "reconstruct_by_region",
     "reconstruct_over_time",

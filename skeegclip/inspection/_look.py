@@ -47,7 +47,6 @@ class Problem:
 def make_problem(
     estimator: Any,
     X: Any,
-    *,
     cv: Any,
     groups: Any,
     targets: Any,

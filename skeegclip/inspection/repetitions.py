@@ -113,17 +113,7 @@ def repetition_curve(
     ([1, 2, 4], True)
     """
     check_number("n_draws", n_draws, low=1, integer=True)
-    problem = make_problem(
-        estimator,
-        X,
-        cv=cv,
-        groups=groups,
-        targets=targets,
-        average_test=True,
-        k=k,
-        interval=interval,
-        random_state=random_state,
-    )
+    problem = make_problem(estimator, X, cv, groups, targets, True, k, interval, random_state)
     numbers = _numbers(n_repetitions, _fewest(problem))
     jobs = [(train, test, n_draws, numbers) for train, test in problem.folds]
     results = run(problem, _repeated, jobs, n_jobs=n_jobs, verbose=verbose, folder=folder)

@@ -107,22 +107,55 @@ class ClipLoss(nn.Module):
         """
         check_shapes(z, target, stimulus)
         with torch.autocast(z.device.type, enabled=False):
-            z, target = z.float(), target.float()
-            if self.normalize in ("eeg", "both"):
-                z = F.normalize(z, dim=-1)
-            if self.normalize in ("image", "both"):
-                target = F.normalize(target, dim=-1)
-            similarity = self.scale * (z @ target.T)
-            if weight is not None:
-                return self._weighted(similarity, stimulus, weight)
-            answer = torch.arange(len(z), device=z.device)
-            if stimulus is not None and self.same_stimulus != "negative":
-                same = stimulus[:, None] == stimulus
-                if self.same_stimulus == "mask":
-                    similarity = similarity.masked_fill(same.fill_diagonal_(False), -math.inf)
-                else:  # "same" is symmetric, so that one distribution serves both directions
-                    answer = same.float() / same.sum(1, keepdim=True)
-            return (F.cross_entropy(similarity, answer) + F.cross_entropy(similarity.T, answer)) / 2
+            z, target = self.unit(z, "eeg"), self.unit(target, "image")
+            return self.of_products(z @ target.T, stimulus, weight)
+
+    def unit(self, vectors: Tensor, side: str) -> Tensor:
+        """Bring vectors of one side to unit length, where that side is.
+
+        Parameters
+        ----------
+        vectors : Tensor of shape (n, d)
+            Embeddings or targets.
+        side : {"eeg", "image"}
+            Which of them.
+
+        Returns
+        -------
+        Tensor of shape (n, d)
+            As they are compared, float32.
+        """
+        vectors = vectors.float()
+        return F.normalize(vectors, dim=-1) if self.normalize in (side, "both") else vectors
+
+    def of_products(
+        self, products: Tensor, stimulus: Tensor | None = None, weight: Tensor | None = None
+    ) -> Tensor:
+        """Compute the loss of a batch from its products.
+
+        Parameters
+        ----------
+        products : Tensor of shape (batch, batch)
+            Of embeddings (rows) and targets (columns), each as :meth:`unit` gives them.
+        stimulus, weight : Tensor of shape (batch,), optional
+            As in :meth:`forward`.
+
+        Returns
+        -------
+        Tensor
+            Scalar.
+        """
+        similarity = self.scale * products
+        if weight is not None:
+            return self._weighted(similarity, stimulus, weight)
+        answer = torch.arange(len(similarity), device=similarity.device)
+        if stimulus is not None and self.same_stimulus != "negative":
+            same = stimulus[:, None] == stimulus
+            if self.same_stimulus == "mask":
+                similarity = similarity.masked_fill(same.fill_diagonal_(False), -math.inf)
+            else:  # "same" is symmetric, so that one distribution serves both directions
+                answer = same.float() / same.sum(1, keepdim=True)
+        return (F.cross_entropy(similarity, answer) + F.cross_entropy(similarity.T, answer)) / 2
 
     def _weighted(self, similarity: Tensor, stimulus: Tensor | None, weight: Tensor) -> Tensor:
         """The loss of a batch in which row i stands for weight[i] rows."""

@@ -12,6 +12,7 @@ from .scorers import retrieval_top5 as retrieval_top5
 from .similarity import cosine_similarity as cosine_similarity
 from .similarity import csls as csls
 from .similarity import inverted_softmax as inverted_softmax
+from .similarity import sinkhorn as sinkhorn
 from .table import n_way_table as n_way_table
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "reconstruction_scores",
     "retrieval_top1",
     "retrieval_top5",
+    "sinkhorn",
     "top_k_accuracy",
 ]

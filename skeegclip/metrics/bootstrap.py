@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils import gen_batches
 
 from .._utils.params import check_number
 from .._utils.seeding import draw_seed
@@ -141,10 +142,9 @@ def _resampled_means(
     """Means (n_resamples, m): each resample is a vector of how often each group was drawn."""
     n_groups = len(sizes)
     means = np.empty((n_resamples, sums.shape[1]))
-    step = max(1, _BLOCK // n_groups)
-    for start in range(0, n_resamples, step):
-        n = min(step, n_resamples - start)
+    for part in gen_batches(n_resamples, max(1, _BLOCK // n_groups)):
+        n = part.stop - part.start
         drawn = rng.integers(n_groups, size=(n, n_groups)) + n_groups * np.arange(n)[:, None]
         times = np.bincount(drawn.ravel(), minlength=n * n_groups).reshape(n, n_groups).astype(np.float64)
-        means[start : start + n] = (times @ sums) / (times @ sizes)[:, None]
+        means[part] = (times @ sums) / (times @ sizes)[:, None]
     return means

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import log_softmax, logsumexp
 from sklearn.metrics import pairwise
 from sklearn.utils import assert_all_finite
 
@@ -15,6 +15,9 @@ from ._checks import check_similarity
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+
+_CONVERGED = 1e-7  # of a logarithm
 
 
 def cosine_similarity(X: ArrayLike, Y: ArrayLike | None = None) -> NDArray[np.float32]:
@@ -146,6 +149,88 @@ def inverted_softmax(similarity: ArrayLike, temperature: float = 0.1) -> NDArray
     check_number("temperature", temperature, low=0, open_low=True)
     scaled = similarity / temperature
     return scaled - logsumexp(scaled, axis=0, keepdims=True)
+
+
+def sinkhorn(
+    similarity: ArrayLike, temperature: float = 0.3, strength: float = 0.95, n_iter: int = 100
+) -> NDArray[np.floating]:
+    r"""Log of a soft assignment in which each query takes one item, and items are taken about equally often.
+
+    The entropic optimal transport of queries to gallery items, by Sinkhorn's iteration on logarithms: with
+    :math:`\tilde s = s / (T \sigma)`, n queries and m items,
+
+    .. math:: \log P_{ij} = \tilde s_{ij} + f_i + g_j, \qquad f_i = -\log \sum_j e^{\tilde s_{ij} + g_j}, \qquad
+       g_j = w \left(\log \frac nm - \log \sum_i e^{\tilde s_{ij} + f_i}\right).
+
+    Rows sum to one. With w = 1 columns sum to n / m; with less they only tend to. That matters where some items were
+    shown and others not, or few queries are asked: one query alone is ranked as without a correction, unless w is 1.
+    :func:`inverted_softmax` is the first half of the first step.
+
+    It is *transductive*, as :func:`csls` is. It supposes that the queries are of many items, but assigns none to
+    one query for good, as a matching of one to one would.
+
+    Parameters
+    ----------
+    similarity : array-like of shape (n_queries, n_gallery)
+        Similarities of each query with each gallery item, on any scale.
+    temperature : float, default=0.3
+        T, positive, in units of :math:`\sigma`, the standard deviation of the similarities without the means of
+        rows and columns. The lower, the harder the assignment.
+    strength : float, default=0.95
+        How strictly columns are kept to their share: w, in [0, 1].
+    n_iter : int, default=100
+        Steps at most; fewer where nothing changes any more.
+
+    Returns
+    -------
+    corrected : ndarray of shape (n_queries, n_gallery)
+        :math:`\log P`, at most zero; of the same type as `similarity` if that is floating.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `similarity` is not a matrix of finite numbers, or a parameter out of range.
+
+    References
+    ----------
+    M. Cuturi, "Sinkhorn Distances: Lightspeed Computation of Optimal Transport", NeurIPS 2013, arXiv:1306.0895. L. Chizat
+    et al., "Scaling algorithms for unbalanced optimal transport problems", Mathematics of Computation 87, 2018,
+    arXiv:1607.05816, for w below 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skeegclip.metrics import sinkhorn
+    >>> similarity = np.array([[0.9, 0.1, 0.1], [0.8, 0.7, 0.1], [0.8, 0.1, 0.7]])
+    >>> sinkhorn(similarity).argmax(axis=1)
+    array([0, 1, 2])
+    """
+    similarity = _finite(similarity)
+    check_number("temperature", temperature, low=0, open_low=True)
+    check_number("strength", strength, low=0, high=1)
+    check_number("n_iter", n_iter, low=1, integer=True)
+    exact = similarity.astype(np.float64)
+    scaled = exact / (temperature * _spread(exact))
+    n_queries, n_gallery = scaled.shape
+    taken = np.zeros(n_gallery)
+    for _ in range(n_iter):
+        free = log_softmax(scaled + taken, axis=1) - taken
+        mass = (free - log_softmax(free, axis=0))[0]  # the same as logsumexp, in a tenth of the time
+        step = strength * (np.log(n_queries / n_gallery) - mass) - taken
+        taken += step
+        if np.abs(step).max() < _CONVERGED:
+            break
+    plan = log_softmax(scaled + taken, axis=1)
+    return plan.astype(np.result_type(similarity, np.float32) if similarity.dtype.kind == "f" else np.float64)
+
+
+def _spread(similarity: NDArray[np.float64]) -> float:
+    """Standard deviation without the means of rows and columns; 1 where there is none."""
+    rest = similarity - similarity.mean(axis=0)
+    rest -= rest.mean(axis=1, keepdims=True)
+    n_free = max(1, (rest.shape[0] - 1) * (rest.shape[1] - 1))
+    spread = float(np.sqrt(np.square(rest).sum() / n_free))
+    return spread if spread > 1e-12 * np.abs(similarity).max() else 1.0
 
 
 def _finite(similarity: ArrayLike) -> NDArray:

@@ -5,6 +5,7 @@ from .leaks import LeakWarning as LeakWarning
 from .published import published_figures as published_figures
 from .report import EvaluationReport as EvaluationReport
 from .splitters import ConceptKFold as ConceptKFold
+from .splitters import LeaveOneSessionOut as LeaveOneSessionOut
 from .splitters import LeaveOneSubjectOut as LeaveOneSubjectOut
 from .splitters import WithinSubject as WithinSubject
 
@@ -12,6 +13,7 @@ __all__ = [
     "ConceptKFold",
     "EvaluationReport",
     "LeakWarning",
+    "LeaveOneSessionOut",
     "LeaveOneSubjectOut",
     "SplitAudit",
     "WithinSubject",

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 
 
 def published_figures(protocol: str | None = None) -> pd.DataFrame:
-    """Retrieval accuracies on THINGS-EEG2 as published, of nine encoders [1]_.
+    """Retrieval accuracies on THINGS-EEG2 and THINGS-MEG as published: the nine encoders of ATM [1]_, and twenty other works.
 
-    They are means over ten people, in a gallery of 200 pictures. The paper says that the pass of training was chosen on
-    the last batch of the training set; elsewhere that it was the best on the test set (its section 3.2).
+    They are means over people (ten with EEG, four with MEG), in a gallery of 200 pictures. Column selection says how the
+    pass of training was chosen, as far as is known: figures that were selected on the test set, or that look at all test
+    epochs together, do not compare with others. NICE's own figures compare with the mean of a class's pictures. The ATM
+    paper says that its pass was chosen on the last batch of the training set; elsewhere that it was the best on the test
+    set (its section 3.2).
 
     Parameters
     ----------
@@ -25,8 +28,9 @@ def published_figures(protocol: str | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns encoder (the paper's name), net (ours), protocol, metric ("top-1" and "top-5" of 200, "2-way", "4-way",
-        "10-way"), mean and sd (over people), in [0, 1], and source.
+        Columns encoder (the paper's name), net (ours, where [1]_ trained it; else empty), modality ("EEG" or "MEG"),
+        protocol, metric ("top-1" and "top-5" of 200, "2-way", "4-way", "10-way"), mean and sd (over people; of SCORE over
+        seeds; NaN where none is known), in [0, 1], selection, and source: where the figure was found.
 
     Raises
     ------
@@ -49,10 +53,13 @@ def published_figures(protocol: str | None = None) -> pd.DataFrame:
     >>> figures = published_figures("within").set_index(["encoder", "metric"])
     >>> float(figures.loc[("ATM-S", "top-1"), "mean"])
     0.2613
+    >>> figures = published_figures("loso").query("metric == 'top-1' and modality == 'EEG'")
+    >>> figures[figures["selection"].str.startswith("fixed pass")][["encoder", "mean"]].to_string(index=False, header=False)
+    'SUPA-EEG 0.2115'
     """
     import pandas as pd
 
     check_option("protocol", protocol, [None, "within", "loso"])
     with files(__package__).joinpath("published.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file)
+        table = pd.read_csv(file).fillna({"net": ""})
     return table if protocol is None else table[table["protocol"] == protocol].reset_index(drop=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._evaluation.cells import Cell
+from .._evaluation.cells import Cell, inductive_name, with_companions
 from .._utils.listed import write_listed
 from .._utils.params import check_number, check_option
 from .._utils.persistence import write_whole
@@ -60,8 +60,11 @@ class EvaluationReport:
     selection : DataFrame
         How the weights of each network were chosen: estimator, fold, seed, net, rule, epoch, n_passes,
         n_stimuli_held_out.
-    audits, estimators, settings, published
+    audits, settings, published
         As given.
+    estimators : dict of str to str
+        As given. Beside one that looks at the test epochs together, "..., each query alone" is what the same fit gives
+        where each query is asked without the others, wherever it can say.
 
     See Also
     --------
@@ -92,8 +95,14 @@ class EvaluationReport:
         settings: Mapping[str, Any],
         published: pd.DataFrame | None = None,
     ) -> None:
-        self._cells = list(cells)
-        self.audits, self.estimators, self.settings = dict(audits), dict(estimators), dict(settings)
+        self._cells = with_companions(cells)
+        self.audits, self.settings = dict(audits), dict(settings)
+        named = {cell.estimator for cell in self._cells}
+        self.estimators: dict[str, str] = {}
+        for name, text in estimators.items():
+            self.estimators[name] = text
+            if (companion := inductive_name(name)) in named:
+                self.estimators[companion] = f"{text}, of which each query is asked alone"
         self.published = published
 
     @cached_property

@@ -24,12 +24,12 @@ class _BySubject(BaseCrossValidator):
         self.concept = concept
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Give the rows of each fold, one fold a subject, in the order of their names.
+        """Give the rows of each fold, in the order of the names of subjects (and sessions).
 
         Parameters
         ----------
         X : array-like, shape (n_epochs, ...) | EpochsView | Epochs
-            Epochs; a view, or metadata, may carry subject, stimulus, concept and split.
+            Epochs; a view, or metadata, may carry subject, session, stimulus, concept and split.
         y : array-like of str, shape (n_epochs,) | None
             Stimulus ids, where X does not carry them.
         groups : array-like, shape (n_epochs,) | None
@@ -48,27 +48,21 @@ class _BySubject(BaseCrossValidator):
             If subjects or test stimuli are not known, or a fold would be empty.
         """
         subject = self._subjects(X, groups)
-        stimulus = stimuli_of(X, y, len(subject))
-        may_train, may_test = self._roles(X, stimulus, len(subject))
-        concept = None
-        if self.concept is not None:
-            concept = per_row("concept", self.concept, X, len(subject), stimulus=stimulus)
-        for name in np.unique(subject):
-            test = may_test & (subject == name)
-            train = may_train & self._trained_on(subject, name)
-            for values in (stimulus, concept):
-                if values is not None:
-                    train &= ~np.isin(values, np.setdiff1d(values[test], [""]))
+        may_train, may_test, apart = self._rules(X, y, len(subject))
+        for name, mine, others in self._parts(X, subject):
+            test, train = may_test & mine, may_train & others
+            for values in apart:
+                train &= ~np.isin(values, np.setdiff1d(values[test], [""]))
             for part, rows in (("training", train), ("test", test)):
                 if not rows.any():
                     raise ValueError(
-                        f"{type(self).__name__}: no {part} epochs are left for subject {str(name)!r}."
-                        " Leave the subject out, or check the test stimuli and concepts."
+                        f"{type(self).__name__}: no {part} epochs are left for {name}."
+                        " Leave its epochs out, or check the test stimuli and concepts."
                     )
             yield np.flatnonzero(train), np.flatnonzero(test)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Return the number of subjects.
+        """Return the number of subjects (of their sessions, where each is left out).
 
         Parameters
         ----------
@@ -84,18 +78,13 @@ class _BySubject(BaseCrossValidator):
         int
             Number of folds.
         """
-        return len(np.unique(self._subjects(X, groups)))
+        return sum(1 for _ in self._parts(X, self._subjects(X, groups)))
 
     def __repr__(self) -> str:
-        given = {
-            "test_stimuli": self.test_stimuli,
-            "split_labels": self.split_labels,
-            "concept": self.concept,
-        }
         shown = [
-            f"{name}={value!r}" if isinstance(value, str) else f"{name}=<{len(value)}>"
-            for name, value in given.items()
-            if value is not None
+            f"{name}={value!r}" if isinstance(value, (str, bool)) else f"{name}=<{len(value)}>"
+            for name, value in vars(self).items()
+            if value is not None and value is not False
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -116,8 +105,22 @@ class _BySubject(BaseCrossValidator):
             " metadata) with a column 'subject'."
         )
 
+    def _parts(self, X: Any, subject: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Give the name of each fold, whose rows are tested on, and whose are trained on."""
+        for name in np.unique(subject):
+            yield f"subject {str(name)!r}", subject == name, self._trained_on(subject, name)
+
     def _trained_on(self, subject: np.ndarray, name: str) -> np.ndarray:
         raise NotImplementedError
+
+    def _rules(self, X: Any, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        """Which rows may be trained on and which tested on, and what training and test must not share."""
+        stimulus = stimuli_of(X, y, n_rows)
+        may_train, may_test = self._roles(X, stimulus, n_rows)
+        concept = None
+        if self.concept is not None:
+            concept = per_row("concept", self.concept, X, n_rows, stimulus=stimulus)
+        return may_train, may_test, [values for values in (stimulus, concept) if values is not None]
 
     def _roles(self, X: Any, stimulus: np.ndarray | None, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Which rows may be trained on and which tested on."""
@@ -226,6 +229,72 @@ class WithinSubject(_BySubject):
 
     def _without_subjects(self, n_rows: int) -> np.ndarray:
         return np.full(n_rows, "all")
+
+
+class LeaveOneSessionOut(WithinSubject):
+    """Train on a person's other sessions and test on one, each in turn, with other stimuli.
+
+    What was learned one day is tested on another, when the cap sits elsewhere and the person is in another mood.
+    Sessions of the same name are those of different people.
+
+    Parameters
+    ----------
+    test_stimuli : sequence of str | None
+        Stimuli to test on. Everything else is for training.
+    split_labels : array-like of str, shape (n_epochs,) | str | None
+        Where `test_stimuli` is None: "train" or "test" for each epoch (others are left out), or the name of a
+        column of X. None takes the column "split".
+    concept : mapping | array-like of str, shape (n_epochs,) | str | None
+        Concept of each stimulus (a mapping), of each epoch, or the name of a column of X: training then leaves
+        out the concepts of the test stimuli too. None does not look at concepts.
+    session : array-like of str, shape (n_epochs,) | str | None
+        Session of each epoch, or the name of a column of X. None takes the column "session".
+    shared_stimuli : bool
+        Whether the same stimuli are trained and tested on, such as a few categories that every session shows:
+        `test_stimuli`, `split_labels` and `concept` are then not looked at.
+
+    See Also
+    --------
+    WithinSubject : The same without sessions.
+    skeegclip.inspection.calibration_curve : What a few minutes of the new session are worth.
+
+    Examples
+    --------
+    >>> from skeegclip.model_selection import LeaveOneSessionOut
+    >>> subject, session = ["ann"] * 4 + ["bob"] * 4, ["1", "1", "2", "2"] * 2
+    >>> stimulus = ["cat", "dog"] * 4
+    >>> cv = LeaveOneSessionOut(test_stimuli=["cat"], session=session)
+    >>> [(train.tolist(), test.tolist()) for train, test in cv.split(subject, stimulus, subject)]
+    [([3], [0]), ([1], [2]), ([7], [4]), ([5], [6])]
+    >>> cv = LeaveOneSessionOut(session=session, shared_stimuli=True)
+    >>> [(train.tolist(), test.tolist()) for train, test in cv.split(subject, stimulus, subject)][:2]
+    [([2, 3], [0, 1]), ([0, 1], [2, 3])]
+    """
+
+    def __init__(
+        self, *, test_stimuli=None, split_labels=None, concept=None, session=None, shared_stimuli=False
+    ):
+        super().__init__(test_stimuli=test_stimuli, split_labels=split_labels, concept=concept)
+        self.session = session
+        self.shared_stimuli = shared_stimuli
+
+    def _rules(self, X: Any, y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+        if self.shared_stimuli:
+            return np.ones(n_rows, dtype=bool), np.ones(n_rows, dtype=bool), []
+        return super()._rules(X, y, n_rows)
+
+    def _parts(self, X: Any, subject: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        session = per_row("session", self.session, X, len(subject))
+        if session is None or (session == "").any():
+            missing = "all rows" if session is None else f"row {int(np.argmax(session == ''))}"
+            raise ValueError(
+                f"LeaveOneSessionOut: the session is not known ({missing}). Pass session=, or X as a view (or Epochs"
+                " with metadata) with a column 'session'."
+            )
+        for name in np.unique(subject):
+            for part in np.unique(session[subject == name]):
+                mine, own = subject == name, session == part
+                yield f"subject {str(name)!r}, session {str(part)!r}", mine & own, mine & ~own
 
 
 class ConceptKFold(GroupKFold):

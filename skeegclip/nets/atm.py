@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .._utils.params import check_option
 from .convolution import fitting_lengths, make_convolution
 from .layers import Dropout, Linear, ProjectionHead, layer_norm, on_cpu
+from .linear_path import LinearPath
 from .per_subject import SubjectToken
 from .sizes import check_counts, resolve_sizes, warn_shrunk
 from .tokens import NeighbourEmbedding, positions
@@ -93,6 +94,9 @@ class ATM(nn.Module):
         Its dropout, after the spatial filters.
     head_dropout : float, default=0.5
         Dropout in the residual network at the end.
+    linear : bool, default=False
+        Whether a linear map of the epoch stands beside all this ("ridge+atm-s"): :class:`skeegclip.EEGEncoder` sets it by
+        ridge regression, and what the network adds is multiplied by a number that is learned, from 0 on.
 
     Raises
     ------
@@ -144,6 +148,7 @@ class ATM(nn.Module):
         pool_stride: int = 5,
         conv_dropout: float = 0.5,
         head_dropout: float = 0.5,
+        linear: bool = False,
     ) -> None:
         super().__init__()
         n_outputs, n_chans, n_times = resolve_sizes(n_outputs, n_chans, n_times, chs_info)
@@ -202,6 +207,9 @@ class ATM(nn.Module):
             seen = seen or shape[1]
             self.tsconv, shape = make_convolution(conv, *shape, as_signal=False, **sizes)
         self.head = ProjectionHead(math.prod(shape), n_outputs, head_dropout)
+        self.linear = LinearPath(n_outputs, n_chans, n_times) if linear else None
+        if linear:
+            self.gate = nn.Parameter(torch.ones(()))
         wanted, used = fitting_lengths(conv, seen, **lengths)
         if width is not None and attention and self.tsconv_before is None:
             warn_shrunk(width, wanted, used, "Tokens of width")
@@ -225,6 +233,13 @@ class ATM(nn.Module):
         Tensor of shape (batch, n_outputs)
             Embeddings, not normalised.
         """
+        z = self._embed(x, subject)
+        if self.linear is None:
+            return z
+        # Layer normalisation has left vectors of the length sqrt(n_outputs); the path's are of length one.
+        return self.linear(x) + self.gate / math.sqrt(z.shape[1]) * z
+
+    def _embed(self, x: Tensor, subject: Tensor | None) -> Tensor:
         if self.tsconv_before is not None:
             x = self.tsconv_before(x)
         if self.has_attention:
@@ -240,8 +255,11 @@ class ATM(nn.Module):
         n_parts = max(1, min(len(x), -(-n_values // _PART)))
         if n_parts == 1:
             return self._attend(x, subject)
-        subjects = [None] * n_parts if subject is None else subject.tensor_split(n_parts)
-        parts = zip(x.tensor_split(n_parts), subjects, strict=True)
+        size = -(-len(x) // n_parts)
+        size += -size % 4  # products of fours sum alike: see `skeegclip._training.net`
+        xs = x.split(size)
+        subjects = [None] * len(xs) if subject is None else subject.split(size)
+        parts = zip(xs, subjects, strict=True)
         return torch.cat([self._attend(part, of_part) for part, of_part in parts])
 
     def _attend(self, x: Tensor, subject: Tensor | None) -> Tensor:

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .per_subject import SubjectLinear, WithSubjectLinear
+from .layers import ProjectionHead
+from .per_subject import SubjectLatent, SubjectLinear, WithSubjectLatent, WithSubjectLinear
 
+_DROPOUT = 0.3  # of the head behind a map of each subject, as in EEGProject
 _CARRIERS = "mne.Epochs, or EpochsView.from_arrays(X, info=...)"
 
 
@@ -30,9 +33,11 @@ def build_net(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
     cls : class
         The network.
     params : dict
-        Its arguments, and three that are no network's own: `subject_linear` holds those of a SubjectLinear layer to put
-        before it, `input_spread` is a number by which epochs are divided before anything else sees them, and
-        `output_spread` one by which embeddings are multiplied, unless they are of unit length as such.
+        Its arguments, and four that are no network's own: `subject_linear` holds those of a SubjectLinear layer to put
+        before it, `subject_latent` those of a SubjectLatent layer to put behind it, and the `n_outputs` of the head
+        behind that, `input_spread` is a number by which epochs are divided before anything else sees them, and
+        `output_spread` one by which embeddings are multiplied, unless they are of unit length as such; `output_offset`, an
+        array, is then added to them.
 
     Returns
     -------
@@ -51,11 +56,17 @@ def build_net(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
     'NICE'
     """
     params = dict(params)
-    layer = params.pop("subject_linear", None)
+    layer, latent = params.pop("subject_linear", None), params.pop("subject_latent", None)
     divisor, factor = params.pop("input_spread", 1.0), params.pop("output_spread", 1.0)
+    offset = params.pop("output_offset", None)
     net = _build(cls, params)
-    if factor != 1 and not getattr(net, "unit_norm", False):
-        net.register_forward_hook(_Multiplied(factor))
+    if latent is not None:
+        n_outputs = latent["n_outputs"]
+        layer_behind = SubjectLatent(**{key: value for key, value in latent.items() if key != "n_outputs"})
+        head = ProjectionHead(latent["n_latents"], n_outputs, _DROPOUT)
+        net = WithSubjectLatent(net, layer_behind, head)
+    if (factor != 1 or offset is not None) and not getattr(net, "unit_norm", False):
+        net.register_forward_hook(_Multiplied(factor) if offset is None else _Moved(factor, offset))
     if layer is not None:
         net = WithSubjectLinear(SubjectLinear(**layer), net)
     if divisor != 1:
@@ -84,6 +95,18 @@ class _Multiplied:
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
         return output * self.by
+
+
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    """Multiplies what comes out of a network, and adds to it."""
+
+    by: float
+    plus: np.ndarray
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        plus = torch.tensor(self.plus, dtype=torch.float32, device=output.device)
+        return output * self.by + plus
 
 
 def _build(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:

@@ -48,6 +48,7 @@ _NETS = {
     "brain-module": _Entry(MetaEEG, "arXiv:2403.07721"),
     "simpleconv": _Entry("BrainModule", "arXiv:2310.19812", published.simpleconv),
     "eegproject": _Entry(EEGProject, "arXiv:2503.04207"),
+    "ridge+atm-s": _Entry(ATM, "arXiv:2403.07721", lambda n_times: {"linear": True}),
 }
 
 

@@ -1,7 +1,9 @@
 from .attention import plot_attention as plot_attention
 from .bars import plot_accuracy_bars as plot_accuracy_bars
 from .bars import plot_encoder_comparison as plot_encoder_comparison
+from .calibration import plot_calibration_curve as plot_calibration_curve
 from .confusion import plot_confusion as plot_confusion
+from .lambda_path import plot_lambda_path as plot_lambda_path
 from .n_way import plot_n_way as plot_n_way
 from .parts import plot_partial_reconstructions as plot_partial_reconstructions
 from .reconstruction import plot_guidance_curve as plot_guidance_curve
@@ -20,10 +22,12 @@ from .training import plot_training_curve as plot_training_curve
 __all__ = [
     "plot_accuracy_bars",
     "plot_attention",
+    "plot_calibration_curve",
     "plot_confusion",
     "plot_encoder_comparison",
     "plot_guidance_curve",
     "plot_importance",
+    "plot_lambda_path",
     "plot_n_way",
     "plot_partial_reconstructions",
     "plot_reconstruction_grid",

@@ -1,4 +1,4 @@
-"""What MVNN and EpochScaler share: a linear map of the channels for each subject and session."""
+"""What MVNN, EpochScaler and SubjectAligner share: a map of the channels for each subject and session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.epoched import Epoched, is_view
 from .._utils.missing import refuse_missing
-from .._utils.params import check_option
+from .._utils.params import check_number, check_option
 from .._utils.saving import Savable
 from .._utils.stated import Stated
 from .._utils.validation import check_epochs, check_finite, unchanged_on_error
@@ -45,12 +45,15 @@ class ChannelTransformer(
         "_stated": Stated,
     }
 
-    unknown: str
+    unknown: str | int
     _params: np.ndarray
     groups_: Groups
 
     def _check_params(self) -> None:
-        check_option("unknown", self.unknown, ["error", "pooled", "transductive"])
+        if isinstance(self.unknown, (str, type(None))):
+            check_option("unknown", self.unknown, ["error", "pooled", "transductive"])
+        else:
+            check_number("unknown", self.unknown, low=1, integer=True)
 
     def _learn(self, X: Any, codes: np.ndarray, n_groups: int, conditions: np.ndarray) -> np.ndarray:
         """Return the parameters of each group, shape (n_groups, ...)."""
@@ -111,8 +114,58 @@ class ChannelTransformer(
             read = check_epochs(self, X, subject=subject, reset=True)
             codes = self._groups(read, read_session(X, session, len(read.X)))
             self._params = self._learn(read.X, codes, len(self.groups_.keys), _conditions(X, y, len(read.X)))
-            # Where nobody was told apart in fit, nobody is unknown.
-            self.transductive_ = self.unknown == "transductive" and bool(self.groups_.names)
+            self.transductive_ = self._looks_at_test()
+        return self
+
+    def _looks_at_test(self) -> bool:
+        # Where nobody was told apart in fit, nobody is unknown.
+        return self.unknown not in ("error", "pooled") and bool(self.groups_.names)
+
+    @property
+    def _transductive(self) -> str | None:
+        """What a report has to say of it."""
+        if not getattr(self, "transductive_", False):
+            return None
+        which = "" if isinstance(self.unknown, str) else f"the first {self.unknown} of "
+        return f"{type(self).__name__}: people not seen in training are learned from {which}their own test epochs"
+
+    def calibrate(self, X: Any, subject: Any = None, session: Any = None) -> Any:
+        """Learn somebody new, or a new session, from some epochs without labels; all that was learned before stays.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | BaseConcatDataset
+            Epochs that are not to be tested on, such as the first minutes of a recording.
+        subject, session : array-like of str, shape (n_epochs,) | None
+            As in fit.
+
+        Returns
+        -------
+        estimator
+            The same transformer, to which they are known from now on.
+
+        Raises
+        ------
+        NotFittedError
+            If not fitted.
+        ValueError
+            If X does not fit, somebody is known already, or nobody was told apart in fit.
+        """
+        check_is_fitted(self, "_params")
+        read = check_epochs(self, X, subject=subject, reset=False)
+        if not self.groups_.names:
+            raise ValueError(
+                f"{type(self).__name__} was fitted without telling subjects apart, so that nobody is new to it. Fit it"
+                " with subject=, or with X that carries one."
+            )
+        codes, new = self.groups_.codes(read.subject, read_session(X, session, len(read.X)), len(read.X))
+        if (known := codes[codes < len(self.groups_.keys)]).size:
+            raise ValueError(
+                f"X holds {self.groups_.describe(self.groups_.keys[known[0]])}, known already, and what was learned of"
+                " somebody is left as it is. Give a new recording a name of its own."
+            )
+        self._params = np.concatenate([self._params, self._learn_rows(read.X, np.arange(len(codes)), codes)])
+        self.groups_ = Groups(self.groups_.names, self.groups_.keys + new.keys)
         return self
 
     def fit_transform(self, X: Any, y: Any = None, subject: Any = None, session: Any = None) -> Any:
@@ -161,16 +214,19 @@ class ChannelTransformer(
         check_is_fitted(self, "_params")
         read = check_epochs(self, X, subject=subject, reset=False, is_lazy=True)
         codes, new = self.groups_.codes(read.subject, read_session(X, session, len(read.X)), len(read.X))
-        params = self._params
-        if new.keys:
-            params = np.concatenate([params, self._params_of_unknown(read.X, codes, new)])
-        weights, offsets = self._map(params)
-        carried = subject is None and read.subject is not None
-        return like_input(X, read, ChannelMap(weights, offsets, codes), carried=carried)
+        function = self._function(self._params_for(read.X, codes, new), codes)
+        return like_input(X, read, function, carried=subject is None and read.subject is not None)
 
-    def _params_of_unknown(self, X: Any, codes: np.ndarray, new: Groups) -> np.ndarray:
+    def _function(self, params: np.ndarray, codes: np.ndarray) -> Any:
+        """Return what is applied to blocks of epochs."""
+        return ChannelMap(*self._map(params), codes)
+
+    def _params_for(self, X: Any, codes: np.ndarray, new: Groups) -> np.ndarray:
+        """Return the parameters of all groups, those not seen in fit at the end."""
+        if not new.keys:
+            return self._params
         n_known, n_new = len(self.groups_.keys), len(new.keys)
-        check_option("unknown", self.unknown, ["error", "pooled", "transductive"])
+        ChannelTransformer._check_params(self)
         if self.unknown == "error":
             raise ValueError(
                 f"X holds {new.describe(new.keys[0])}, not seen in fit ({n_new} such, {int((codes >= n_known).sum())}"
@@ -178,10 +234,20 @@ class ChannelTransformer(
                 ' unknown="transductive" to learn from these epochs themselves.'
             )
         if self.unknown == "pooled":
-            return np.stack([self._params[self.groups_.relatives(key)].mean(axis=0) for key in new.keys])
+            others = [self._params[self.groups_.relatives(key)].mean(axis=0) for key in new.keys]
+            return np.concatenate([self._params, others])
         rows = np.flatnonzero(codes >= n_known)
+        if not isinstance(self.unknown, str):
+            rows = np.sort(
+                np.concatenate([np.flatnonzero(codes == code)[: self.unknown] for code in set(codes[rows])])
+            )
+        return np.concatenate([self._params, self._learn_rows(X, rows, codes)])
+
+    def _learn_rows(self, X: Any, rows: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Return the parameters of the groups of some rows."""
+        used, own = np.unique(codes[rows], return_inverse=True)
         # No stimuli here: what was shown is what is to be found out.
-        return self._learn(X[rows], codes[rows] - n_known, n_new, np.zeros(len(rows), dtype=np.intp))
+        return self._learn(X[rows], own, len(used), np.zeros(len(rows), dtype=np.intp))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

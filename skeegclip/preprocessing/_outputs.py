@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,9 @@ import numpy as np
 from .._utils.epoched import Epoched, is_view
 from .._utils.inputs import as_mne_list
 from .._utils.mne_objects import to_si, with_data
-from ._map import ChannelMap
 
 
-def like_input(X: Any, read: Epoched, function: ChannelMap, *, carried: bool) -> Any:
+def like_input(X: Any, read: Epoched, function: Callable, *, carried: bool) -> Any:
     """Apply `function` to the epochs read from X, and return them as X was.
 
     Parameters
@@ -21,8 +21,8 @@ def like_input(X: Any, read: Epoched, function: ChannelMap, *, carried: bool) ->
         What transform was given.
     read : Epoched
         X as read.
-    function : ChannelMap
-        What to apply.
+    function : callable
+        What to apply to blocks of epochs, as :meth:`skeegclip.EpochsView.map` has it.
     carried : bool
         Whether the subject came from X: then it must not get lost.
     """

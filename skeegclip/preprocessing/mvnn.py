@@ -8,6 +8,7 @@ import numpy as np
 
 from .._utils.params import check_option
 from ._channels import ChannelTransformer, blocks
+from ._map import inverse_root
 
 
 class MVNN(ChannelTransformer):
@@ -139,11 +140,7 @@ class MVNN(ChannelTransformer):
         return total
 
     def _map(self, params: np.ndarray) -> tuple[np.ndarray, None]:
-        values, vectors = np.linalg.eigh(params)
-        # Where there is no variance at all there is nothing to divide by.
-        flat = values <= values.max(axis=1, keepdims=True) * np.finfo(np.float64).eps * params.shape[1]
-        scale = np.where(flat, 0.0, 1 / np.sqrt(np.where(flat, 1.0, values)))
-        return (vectors * scale[:, None, :]) @ vectors.transpose(0, 2, 1), None
+        return inverse_root(params), None
 
 
 def _ledoit_wolf(samples: np.ndarray) -> np.ndarray:

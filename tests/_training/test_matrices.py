@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import skorch
 import torch
-from diffusers.optimization import get_cosine_schedule_with_warmup
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -79,6 +78,8 @@ def test_it_learns_and_reports():
 
 def test_steps_are_those_of_torch_alone():
     """AdamW by hand: warm-up, cosine and clipping, as diffusers and torch do them."""
+    from diffusers.optimization import get_cosine_schedule_with_warmup
+
     weight = nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.AdamW([weight], lr=0.1, weight_decay=0.02)
     schedule = get_cosine_schedule_with_warmup(optimizer, 4, 15)
@@ -94,6 +95,8 @@ def test_steps_are_those_of_torch_alone():
 
 
 def test_the_learning_rate_is_diffusers():
+    from diffusers.optimization import get_cosine_schedule_with_warmup
+
     optimizers = [torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5) for _ in range(2)]
     factor = warmup_cosine(7, 40).kwargs["lr_lambda"]
     ours = torch.optim.lr_scheduler.LambdaLR(optimizers[0], factor)

@@ -16,6 +16,7 @@ from skeegclip.datasets import make_things_like
 
 SMALL = {
     "atm-s": {"d_ff": 16, "n_filters": 4},
+    "ridge+atm-s": {"d_ff": 16, "n_filters": 4},
     "atm-e": {"d_ff": 16, "n_features": 32},
     "atm-eegnet": {"d_ff": 16},
     "brain-module": {"d_ff": 16},
@@ -39,8 +40,11 @@ NETS = [
     "atcnet",
     "mlp",
 ]
-NETS += ["brain-module", "simpleconv", "eegproject"]
-BRAINDECODE = ["Deep4Net", "EEGNeX", "TIDNet", "CTNet", "TSception"]
+NETS += ["brain-module", "simpleconv", "eegproject", "ridge+atm-s"]
+BRAINDECODE = [
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("Deep4Net", "EEGNeX", "TIDNet", "CTNet", "TSception")
+]
 
 pytestmark = pytest.mark.filterwarnings("ignore:n_times .* is smaller than the minimum")
 
@@ -176,7 +180,7 @@ def test_a_network_of_ones_own_is_fed_unit_spread(data):
 # -- the targets ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("net", ["eegproject", "nice", "Deep4Net"])
+@pytest.mark.parametrize("net", ["eegproject", "nice", BRAINDECODE[0]])
 @pytest.mark.parametrize("loss_weight", [0.0, 0.5])
 def test_embeddings_are_as_long_as_the_targets_where_the_error_counts(net, loss_weight, data):
     X, y, _, table = data
@@ -256,7 +260,7 @@ def trained(people, factor, **params):
     return X, encoder.fit(X[rows], people.y[rows], subject=people.subject[rows])
 
 
-@pytest.mark.parametrize("unknown", ["shared", "mean"])
+@pytest.mark.parametrize("unknown", ["shared", pytest.param("mean", marks=pytest.mark.slow)])
 def test_the_token_acts_and_acts_alike_in_any_unit(people, unknown):
     effects = []
     for factor in (1, 0.1, 1000):

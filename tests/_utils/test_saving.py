@@ -28,14 +28,16 @@ from skeegclip import (
     EnsembleEncoder,
     ImageRetriever,
     ImageTable,
+    LambdaPath,
     OnlineDecoder,
     SubjectWhitening,
     ZeroShotClassifier,
 )
+from skeegclip._utils import skops_parts
 from skeegclip._utils.folders import FolderError
 from skeegclip._utils.folders.manifest import sealed
 from skeegclip._utils.saving import Savable
-from skeegclip.preprocessing import MVNN, EpochScaler, PickChannels
+from skeegclip.preprocessing import MVNN, EpochScaler, PickChannels, SubjectAligner
 
 RNG = np.random.default_rng(0)
 TABLE = EmbeddingTable(
@@ -121,6 +123,13 @@ CASES = {
     ),
     "EnsembleEncoder": (seeded_ensemble, "predict", {}),
     "AveragedTraining": (lambda: AveragedTraining(encoder(), random_state=0).fit(X, Y), "predict", {}),
+    "LambdaPath": (
+        lambda: LambdaPath(encoder().set_params(validation=0.2), loss_weights=[1, 0]).fit(
+            X, Y, subject=SUBJECT
+        ),
+        "predict",
+        {"subject": SUBJECT},
+    ),
     "SubjectWhitening": (
         lambda: SubjectWhitening(encoder()).fit(X, Y, subject=SUBJECT),
         "predict",
@@ -134,6 +143,15 @@ CASES = {
     ),
     "EpochScaler": (
         lambda: EpochScaler("robust", per_subject=True).fit(X, subject=SUBJECT),
+        "transform",
+        {"subject": SUBJECT},
+    ),
+    "SubjectAligner": (
+        lambda: (
+            SubjectAligner(reference="mean")
+            .fit(X[:18], subject=SUBJECT[:18])
+            .calibrate(X[18:], subject="eve")
+        ),
         "transform",
         {"subject": SUBJECT},
     ),
@@ -497,15 +515,16 @@ def test_a_name_is_no_list_of_names(folders):
 
 
 @pytest.mark.parametrize("kind", ["compressed", "sparse"])
-def test_a_part_that_would_fill_the_memory(kind, tmp_path):
+def test_a_part_that_would_fill_the_memory(kind, tmp_path, monkeypatch):
     import hashlib
     import io
     import zipfile
 
     from scipy.sparse import csr_array
 
+    monkeypatch.setattr(skops_parts, "_SPARSE_BYTES", 2**20)  # of 64 MB, which take a second to make
     estimator = FunctionTransformer().fit(np.zeros((2, 2)))
-    estimator.zeros_ = np.zeros(2**24) if kind == "compressed" else csr_array(np.ones((1, 2**23)))
+    estimator.zeros_ = np.zeros(2**20) if kind == "compressed" else csr_array(np.ones((1, 2**18)))
     if kind == "sparse":
         estimator.zeros_.indices[:] = 0
     skeegclip.save(estimator, tmp_path / "x")

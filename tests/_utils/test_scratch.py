@@ -57,6 +57,7 @@ def test_folders_that_only_look_like_ours_stay(tmp_path):
         assert other.exists()
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_step_leaves_what_the_next_removes(tmp_path, killer):
     def use(place):
         with scratch_folder("test", place) as folder:

@@ -400,6 +400,7 @@ def test_an_archive_made_to_fill_the_disk_is_refused(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pipe.zip", "x.zip"]
 
 
+@pytest.mark.slow
 def test_unpacking_is_all_or_nothing_whenever_it_is_killed(tmp_path, killer):
     def start():
         unpack(tmp_path / "x.zip", tmp_path / "images", verbose=0)
@@ -424,6 +425,7 @@ def test_unpacking_is_all_or_nothing_whenever_it_is_killed(tmp_path, killer):
     assert mine.read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_a_download_that_is_killed_is_gone_on_with_and_leaves_nothing(publisher, tmp_path, killer):
     content = some_bytes(200_000)
     publisher.bucket["file"] = content

@@ -131,7 +131,7 @@ def test_rows_tell_what_when_and_how_often(quiet_raw, names, tmp_path):
     assert (rows["subject"] == "sub-01").all()
 
 
-@pytest.mark.parametrize("mode", ["epoch", "time"])
+@pytest.mark.parametrize("mode", ["epoch", pytest.param("time", marks=pytest.mark.slow)])
 def test_whitening_is_learned_from_the_training_epochs_of_the_session(mode, noisy_raw, tmp_path):
     options = {"images": "numbered", **quiet}
     plain = preprocess_things_eeg2(noisy_raw, tmp_path / "plain", mvnn=None, **options).view()

@@ -4,7 +4,6 @@ import re
 import shlex
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -57,6 +56,8 @@ def test_the_page_has_five_commands():
 
 @pytest.mark.slow
 def test_following_the_page(miniature, capsys):
+    import matplotlib.pyplot as plt
+
     names: dict = {}
     for kind, code in blocks():
         if kind == "python":

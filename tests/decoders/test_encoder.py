@@ -322,8 +322,8 @@ def epochs_of(X, subject):
 
 def test_epochs_views_and_arrays_score_alike_in_cross_validation(data):
     X, y, subject, table = data
-    cv = GroupKFold(3)
-    encoder = small_atm(table, max_epochs=3, validation=0)
+    cv = GroupKFold(2)
+    encoder = small_atm(table, max_epochs=2, validation=0)
     epochs = epochs_of(X, subject)
     X = epochs.get_data(units="uV").astype(np.float32)  # the same numbers to the last bit
     view = EpochsView.from_arrays(X, subject=subject)

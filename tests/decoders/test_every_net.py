@@ -16,6 +16,7 @@ from skeegclip.nets import list_nets
 # Each in a size that takes seconds.
 SMALL = {
     "atm-s": {"d_ff": 16, "n_filters": 4},
+    "ridge+atm-s": {"d_ff": 16, "n_filters": 4},
     "atm-e": {"d_ff": 16, "n_features": 32},
     "atm-eegnet": {"d_ff": 16},
     "nice": {"n_filters": 4},
@@ -40,8 +41,15 @@ NETS = [
     "brain-module",
     "simpleconv",
     "eegproject",
+    "ridge+atm-s",
 ]
-BRAINDECODE = ["Deep4Net", "EEGNeX", "TIDNet", "CTNet", "TSception"]
+DEEP4NET = pytest.param("Deep4Net", marks=pytest.mark.slow)
+BRAINDECODE = [
+    "EEGNeX",
+    "TSception",
+    DEEP4NET,
+    *(pytest.param(n, marks=pytest.mark.slow) for n in ("TIDNet", "CTNet")),
+]
 
 pytestmark = pytest.mark.filterwarnings("ignore:n_times .* is smaller than the minimum")
 
@@ -83,7 +91,7 @@ def test_fit_copies_and_another_length(net, data, tmp_path):
     assert shorter.shape == (24, 6)
 
 
-@pytest.mark.parametrize("net", [*NETS, "Deep4Net"])
+@pytest.mark.parametrize("net", [*NETS, DEEP4NET])
 def test_behind_a_linear_layer_of_each_subject(net, data):
     X, y, subject, table = data
     encoder = make(net, table, subject_layer="linear").fit(X, y, subject=subject)
@@ -96,7 +104,7 @@ def test_behind_a_linear_layer_of_each_subject(net, data):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("net", [*NETS, "Deep4Net"])
+@pytest.mark.parametrize("net", [*NETS, DEEP4NET])
 def test_folds_in_workers(net, data):
     X, y, subject, table = data
     result = cross_validate(

@@ -54,6 +54,7 @@ def test_two_processes_write_while_a_third_reads(tmp_path):
     assert [process.returncode for process in running] == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_what_it_had_written(tmp_path):
     process = write(tmp_path, 0, 100, kill=40)
     assert process.wait(timeout=60) == -signal.SIGKILL

@@ -38,6 +38,7 @@ def check(folder, scale=1.0):
     np.testing.assert_array_equal(tokens, scale * TOKENS)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_step_is_gone_on_from(tmp_path, killer):
     folder = tmp_path / "tokens"
     n_steps = 0

@@ -122,6 +122,7 @@ def test_what_is_no_file_is_told_in_a_sentence(tmp_path, old):
     assert EmbeddingTable.load(tmp_path / "link") == old
 
 
+@pytest.mark.slow
 def test_a_header_that_claims_much_costs_nothing(tmp_path):
     resource = pytest.importorskip("resource")
     assert resource

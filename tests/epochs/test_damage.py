@@ -39,12 +39,13 @@ def change(store, **facts):
     path.write_text(json.dumps(json.loads(path.read_text()) | facts, indent=1))
 
 
+@pytest.mark.parametrize("n", [100, pytest.param(500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["manifest.json", "rows.csv", "info.json"])
-def test_a_changed_file_is_refused_or_says_the_same(store, mutate, name):
+def test_a_changed_file_is_refused_or_says_the_same(store, mutate, name, n):
     path, old = store.path / name, state(store.path)
     content = path.read_bytes()
     refused = []
-    for _ in range(500):
+    for _ in range(n):
         path.write_bytes(mutate(content))
         try:
             assert state(store.path) == old
@@ -53,24 +54,25 @@ def test_a_changed_file_is_refused_or_says_the_same(store, mutate, name):
         except FileNotFoundError:
             pytest.fail("a file that is there was not found")
     # What changes nothing: spaces in the manifest, and what is appended to the rows.
-    assert len(refused) > 480
+    assert len(refused) > 0.95 * n
     assert all(str(store.path) in error for error in refused)
     path.write_bytes(content)
     assert state(store.path) == old
 
 
+@pytest.mark.parametrize("n", [60, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["manifest.json", "rows.csv", "info.json"])
-def test_in_version_1_a_changed_file_is_refused_or_read(first, mutate, name):
+def test_in_version_1_a_changed_file_is_refused_or_read(first, mutate, name, n):
     path = first.path / name
     content = path.read_bytes()
     refused = []
-    for _ in range(300):
+    for _ in range(n):
         path.write_bytes(mutate(content))
         try:
             state(first.path)
         except ValueError as error:
             refused.append(str(error))
-    assert len(refused) > 150
+    assert len(refused) > 0.5 * n
     assert all(str(first.path) in error for error in refused)
 
 
@@ -78,7 +80,7 @@ def test_shards_are_compared_by_verify(store, mutate):
     store.verify()
     for path in sorted(store.path.glob("epochs-*")):
         content = path.read_bytes()
-        for _ in range(100):
+        for _ in range(40):
             changed = mutate(content)
             path.write_bytes(changed)
             if not changed.startswith(content):

@@ -118,6 +118,7 @@ print("whole")
 """
 
 
+@pytest.mark.slow
 def test_claims_and_holes_take_no_memory(tmp_path):
     """In the memory that the process has, and 64 MB more."""
     pytest.importorskip("resource")

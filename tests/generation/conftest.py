@@ -1,6 +1,7 @@
-"""Lets the tests beside it let saves fail at every step, also in processes that they start."""
+"""Lets the tests beside it use its stand-ins, and let saves fail at every step."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "_utils" / "folders"))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "_utils" / "folders")]

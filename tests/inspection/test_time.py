@@ -66,6 +66,7 @@ def test_best_windows_lie_in_the_planted_window_for_most(sliding):
     assert middle.between(0.08, 0.46).mean() > 0.7
 
 
+@pytest.mark.slow
 def test_the_correction_keeps_its_word():
     """Where there is nothing to decode some window is called above chance about as rarely as said."""
     found = []

@@ -21,7 +21,6 @@ from skeegclip import EEGEncoder, EmbeddingTable, EnsembleEncoder, EpochsStore, 
 from skeegclip.inspection import region_importance, time_resolved
 from skeegclip.model_selection import LeaveOneSubjectOut
 
-distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed (extra dask)")
 PEOPLE, IDS = ["ann", "bob", "cyd", "dan"], [f"s{i:03d}" for i in range(60)]
 
 
@@ -72,6 +71,7 @@ def view(table, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client():
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed (extra dask)")
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"

@@ -3,12 +3,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, cross_val_score
 
 from skeegclip import EmbeddingTable, EpochsView, ImageRetriever
 from skeegclip.metrics import make_retrieval_scorer
-from skeegclip.model_selection import ConceptKFold, LeaveOneSubjectOut, WithinSubject
+from skeegclip.model_selection import ConceptKFold, LeaveOneSessionOut, LeaveOneSubjectOut, WithinSubject
 
 STIMULI = ["cat_1", "cat_2", "dog_1", "owl_1"]
 
@@ -182,3 +183,61 @@ def test_unknown_subjects_and_concepts():
         list(ConceptKFold(2).split(X))
     with pytest.raises(ValueError, match=r"concept is not known \(row 1\)"):
         list(ConceptKFold(2).split(X, groups=["a", None]))
+
+
+# -- sessions ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def days(rows):
+    """The same rows; each person saw the first repetition on one day and the second on another, sub-10 on three."""
+    day = np.tile(["mon", "tue"], 12)
+    day[[20, 21]] = "wed"
+    return rows.assign(session=day)
+
+
+@pytest.mark.parametrize("how", ["view", "array", "column"])
+def test_leaving_a_session_out_trains_on_the_others_of_the_same_person(days, how):
+    X = np.zeros((24, 3, 5), dtype="float32")
+    subject, stimulus, session = (days[name].to_numpy() for name in ("subject", "stimulus", "session"))
+    given = {"view": {}, "array": {"session": session}, "column": {"session": "day"}}[how]
+    carried = days if how == "view" else days.drop(columns="session").assign(day=session)
+    view = EpochsView.from_arrays(X, rows=carried)
+    given = {name: value if how == "column" else value[:16] for name, value in given.items()}
+    found = folds(LeaveOneSessionOut(**given), view[:16])
+    expected = [
+        (
+            np.flatnonzero((subject == name) & (session != day) & (stimulus != "cat_1")).tolist(),
+            np.flatnonzero((subject == name) & (session == day) & (stimulus == "cat_1")).tolist(),
+        )
+        for name in ("sub-01", "sub-02")
+        for day in ("mon", "tue")
+    ]
+    assert found == expected
+    # Nobody is tested on what was not shown that day.
+    with pytest.raises(ValueError, match="no test epochs are left for subject 'sub-10', session 'wed'"):
+        list(LeaveOneSessionOut().split(EpochsView.from_arrays(X, rows=days)))
+
+
+def test_sessions_that_show_the_same_are_leave_one_group_out_of_one_person(days):
+    own = days[days["subject"] == "sub-10"].reset_index(drop=True)
+    view = EpochsView.from_arrays(np.zeros((8, 3, 5), dtype="float32"), rows=own)
+    cv = LeaveOneSessionOut(shared_stimuli=True)
+    expected = LeaveOneGroupOut().split(np.zeros(8), groups=own["session"])
+    assert folds(cv, view) == [(train.tolist(), test.tolist()) for train, test in expected]
+    assert cv.get_n_splits(view) == 3
+    assert repr(cv) == "LeaveOneSessionOut(shared_stimuli=True)"
+    scores = cross_val_score(DummyClassifier(), view, view.stimulus, cv=cv, error_score="raise")
+    assert scores.shape == (3,)
+
+
+def test_what_leaving_a_session_out_needs(days):
+    view = EpochsView.from_arrays(np.zeros((24, 3, 5)), rows=days.drop(columns="session"))
+    with pytest.raises(ValueError, match=r"the session is not known \(all rows\)"):
+        list(LeaveOneSessionOut().split(view))
+    with pytest.raises(ValueError, match=r"the session is not known \(row 1\)"):
+        list(LeaveOneSessionOut(session=np.where(np.arange(24) == 1, "", "mon")).split(view))
+    with pytest.raises(ValueError, match="no training epochs are left for subject 'sub-01', session 'mon'"):
+        list(LeaveOneSessionOut(session=["mon"] * 24).split(view))
+    with pytest.raises(ValueError, match="does not know which stimuli to test on"):
+        list(LeaveOneSessionOut(session=days["session"]).split(np.zeros((24, 3)), days["stimulus"]))

@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 from skeegclip.inspection import Generalization, TimeCourse
 from skeegclip.plotting import (
     plot_attention,
+    plot_calibration_curve,
     plot_importance,
     plot_region_map,
     plot_regions,
@@ -221,3 +222,17 @@ def test_channels_that_hold_no_data_are_passed_over():
 def test_several_types_are_refused(draw):
     with pytest.raises(ValueError, match="several types .grad, mag., which no map can show together"):
         draw(mne.channels.read_meg_canonical_info("neuromag"))
+
+
+def test_calibration_shows_both_curves_with_their_bands():
+    table = pd.DataFrame({"labels": [False, False, True, True], "minutes": [0.0, 5.0] * 2, "chance": 0.2})
+    table = table.assign(accuracy=[0.3, 0.5, 0.3, 0.6], low=[0.2, 0.4, 0.1, 0.5], high=[0.4, 0.55, 0.5, 0.9])
+    ax = plot_calibration_curve(table)
+    curves = {line.get_label(): line.get_xydata().tolist() for line in ax.get_lines()}
+    assert curves["without labels"] == [[0, 0.3], [5, 0.5]]
+    assert curves["with labels"] == [[0, 0.3], [5, 0.6]]
+    assert curves["chance"] == [[0, 0.2], [5, 0.2]]
+    for band, ends in zip(ax.collections, [[0.2, 0.4, 0.4, 0.55], [0.1, 0.5, 0.5, 0.9]], strict=True):
+        assert set(band.get_paths()[0].vertices[:, 1]) >= set(ends)
+    with pytest.raises(ValueError, match="calibration_curve"):
+        plot_calibration_curve(table.drop(columns="minutes"))

@@ -1,9 +1,6 @@
 """What both transformers do with the types that they are given."""
 
 import pickle
-import re
-import textwrap
-from pathlib import Path
 
 import mne
 import numpy as np
@@ -17,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skeegclip import EEGEncoder, EmbeddingTable, EpochsStore, EpochsView, ZeroShotClassifier
-from skeegclip.preprocessing import MVNN, EpochScaler, average_repetitions
+from skeegclip.preprocessing import MVNN, EpochScaler, SubjectAligner, average_repetitions
 
 RNG = np.random.default_rng(0)
 Y = np.tile(np.repeat([f"image_{i}" for i in range(6)], 4), 2)
@@ -31,6 +28,7 @@ TRANSFORMERS = [
     MVNN("time", unknown="pooled"),
     EpochScaler(),
     EpochScaler("robust", per_subject=True),
+    SubjectAligner(),
 ]
 
 each = pytest.mark.parametrize("transformer", TRANSFORMERS, ids=repr)
@@ -217,17 +215,3 @@ def test_subjects_travel_by_metadata_routing():
 def test_feature_names_are_channels():
     frame = pd.DataFrame(X[:, :, 0], columns=["Oz", "Pz", "Cz", "Fz"])
     assert EpochScaler().fit(frame).get_feature_names_out().tolist() == ["Oz", "Pz", "Cz", "Fz"]
-
-
-def test_euclidean_alignment_as_the_user_guide_has_it(view):
-    pytest.importorskip("pyriemann.geometry")
-    page = (Path(__file__).parents[2] / "docs" / "user_guide" / "preprocessing.rst").read_text(
-        encoding="utf-8"
-    )
-    (code,) = re.findall(r"^\.\. code-block:: python\n((?:   .*\n|\n)+)", page, re.M)
-    names = {"np": np, "view": view}
-    exec(textwrap.dedent(code), names)
-    for name in ("ana", "ben"):
-        aligned = np.asarray(names["aligned"].select(subject=name))
-        mean = np.mean([np.cov(epoch) for epoch in aligned], axis=0)
-        np.testing.assert_allclose(mean, np.eye(4), atol=0.15)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
@@ -110,9 +111,52 @@ def test_new_people(data):
     assert report.summary(["top-1"])["n_subjects"].item() == 2
 
 
-def test_bad_protocol(table):
+@pytest.mark.parametrize("name", ["strong", "samga", "shallow_alignment", "brain_hive"])
+def test_bad_protocol(table, name):
     with pytest.raises(ValueError, match="protocol must be one of 'within', 'loso'"):
-        recipes.strong(table, protocol="both")
+        getattr(recipes, name)(table, protocol="both")
+
+
+def test_later_work_runs_on_layers_and_people(data):
+    view, table = data
+    layers = {
+        part: EmbeddingTable(table.ids, vectors)
+        for part, vectors in zip(("early", "late"), np.split(table.vectors, [10], axis=1), strict=True)
+    }
+    small = {**SMALL, "random_state": 0, "validation": 0.2}
+    fitted = {
+        "samga": recipes.samga(layers, projector=8, **small),
+        "brain_hive": recipes.brain_hive(list(layers.values()), projector=8, **small),
+        "shallow_alignment": recipes.shallow_alignment(layers["early"], projector=8, **small),
+        "enigma": recipes.enigma(table, n_latents=12, **small),
+    }
+    for name, pipeline in fitted.items():
+        with config_context(enable_metadata_routing=True):
+            pipeline.fit(view, view.stimulus)
+        found = pipeline.predict(view[:5])
+        assert set(found) <= set(table.ids), name
+    weights = {
+        name: fitted[name]["retriever"].encoder_.encoder_.layer_weights_ for name in ("samga", "brain_hive")
+    }
+    assert weights["samga"].shape == weights["brain_hive"].shape == (3, 2)
+    # People differ in SAMGA alone.
+    assert np.ptp(weights["samga"][:2], axis=0).max() > 0
+    assert np.ptp(weights["brain_hive"], axis=0).max() == 0
+    for name, width in (("shallow_alignment", 17), ("enigma", 63)):
+        assert fitted[name]["retriever"].n_features_in_ == width
+    known = fitted["enigma"]["retriever"].encoder_.net_.module_.subject.known
+    assert known.shape == (2, 12, 13)
+    assert known.abs().amax((1, 2)).min() > 0
+
+
+def test_the_start_by_mmd_fades_over_a_third(table):
+    def weights(n):
+        return recipes.samga(table, max_epochs=n)["retriever"].encoder.encoder.mmd_weight
+
+    assert len(weights(60)) == 60
+    np.testing.assert_allclose(weights(60)[:20], np.linspace(0.9, 0.2, 20))
+    assert set(weights(60)[20:]) == {0}
+    assert (weights(2), weights(1)) == ((0.9, 0.0), (0.9, 0.0))
 
 
 def test_strong_needs_channel_names(data):

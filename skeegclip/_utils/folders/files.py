@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,19 +21,6 @@ def write_new(path: Path, content: Sequence) -> None:
             file.write(part)
         file.flush()
         os.fsync(file.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    # So that new names survive a power cut too; Windows has no such thing.
-    if hasattr(os, "O_DIRECTORY"):
-        number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(number)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network drives cannot
-                raise
-        finally:
-            os.close(number)
 
 
 def read_regular(path: Path, *, size: int | None = None, most: int | None = None) -> bytes:

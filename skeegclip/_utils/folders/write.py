@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ..._version import __version__
-from ..persistence import FULL
+from ..persistence import FULL, sync_folder
 from .content import Content, FolderError
-from .files import NO_FILE, read_regular, sync_folder, write_new
+from .files import NO_FILE, read_regular, write_new
 from .manifest import (
     FOLDER,
     FORMAT,

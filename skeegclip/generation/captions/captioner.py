@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..._utils.missing import refuse_masked
@@ -221,12 +222,12 @@ class EEGCaptioner(NetCarrier):
         ValueError
             If Z does not fit the captioner.
         """
-        from .captioning import project
+        from .captioning import tokens_of_batch
 
         check_is_fitted(self, "net_")
         refuse_masked(Z, name="Z")
         Z = validate_data(self, Z, dtype=np.float32, reset=False)
-        parts = [project(self, Z[i : i + self.batch_size]) for i in range(0, len(Z), self.batch_size)]
+        parts = [tokens_of_batch(self, Z[rows]) for rows in gen_batches(len(Z), self.batch_size)]
         return np.concatenate([part.cpu().numpy() for part in parts])
 
     # -- saving -------------------------------------------------------------------------------------

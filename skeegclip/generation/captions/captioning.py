@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.preprocessing import normalize
+from sklearn.utils import gen_batches
 from tqdm.auto import tqdm
 
 from ..._training.targets import Targets, hold_out_stimuli
@@ -209,7 +210,7 @@ def git_of(captioner: Any) -> Git:
     return loaded[1]
 
 
-def project(captioner: Any, Z: np.ndarray) -> torch.Tensor:
+def tokens_of_batch(captioner: Any, Z: np.ndarray) -> torch.Tensor:
     """Tokens of one batch of embeddings."""
     import torch
 
@@ -230,11 +231,10 @@ def write_captions(captioner: Any, Z: np.ndarray) -> list[str]:
             f" trained for {captioner.token_shape_[0]} of {captioner.token_shape_[1]}. Pass the model whose tokens it learned."
         )
     precision = resolve_precision(captioner.precision, str(git.model.device))
-    step = captioner.batch_size
-    parts = (Z[start : start + step] for start in range(0, len(Z), step))
+    parts = (Z[rows] for rows in gen_batches(len(Z), captioner.batch_size))
     texts: list[str] = []
     for part in _shown(parts, len(Z), captioner, "captions"):
-        texts += captions_of(git, project(captioner, part), captioner.max_new_tokens, precision)
+        texts += captions_of(git, tokens_of_batch(captioner, part), captioner.max_new_tokens, precision)
     return texts
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ..._utils.contents import Loading
 from ..._utils.folders import Content
 from ..._utils.params import check_number
 from ..._utils.pictures import owned, read_picture, square, to_uint8
-from ..._utils.saving import Loading
 from ...embeddings.table import check_table
 from ...metrics import cosine_similarity
 from .._sharing import Fitted, Portable, schema

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
+from sklearn.utils import gen_batches
 
 from ..._utils.epoched import is_view
 from ..._utils.params import check_number
@@ -110,12 +111,12 @@ class LinearLatents(Portable, BaseEstimator):
         n_bins = min(self.n_bins, n_times)
         edges = np.linspace(0, n_times, n_bins + 1).round().astype(int)
         binned = np.empty((len(X), n_chans, n_bins), dtype=np.float32)
-        for start in range(0, len(X), _EPOCHS_AT_ONCE):
-            rows = range(start, min(start + _EPOCHS_AT_ONCE, len(X)))
-            block = X.read(rows) if is_view(X) else X[rows.start : rows.stop]
+        for part in gen_batches(len(X), _EPOCHS_AT_ONCE):
+            rows = range(part.start, part.stop)
+            block = X.read(rows) if is_view(X) else X[part]
             if is_view(X):
                 check_finite(block, ch_names=X.ch_names, rows=rows)
-            binned[rows.start : rows.stop] = np.add.reduceat(block, edges[:-1], axis=2) / np.diff(edges)
+            binned[part] = np.add.reduceat(block, edges[:-1], axis=2) / np.diff(edges)
         return binned.reshape(len(X), -1)
 
     def _check_params(self) -> None:

@@ -6,8 +6,8 @@ import dataclasses
 import math
 from typing import Any
 
+from ..._utils.contents import Loading
 from ..._utils.folders import Content
-from ..._utils.saving import Loading
 from .._sharing import Fitted, schema
 from .linear_latents import LinearLatents
 from .training import ENCODERS, network

@@ -280,13 +280,13 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         ValueError, TypeError
             If Z does not fit the prior, or a parameter is not usable.
         """
-        from .sampling import draw
+        from .sampling import draw_samples
 
         check_is_fitted(self, "net_")
         self._check_sampling()
         check_number("n_samples", n_samples, low=1, integer=True)
         return self._generated(
-            draw, Z, n_samples=n_samples, n_steps=self.n_steps, seed=self.seed_, verbose=self.verbose
+            draw_samples, Z, n_samples=n_samples, n_steps=self.n_steps, seed=self.seed_, verbose=self.verbose
         )
 
     def _generated(self, make: Any, Z: Any, **options: Any) -> np.ndarray:
@@ -401,10 +401,10 @@ class DiffusionPrior(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetCarri
         return self._net_of(self.n_dims_, self.n_features_in_)
 
     def _net_of(self, n_dims: int, n_features: int) -> torch.nn.Module:
-        from .training import build_net
+        from .training import build_prior_net
 
         more = self.net_params, self.n_train_steps, self.prediction_, self.reference_quirks
-        return build_net(self.net, n_dims, n_features, *more)
+        return build_prior_net(self.net, n_dims, n_features, *more)
 
     def _scheduler(self, name: str) -> Any:
         from .sampling import make_scheduler

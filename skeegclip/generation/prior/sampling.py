@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils import gen_batches
 from tqdm.auto import tqdm
 
 from .._sharing import device_of
@@ -95,7 +96,7 @@ def _hash(side: bytes, seed: int, number: int) -> int:
     return int.from_bytes(digest.digest(), "little") >> 1
 
 
-def draw(
+def draw_samples(
     net: torch.nn.Module,
     scheduler: Any,
     conditions: np.ndarray,
@@ -113,7 +114,7 @@ def draw(
 
     seeds = row_seeds(conditions, seed, n_samples)
     out = np.empty((len(conditions), n_samples, n_dims), dtype=np.float32)
-    blocks = _blocks(len(conditions), max(1, _ROWS_AT_ONCE // n_samples))
+    blocks = list(gen_batches(len(conditions), max(1, _ROWS_AT_ONCE // n_samples)))
     bar = tqdm(total=len(blocks) * n_steps, desc="sampling", unit="step") if verbose else None
     try:
         for block in blocks:
@@ -153,7 +154,7 @@ def expect(
     noise = torch.cat([noise, -noise])
     kept = scheduler.alphas_cumprod[-1]
     out = np.empty((len(conditions), n_dims), dtype=np.float32)
-    for block in _blocks(len(conditions), _ROWS_AT_ONCE // _NOISES):
+    for block in gen_batches(len(conditions), _ROWS_AT_ONCE // _NOISES):
         with _at_work(net, precision) as device:
             c = torch.from_numpy(np.repeat(conditions[block], _NOISES, axis=0)).to(device)
             x = noise.repeat(len(c) // _NOISES, 1).to(device)
@@ -161,10 +162,6 @@ def expect(
             clean = as_clean(guided(net, x, t, c, guidance_scale).float(), x, kept.to(device), prediction)
         out[block] = clean.reshape(-1, _NOISES, n_dims).mean(dim=1).cpu().numpy()
     return out
-
-
-def _blocks(n_rows: int, step: int) -> list[slice]:
-    return [slice(start, start + step) for start in range(0, n_rows, step)]
 
 
 @contextmanager

@@ -34,7 +34,7 @@ _OF_THE_NETWORK = (
 )
 
 
-def build_net(
+def build_prior_net(
     name: str,
     n_dims: int,
     n_conditions: int,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import gen_batches
 
-from ..._utils.sketch import blocks, n_rows_of, projection, read_rows, sketch_block, unit
+from ..._utils.sketch import blocks, n_rows_of, projection, read_some, sketch_block, unit
 from .shifts import Anchors, anchors_of, candidates, channel_mixes
 
 SURE, ALIKE = "sure", "alike"
@@ -62,7 +62,7 @@ def content_of(X: Any, rows: np.ndarray) -> Content | None:
     rows : ndarray of int
         Those that will be compared; the others are not read.
     """
-    some = read_rows(X, rows[np.linspace(0, len(rows) - 1, min(_N_SCALE, len(rows))).astype(int)])
+    some = read_some(X, rows[np.linspace(0, len(rows) - 1, min(_N_SCALE, len(rows))).astype(int)])
     _, n_chans, n_times = some.shape
     size = np.median(some.std(axis=2, dtype=np.float64), axis=0)
     if n_chans * n_times < _MIN_FEATURES or not np.isfinite(size).all():
@@ -252,7 +252,7 @@ def correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def _shifted(content: Content, X: Any, mine: int, its: int, by: int) -> bool:
-    x, y = (read_rows(X, np.array([row]))[0] * content.scale for row in (mine, its))
+    x, y = (read_some(X, np.array([row]))[0] * content.scale for row in (mine, its))
     n = x.shape[1] - abs(by)
     x, y = (x[:, by:], y[:, :n]) if by > 0 else (x[:, :n], y[:, -by:])
     r, middle = correlation(x, y)

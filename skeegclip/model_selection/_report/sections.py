@@ -300,7 +300,7 @@ def _published(found: Findings, metrics: list[str]) -> dict[tuple[str, str], str
     if found.published is None:
         return {}
     return {
-        (row.estimator, row.metric): f"{percent(row.mean)} ± {percent(row.sd)}"
+        (row.estimator, row.metric): percent(row.mean) + ("" if np.isnan(row.sd) else f" ± {percent(row.sd)}")
         for row in found.published[["estimator", "metric", "mean", "sd"]].itertuples()
         if row.metric in metrics
     }

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from skeegclip import DiffusionPrior
 from skeegclip._training.targets import Targets, hold_out_stimuli
 from skeegclip.generation.prior.nets.gaussian import PriorGaussian
-from skeegclip.generation.prior.sampling import draw, make_scheduler
+from skeegclip.generation.prior.sampling import draw_samples, make_scheduler
 
 # One set of small settings for all networks; of the closed form most are none.
 pytestmark = pytest.mark.filterwarnings("ignore:.* cannot act. (net=.gaussian|reference_quirks)")
@@ -97,7 +97,7 @@ def exactly(scheduler, n_steps, guidance_scale=1.0, n_samples=3000, n_train_step
     net = PriorGaussian(n, n, n_train_steps)
     V = torch.from_numpy(VARIANCES)
     net.set_model(torch.diag((1 - V).sqrt()), torch.diag(V), torch.eye(n), steps.alphas_cumprod)
-    x = draw(
+    x = draw_samples(
         net,
         steps,
         np.ones((1, n), np.float32),

@@ -1,0 +1,108 @@
+"""Ridge regression in closed form, as the start of a network that has a linear path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..nets.linear_path import LinearPath
+from .loader import EpochsDataset, RowLoader
+from .net import EncoderNet
+
+# Memory does not grow with the data: of more rows than these, so many are drawn.
+_MOST_ROWS = 2**14
+_ROWS_AT_ONCE = 512
+_N_FOLDS = 5
+_PENALTIES = np.logspace(-4, 3, 15)  # times the mean squared length of a row
+
+
+def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, seed: int) -> None:
+    """Set the linear path of a network that has one, from the rows that it will be trained on.
+
+    Where only directions count (`directions`, the CLIP loss) the mean of the targets is left out: it is what all
+    predictions would share. The path's embeddings are then of unit length on average.
+    """
+    with_path = (module for module in net.module_.modules() if isinstance(_path_of(module), LinearPath))
+    if (module := next(with_path, None)) is None:
+        return
+    sizes = net.get_params_for("module")
+    rng = np.random.default_rng([seed, 4])
+    rows = np.sort(rng.permutation(train.rows)[:_MOST_ROWS])
+    # A linear layer of subjects that stands before it is the identity still.
+    F = _features(module.linear, train, rows) / sizes["input_spread"]
+    with torch.no_grad():
+        vectors = net.criterion_.project(train.vectors).cpu().numpy().astype(np.float64)
+    stimulus = train.targets.stimulus[rows]
+    weight = None if train.targets.weight is None else train.targets.weight[rows].astype(np.float64)
+    # A picture that is told from itself would ask for too small a penalty.
+    unit = np.arange(len(rows)) if train.targets.are_codes else stimulus
+    fold = rng.permutation(unit.max() + 1)[unit] % _N_FOLDS
+    W, f_mean, y_mean = ridge(F, vectors[stimulus] / sizes.get("output_spread", 1.0), fold, weight)
+    if directions:
+        W /= np.linalg.norm((F - f_mean) @ W, axis=1).mean() or 1.0
+        y_mean = np.zeros_like(y_mean)
+    module.linear.set_map(torch.from_numpy(W.T), torch.from_numpy(y_mean - f_mean @ W))
+    module.gate.data.zero_()
+
+
+def _path_of(module: Any) -> Any:
+    return getattr(module, "linear", None)
+
+
+def _features(path: LinearPath, train: EpochsDataset, rows: np.ndarray) -> np.ndarray:
+    parts = np.array_split(rows, -(-len(rows) // _ROWS_AT_ONCE))
+    return np.concatenate([path.features(train.read(part)).cpu().numpy().astype(np.float64) for part in parts])
+
+
+def ridge(
+    F: np.ndarray, Y: np.ndarray, fold: np.ndarray, weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ridge regression whose penalty is that of the least squared error on folds held out.
+
+    Parameters
+    ----------
+    F : ndarray of float64, shape (n, n_features)
+        Predictors.
+    Y : ndarray of float64, shape (n, n_targets)
+        What is predicted.
+    fold : ndarray of int, shape (n,)
+        The fold in which a row is held out.
+    weight : ndarray of float64, shape (n,) | None
+        Weight of each row.
+
+    Returns
+    -------
+    weights : ndarray of float64, shape (n_features, n_targets)
+        The map of centred predictors to centred targets.
+    f_mean, y_mean : ndarray of float64
+        Means of predictors and targets.
+    """
+    f_mean, y_mean = np.average(F, axis=0, weights=weight), np.average(Y, axis=0, weights=weight)
+    F, Y = F - f_mean, Y - y_mean
+    if weight is not None:
+        F, Y = F * np.sqrt(weight)[:, None], Y * np.sqrt(weight)[:, None]
+    basis = None
+    if len(F) < F.shape[1]:
+        # The map lies in the span of the rows: fewer unknowns, the same solution.
+        U, s, basis = np.linalg.svd(F, full_matrices=False)
+        F = U * s
+    penalties = _PENALTIES * (np.mean(np.sum(F**2, axis=1)) or 1.0)
+    folds = np.unique(fold)
+    errors = np.zeros(len(penalties))
+    for k in folds if len(folds) > 1 else []:
+        V, spectrum, C = _solved(F[fold != k], Y[fold != k])
+        Z, truth = F[fold == k] @ V, Y[fold == k]
+        for i, penalty in enumerate(penalties):
+            errors[i] += np.sum((truth - Z @ (C / (spectrum + penalty)[:, None])) ** 2)
+    penalty = penalties[errors.argmin()] if len(folds) > 1 else penalties[len(penalties) // 2]
+    V, spectrum, C = _solved(F, Y)
+    W = V @ (C / (spectrum + penalty)[:, None])
+    return W if basis is None else basis.T @ W, f_mean, y_mean
+
+
+def _solved(F: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Eigenvectors and eigenvalues of the predictors' products, and the targets' products with them."""
+    spectrum, V = np.linalg.eigh(F.T @ F)
+    return V, spectrum.clip(min=0), V.T @ (F.T @ Y)

@@ -1,0 +1,28 @@
+"""Whether what an estimator says of an epoch may depend on the epochs that it is asked with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_ALONE = ContextVar("alone", default=False)
+
+
+@contextmanager
+def each_alone() -> Iterator[None]:
+    """Ask transductive estimators for what they would say of each epoch alone.
+
+    Not a parameter, so that it reaches them however deep they lie, and frozen ones stay as they are; each thread has its
+    own.
+    """
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
+
+def is_each_alone() -> bool:
+    """Whether a transductive estimator has to leave out what looks at epochs together."""
+    return _ALONE.get()

@@ -1,0 +1,3 @@
+from .moving_average import MovingAverage as MovingAverage
+
+__all__ = ["MovingAverage"]
