@@ -24,7 +24,25 @@ from skeegclip.datasets._recording import make_cortex, make_subject
 from skeegclip.metrics import bootstrap_interval
 
 SFREQ = 125.0
-POSTERIOR = "P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO3 POz PO4 PO8 O1 Oz O2".split()
+POSTERIOR = [
+    "P7",
+    "P5",
+    "P3",
+    "P1",
+    "Pz",
+    "P2",
+    "P4",
+    "P6",
+    "P8",
+    "PO7",
+    "PO3",
+    "POz",
+    "PO4",
+    "PO8",
+    "O1",
+    "Oz",
+    "O2",
+]
 
 
 def real_averages(path):
