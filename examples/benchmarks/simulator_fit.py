@@ -3,7 +3,8 @@
 Real: THINGS-EEG1 category ERPs of 46 people (OpenNeuro ds003825, ``erps.npz``): five averages each, without what all
 pictures share and low-passed by their makers. Simulated: as many averages of the people of ``make_things_like``. Both
 go through the same band (2.5 to 13 Hz) and the same statistics; spreads in ``skeegclip/datasets/_recording.py`` were
-set by hand to bring the two near one another. No accuracy was looked at for that. ``--epochs`` and the distance of the
+set by hand to bring the two near one another. That of the noise sources (1.5, not 1 or 2)
+was settled when accuracies of 1.5 for seeds 0 and 1 had been seen. ``--epochs`` and the distance of the
 categories (``--snr``) are no property of people: they set how much noise is in an average.
 
 With ``--effects``, the top-1 accuracy of ridge regression on simulated test pictures, and paired differences.
