@@ -15,6 +15,7 @@ from ._utils.saving import save as save
 from .decoders.averaging import AveragedTraining as AveragedTraining
 from .decoders.encoder import EEGEncoder as EEGEncoder
 from .decoders.ensemble import EnsembleEncoder as EnsembleEncoder
+from .decoders.inverted_encoding import InvertedEncoding as InvertedEncoding
 from .decoders.online import OnlineDecoder as OnlineDecoder
 from .decoders.online import OnlineResult as OnlineResult
 from .decoders.reference import load_reference_checkpoint as load_reference_checkpoint
@@ -47,6 +48,7 @@ __all__ = [
     "EpochsView",
     "ImageRetriever",
     "ImageTable",
+    "InvertedEncoding",
     "LowLevelDecoder",
     "OnlineDecoder",
     "OnlineResult",

@@ -14,6 +14,7 @@ from skeegclip import (
     EEGImageReconstructor,
     EnsembleEncoder,
     ImageRetriever,
+    InvertedEncoding,
     SubjectWhitening,
     ZeroShotClassifier,
 )
@@ -60,6 +61,8 @@ ESTIMATORS = [
     EEGImageReconstructor("passthrough", generator="nearest", **PAINT),
     AveragedTraining(Ridge()),
     EnsembleEncoder([("strong", Ridge(10.0)), ("weak", Ridge())]),
+    InvertedEncoding(),
+    ImageRetriever(InvertedEncoding()),
     SubjectWhitening(Ridge()),
     PickChannels([0]),
 ]

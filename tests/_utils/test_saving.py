@@ -28,6 +28,7 @@ from skeegclip import (
     EnsembleEncoder,
     ImageRetriever,
     ImageTable,
+    InvertedEncoding,
     OnlineDecoder,
     SubjectWhitening,
     ZeroShotClassifier,
@@ -122,6 +123,7 @@ CASES = {
     ),
     "EnsembleEncoder": (seeded_ensemble, "predict", {}),
     "AveragedTraining": (lambda: AveragedTraining(encoder(), random_state=0).fit(X, Y), "predict", {}),
+    "InvertedEncoding": (lambda: InvertedEncoding().fit(X, TABLE.lookup(Y)), "predict", {}),
     "SubjectWhitening": (
         lambda: SubjectWhitening(encoder()).fit(X, Y, subject=SUBJECT),
         "predict",
