@@ -16,6 +16,7 @@ from .decoders.averaging import AveragedTraining as AveragedTraining
 from .decoders.encoder import EEGEncoder as EEGEncoder
 from .decoders.ensemble import EnsembleEncoder as EnsembleEncoder
 from .decoders.inverted_encoding import InvertedEncoding as InvertedEncoding
+from .decoders.lambda_path import LambdaPath as LambdaPath
 from .decoders.online import OnlineDecoder as OnlineDecoder
 from .decoders.online import OnlineResult as OnlineResult
 from .decoders.reference import load_reference_checkpoint as load_reference_checkpoint
@@ -49,6 +50,7 @@ __all__ = [
     "ImageRetriever",
     "ImageTable",
     "InvertedEncoding",
+    "LambdaPath",
     "LowLevelDecoder",
     "OnlineDecoder",
     "OnlineResult",

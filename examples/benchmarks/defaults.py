@@ -76,7 +76,9 @@ def in_bins(X):
 def classifiers(seed):
     """What is compared where classes are named."""
     bins, scale = FunctionTransformer(in_bins), StandardScaler()
-    logistic = LogisticRegressionCV(Cs=[1e-5, 1e-4, 1e-3, 1e-2, 1e-1], cv=3, max_iter=300, use_legacy_attributes=False)
+    logistic = LogisticRegressionCV(
+        Cs=[1e-5, 1e-4, 1e-3, 1e-2, 1e-1], l1_ratios=(0,), cv=3, max_iter=300, scoring="accuracy", use_legacy_attributes=False
+    )
     return {
         "default": ZeroShotClassifier(EEGEncoder(random_state=seed)),
         "logistic": make_pipeline(bins, scale, logistic),

@@ -8,7 +8,7 @@ from typing import Any
 
 _SMALLEST, _LARGEST = 32, 1024
 _STEPS_OF_A_PASS = 16
-_PASSES, _STEPS = 40, 640
+_PASSES, _STEPS = 40, 320
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def resolve(batch_size: Any, max_epochs: Any, n_rows: int, n_processes: int = 1)
     """A budget of numbers; "auto" asks how many rows there are, those held out included.
 
     A batch is a sixteenth of the rows, to the nearest power of two within 32 and 1024, and large enough to give each
-    process two rows. Passes are as many as the paper's, 40, and more where these would be fewer than 640 steps.
+    process two rows. Passes are as many as the paper's, 40, and more where these would be fewer than 320 steps.
     """
     if batch_size == "auto":
         nearest = 2 ** round(math.log2(n_rows / _STEPS_OF_A_PASS))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..nets.linear_path import LinearPath
-from .loader import EpochsDataset
+from .loader import EpochsDataset, RowLoader
 from .net import EncoderNet
 
 # Memory does not grow with the data: of more rows than these, so many are drawn.

@@ -109,6 +109,8 @@ def fitted_parts(estimator: Any) -> Iterator[Any]:
     for name, value in held.items():
         if not name.endswith("_") and f"{name}_" in held:
             continue  # the fitted twin stands for it
+        if name in getattr(estimator, "_beside", ()):
+            continue  # kept, but not used
         if isinstance(value, dict):
             value = value.values()
         elif not isinstance(value, (list, tuple)):

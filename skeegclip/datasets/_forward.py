@@ -32,7 +32,7 @@ _COMMON = (
     (0.28, 0.17, "Pz", 0.6),
 )
 _DURATIONS = (0.07, 0.13)  # of one wave, seconds
-MAX_DELAY = 0.015  # a subject's own latency, seconds; the windows hold with it
+MAX_DELAY = 0.03  # a subject's own latency, seconds, fitted as those in _recording.py; the windows hold with it
 _DEPTHS = (0.60, 0.74)  # distance of sources from the centre, in radii of the head
 N_DIPOLES = 3  # per feature
 _N_NOISE_SOURCES = 200
@@ -75,12 +75,17 @@ class Dipoles:
         phase = (times - delay - self.onsets[:, None]) / self.durations[:, None]
         return np.where((phase > 0) & (phase < 1), np.sin(np.pi * phase) ** 2, 0.0)
 
-    def turned(self, rng: np.random.Generator, degrees: float, spread: float) -> Dipoles:
-        """Return another subject's dipoles: all turned together by `degrees`, and each by `spread` of its own."""
+    def turned(self, rng: np.random.Generator, degrees: float, spread: float, fold: float) -> Dipoles:
+        """Return another subject's dipoles.
+
+        All are turned together by `degrees`, each by `spread` of its own, and the orientation alone of each by `fold`.
+        """
+        n = len(self.depths)
         common = Rotation.from_rotvec(np.deg2rad(degrees) * rng.standard_normal(3))
-        own = Rotation.from_rotvec(np.deg2rad(spread) * rng.standard_normal((len(self.depths), 3)))
+        own = Rotation.from_rotvec(np.deg2rad(spread) * rng.standard_normal((n, 3)))
+        folds = Rotation.from_rotvec(np.deg2rad(fold) * rng.standard_normal((n, 3)))
         turn = common * own
-        return replace(self, directions=turn.apply(self.directions), moments=turn.apply(self.moments))
+        return replace(self, directions=turn.apply(self.directions), moments=(folds * turn).apply(self.moments))
 
 
 def make_head(modality: str, sfreq: float) -> Head:

@@ -1,60 +1,99 @@
-"""Ongoing brain activity: Gaussian noise, 1/f in time and correlated over sensors."""
+"""Ongoing brain activity: Gaussian noise, a 1/f background and an alpha rhythm, each with its own place on the head."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import scipy.linalg
 
-# Power spectrum: 1/f above the knee, an alpha peak, and the white floor of the amplifier.
-_KNEE_HZ, _ALPHA_HZ, _ALPHA_WIDTH_HZ, _ALPHA_POWER, _FLOOR = 1.0, 10.0, 1.5, 0.25, 0.002
-_SENSOR_SHARE = 0.1
+# Power spectra: 1/f above the knee and the white floor of the amplifier; alpha.
+_KNEE_HZ, _FLOOR, _ALPHA_HZ, _ALPHA_WIDTH_HZ = 1.0, 0.002, 10.0, 1.5
 
 
-def spatial_covariance(leadfield: np.ndarray, level: float) -> np.ndarray:
-    """Return the sensor covariance of independent sources seen through `leadfield`, plus sensor noise.
+@dataclass(frozen=True)
+class Noise:
+    r"""Noise whose covariance is the sum of two products, :math:`S_0 \otimes T_0 + S_1 \otimes T_1`.
+
+    With U and V such that :math:`U' S_0 U = V' T_0 V = 1`, :math:`U' S_1 U = \Lambda` and :math:`V' T_1 V = M`, both
+    diagonal, it is :math:`(S_0 U \otimes T_0 V) (1 + \Lambda \otimes M) (S_0 U \otimes T_0 V)'`: to draw it and to
+    solve with it costs hardly more than for a single product.
+    """
+
+    spatial: np.ndarray  # (2, n_chans, n_chans): background, alpha
+    n_times: int
+    sfreq: float
+
+    @cached_property
+    def _over_sensors(self) -> tuple[np.ndarray, np.ndarray]:
+        return _diagonalize(*self.spatial)
+
+    def solve(self, X: np.ndarray) -> np.ndarray:
+        """Return the inverse covariance times `X` (n, n_chans, n_times)."""
+        (over_sensors, u), (over_times, v) = self._over_sensors, _over_times(self.n_times, self.sfreq)
+        return u @ (u.T @ X @ v / (1 + np.outer(over_sensors, over_times))) @ v.T
+
+    def add(self, X: np.ndarray, rng: np.random.Generator, block: int = 256) -> None:
+        """Add it to `X` (n_epochs, n_chans, n_times), in place, drawn in blocks so that memory does not grow."""
+        (over_sensors, u), (over_times, v) = self._over_sensors, _over_times(self.n_times, self.sfreq)
+        scale = np.sqrt(1 + np.outer(over_sensors, over_times)).astype(np.float32)[:, None]
+        to_sensors = (self.spatial[0] @ u).astype(np.float32)
+        to_times = (temporal_covariances(self.n_times, self.sfreq)[0] @ v).T.astype(np.float32)
+        n_chans, n_times = X.shape[1:]
+        for start in range(0, len(X), block):
+            part = X[start : start + block]
+            # Channels first: both products are then one large matrix product each, not one per epoch.
+            noise = rng.standard_normal((n_chans, len(part), n_times), dtype=np.float32)
+            noise *= scale
+            noise = to_sensors @ (noise.reshape(-1, n_times) @ to_times).reshape(n_chans, -1)
+            part += noise.reshape(n_chans, len(part), n_times).transpose(1, 0, 2)
+
+
+def spatial_covariances(
+    background: np.ndarray, alpha: np.ndarray, electrodes: np.ndarray, *, level: float, share: float
+) -> np.ndarray:
+    """Return the sensor covariances of background and alpha.
 
     Parameters
     ----------
-    leadfield : ndarray, shape (n_chans, n_sources)
-        Gain of each noise source.
+    background, alpha : ndarray, shape (n_chans, n_sources)
+        Gain of each source of either.
+    electrodes : ndarray, shape (n_chans,)
+        Power of the sensors' own noise, a part of the background, relative to the sources' mean.
     level : float
-        Root mean square of the noise over sensors.
+        Root mean square of the whole over sensors.
+    share : float
+        Alpha's share of the power.
 
     Returns
     -------
-    ndarray, shape (n_chans, n_chans)
-        The mean of its diagonal is ``level ** 2``.
+    ndarray, shape (2, n_chans, n_chans)
     """
-    brain = leadfield @ leadfield.T
-    brain /= np.trace(brain) / len(brain)
-    return level**2 * ((1 - _SENSOR_SHARE) * brain + _SENSOR_SHARE * np.eye(len(brain)))
+    brain = background @ background.T
+    brain = brain * (len(brain) / np.trace(brain)) + np.diag(electrodes)
+    rhythm = alpha @ alpha.T
+    powers = ((1 - share, brain), (share, rhythm))
+    return np.stack([level**2 * part * len(one) / np.trace(one) * one for part, one in powers])
 
 
-def temporal_covariance(n_times: int, sfreq: float) -> np.ndarray:
-    """Return the autocovariance matrix (unit variance) of noise with a 1/f spectrum and an alpha peak."""
+@lru_cache(maxsize=4)
+def temporal_covariances(n_times: int, sfreq: float) -> np.ndarray:
+    """Return the autocovariances (unit variance) of background and alpha, shape (2, n_times, n_times)."""
     frequencies = np.arange(0.05, sfreq / 2, 0.1)
-    power = 1 / np.maximum(frequencies, _KNEE_HZ)
-    power += _ALPHA_POWER * np.exp(-0.5 * ((frequencies - _ALPHA_HZ) / _ALPHA_WIDTH_HZ) ** 2)
-    power += _FLOOR
     lags = np.arange(n_times) / sfreq
-    autocovariance = np.cos(2 * np.pi * lags[:, None] * frequencies) @ power
-    return scipy.linalg.toeplitz(autocovariance / autocovariance[0])
+    waves = np.cos(2 * np.pi * lags[:, None] * frequencies)
+    background = 1 / np.maximum(frequencies, _KNEE_HZ) + _FLOOR
+    alpha = np.exp(-0.5 * ((frequencies - _ALPHA_HZ) / _ALPHA_WIDTH_HZ) ** 2)
+    return np.stack([scipy.linalg.toeplitz(waves @ power / power.sum()) for power in (background, alpha)])
 
 
-def add_noise(
-    X: np.ndarray, spatial: np.ndarray, temporal: np.ndarray, rng: np.random.Generator, block: int = 256
-) -> None:
-    """Add noise of covariance ``spatial`` x ``temporal`` to `X` (n_epochs, n_chans, n_times), in place.
+@lru_cache(maxsize=4)
+def _over_times(n_times: int, sfreq: float) -> tuple[np.ndarray, np.ndarray]:
+    return _diagonalize(*temporal_covariances(n_times, sfreq))
 
-    White noise Z becomes ``A_s Z A_t'`` with the Cholesky factors of the two covariances. It is drawn in blocks
-    of epochs, so that the memory needed does not grow with their number.
-    """
-    over_sensors = np.linalg.cholesky(spatial).astype(np.float32)
-    over_times = np.linalg.cholesky(temporal).astype(np.float32).T
-    n_chans, n_times = X.shape[1:]
-    for start in range(0, len(X), block):
-        part = X[start : start + block]
-        # Channels first: both products are then one large matrix product each, not one per epoch.
-        noise = rng.standard_normal((n_chans * len(part), n_times), dtype=np.float32) @ over_times
-        noise = over_sensors @ noise.reshape(n_chans, -1)
-        part += noise.reshape(n_chans, len(part), n_times).transpose(1, 0, 2)
+
+def _diagonalize(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return values and the matrix U with U' one U = 1 and U' other U = diag(values)."""
+    values, u = scipy.linalg.eigh(other, one)
+    return np.maximum(values, 0.0), u

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from ._forward import MAX_DELAY, Dipoles, Head, common_dipoles, feature_dipoles, make_head, noise_dipoles
-from ._noise import add_noise, spatial_covariance, temporal_covariance
+from ._noise import Noise, spatial_covariances
 
 # Root mean square of the noise, and the common evoked response's largest value: microvolts, femtotesla.
 LEVELS = {"eeg": (10.0, 8.0), "meg": (200.0, 160.0)}
@@ -17,8 +17,18 @@ LEVELS = {"eeg": (10.0, 8.0), "meg": (200.0, 160.0)}
 _INFORMATION = (0.3, 0.38)
 # Spread of the part of a response that no feature predicts (the subject's own, the same at each repetition).
 OWN_RESPONSE = 0.9
-# How subjects differ: turn of the whole head and of each source (degrees), mixing of features, log of the gain.
-_TURN, _SCATTER, _MIXING, _LOG_GAIN = 4.0, 6.0, 0.1, 0.08
+# How subjects differ, fitted to 46 people's evoked responses (examples/benchmarks/simulator_fit.py). Of anatomy: turn of
+# the whole head, of each source's place and of its orientation, which the folds of a cortex decide (degrees).
+_TURN, _SCATTER, _FOLD = 4.0, 6.0, 22.0
+# Of function: mixing of features; spread of the logarithm of what all responses, and each common wave, are multiplied by.
+_MIXING, _LOG_GAIN, _LOG_WAVE = 0.1, 0.08, 0.3
+# Of the recording: spread of the logarithm of its amplitude (skull, amplifier), and of each electrode's. MEG has none.
+_LOG_AMPLITUDE, _LOG_ELECTRODE = 0.45, {"eeg": 0.1, "meg": 0.0}
+# Of ongoing activity: spread of the logarithm of each source's strength; power of an electrode's own noise relative to
+# the sources', and the spread of its logarithm; alpha's share of the power, the spread of its logit, how far its
+# middle lies from that of others (degrees), and how narrow it is.
+_LOG_SOURCE, _ELECTRODE_NOISE, _LOG_ELECTRODE_NOISE = 1.5, 0.11, 0.6
+_ALPHA_SHARE, _LOGIT_ALPHA, _ALPHA_TURN, _ALPHA_NARROW = 0.16, 1.0, 25.0, 4.0
 # Scales are set on these samples, so that they depend on no user's window.
 _REFERENCE_SFREQ = 100.0
 _REFERENCE_TIMES = np.arange(50) / _REFERENCE_SFREQ
@@ -43,8 +53,7 @@ class Subject:
 
     patterns: np.ndarray  # (n_features, n_chans, n_times), response to one unit of each feature
     common: np.ndarray  # (n_chans, n_times), evoked response to any picture
-    spatial: np.ndarray  # (n_chans, n_chans), covariance of the noise over sensors
-    temporal: np.ndarray  # (n_times, n_times), its autocovariance, unit variance
+    noise: Noise
 
 
 def make_cortex(modality: str, sfreq: float, n_low: int, n_high: int, rng: np.random.Generator) -> Cortex:
@@ -55,24 +64,23 @@ def make_cortex(modality: str, sfreq: float, n_low: int, n_high: int, rng: np.ra
 
 
 def make_subject(cortex: Cortex, times: np.ndarray, snr: float, rng: np.random.Generator) -> Subject:
-    """Draw one subject's anatomy, latency, mixing and gain."""
+    """Draw one subject's anatomy, latency, mixing, gain, ongoing activity and electrodes."""
     level, evoked = LEVELS[cortex.modality]
-    features, common, noise = (
-        dipoles.turned(rng, _TURN, _SCATTER) for dipoles in (cortex.features, cortex.common, cortex.noise)
+    features, common, sources = (
+        dipoles.turned(rng, _TURN, _SCATTER, _FOLD) for dipoles in (cortex.features, cortex.common, cortex.noise)
     )
     delay = rng.uniform(0, MAX_DELAY)
     gain = np.exp(_LOG_GAIN * rng.standard_normal())
-    spatial = spatial_covariance(cortex.head.leadfield(noise), level)
+    spatial = _ongoing(cortex, sources, level, rng)
 
     n_features = cortex.n_low + cortex.n_high
-    field = cortex.head.leadfield(features).reshape(len(spatial), n_features, -1)
+    field = cortex.head.leadfield(features).reshape(spatial.shape[1], n_features, -1)
     reference, patterns = (
         np.einsum("cfd,fdt->fct", field, features.waves(t, delay).reshape(n_features, -1, len(t)))
         for t in (_REFERENCE_TIMES, times)
     )
-    over_times = np.linalg.inv(temporal_covariance(len(_REFERENCE_TIMES), _REFERENCE_SFREQ))
-    filters = np.linalg.solve(spatial, reference) @ over_times
-    information = (filters * reference).sum(axis=(1, 2))
+    noise = Noise(spatial, len(_REFERENCE_TIMES), _REFERENCE_SFREQ)
+    information = (noise.solve(reference) * reference).sum(axis=(1, 2))
     wanted = gain**2 * snr * np.repeat(_INFORMATION, [cortex.n_low, cortex.n_high])
     mixing = np.eye(n_features) + _MIXING * rng.standard_normal((n_features, n_features))
     # Low-level features stay with low-level sources, and so in their window.
@@ -80,14 +88,33 @@ def make_subject(cortex: Cortex, times: np.ndarray, snr: float, rng: np.random.G
     mixing *= np.sqrt(wanted)[:, None] / np.sqrt(information)
     patterns = np.tensordot(mixing, patterns, 1)
 
-    field = cortex.head.leadfield(common)
+    field = cortex.head.leadfield(common) * np.exp(_LOG_WAVE * rng.standard_normal(len(common.depths)))
     scale = gain * evoked / np.abs(field @ common.waves(_REFERENCE_TIMES, delay)).max()
-    return Subject(
-        patterns.astype(np.float32),
-        (scale * field @ common.waves(times, delay)).astype(np.float32),
-        spatial,
-        temporal_covariance(len(times), cortex.head.info["sfreq"]),
+    response = scale * field @ common.waves(times, delay)
+
+    # What the recording does to all of it alike hides nothing from the decoder that knows it.
+    amplifier = np.exp(
+        _LOG_AMPLITUDE * rng.standard_normal()
+        + _LOG_ELECTRODE[cortex.modality] * rng.standard_normal(len(response))
     )
+    return Subject(
+        (amplifier[:, None] * patterns).astype(np.float32),
+        (amplifier[:, None] * response).astype(np.float32),
+        Noise(np.outer(amplifier, amplifier) * spatial, len(times), cortex.head.info["sfreq"]),
+    )
+
+
+def _ongoing(cortex: Cortex, sources: Dipoles, level: float, rng: np.random.Generator) -> np.ndarray:
+    """Return the sensor covariances of one subject's background and alpha."""
+    field = cortex.head.leadfield(sources)
+    n_chans, n_sources = field.shape
+    background = field * np.exp(_LOG_SOURCE * rng.standard_normal(n_sources))
+    middle = cortex.head.electrodes["POz"] + np.deg2rad(_ALPHA_TURN) * rng.standard_normal(3)
+    near = sources.directions @ middle / np.linalg.norm(middle)
+    alpha = field * np.exp(_ALPHA_NARROW * (near - 1))
+    electrodes = _ELECTRODE_NOISE * np.exp(_LOG_ELECTRODE_NOISE * rng.standard_normal(n_chans))
+    odds = _ALPHA_SHARE / (1 - _ALPHA_SHARE) * np.exp(_LOGIT_ALPHA * rng.standard_normal())
+    return spatial_covariances(background, alpha, electrodes, level=level, share=odds / (1 + odds))
 
 
 def record(
@@ -139,7 +166,7 @@ def record(
         patterns = subject.patterns.reshape(features.shape[1], -1)
         np.matmul(weights, patterns, out=epochs.reshape(len(rows), -1))
         epochs += subject.common
-        add_noise(epochs, subject.spatial, subject.temporal, rng)
+        subject.noise.add(epochs, rng)
         means = epochs[is_test[rows]].reshape(n_test, n_averaged, *epochs.shape[1:]).mean(axis=1)
         accuracies.append(knowing_accuracy(subject, means, features[is_test], n_averaged))
         subjects.append(subject)
@@ -170,8 +197,7 @@ def knowing_accuracy(subject: Subject, X: np.ndarray, features: np.ndarray, n_av
     float
         Share of rows whose own features are the most likely.
     """
-    filters = np.linalg.solve(subject.spatial, subject.patterns) @ np.linalg.inv(subject.temporal)
-    filters = filters.reshape(features.shape[1], -1)
+    filters = subject.noise.solve(subject.patterns).reshape(features.shape[1], -1)
     information, axes = np.linalg.eigh(filters @ subject.patterns.reshape(filters.shape).T)
     # Without a response in the window, or with snr=0, nothing is seen and every candidate is as likely.
     seen = information > 1e-9

@@ -29,7 +29,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     ----------
     net : str | type
         Name of a network (see :func:`skeegclip.nets.list_nets`), name or class of a braindecode model, or an
-        ``nn.Module`` class with braindecode's signature. It is fed epochs of unit spread, whatever their unit: X
+        ``nn.Module`` class with braindecode's signature. The default is ATM-S beside ridge regression, from which it
+        starts (:doc:`/user_guide/training`); "atm-s" is the published network alone. It is fed epochs of unit spread, whatever their unit: X
         divided by the typical standard deviation of the training epochs.
     net_params : dict | None
         Further arguments of the network.
@@ -84,7 +85,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Epochs in a batch, at least 2; batches are of even size. "auto" is a sixteenth of the epochs, to the nearest
         power of two within 32 and 1024; `batch_size_` tells.
     max_epochs : int | "auto"
-        Passes over the training data. "auto" is 40, and more where 40 would be fewer than 640 steps; `max_epochs_`
+        Passes over the training data. "auto" is 40, and more where 40 would be fewer than 320 steps; `max_epochs_`
         tells.
     augment : None | Transform | list of Transform
         Augmentations of ``braindecode.augmentation``, applied to every training batch, one after the other, in the

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.estimators import inner_most, last_step
+from .._utils.estimators import fitted_parts, inner_most, last_step
 from .._utils.groups import group_rows
 from .._utils.inputs import as_subject, carried_subject
 from .._utils.params import check_number, warn_idle

@@ -436,7 +436,9 @@ class ImageRetriever(EmbeddingComposite):
             name = self.hubness if isinstance(self.hubness, str) else "hubness correction"
             said.append(f"{name}: similarities are corrected by those of all test epochs")
         if self.refine:
-            said.append(f"refine={self.refine}: embeddings of all test epochs are turned together onto the gallery")
+            said.append(
+                f"refine={self.refine}: embeddings of all test epochs are turned together onto the gallery"
+            )
         return "; ".join(said) or None
 
     def _tables(self) -> tuple[np.ndarray, list[EmbeddingTable]]:

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 SCORES = ("two-way", "PixCorr", "SSIM")
 
 
-def painting_problem(reconstructor: Any, X: Any, **params: Any) -> Problem:
+def painting_problem(
+    reconstructor: Any, X: Any, cv: Any, groups: Any, average_test: bool, interval: str, random_state: Any
+) -> Problem:
     """`make_problem` for what paints, with a reconstructor that writes no files."""
     last = inner_most(reconstructor)
     if isinstance(reconstructor, type) or not isinstance(last, EEGImageReconstructor):
@@ -52,7 +54,7 @@ def painting_problem(reconstructor: Any, X: Any, **params: Any) -> Problem:
     if not isinstance(step, FrozenEstimator):  # which is the user's own
         # Every part paints for itself: files of one must not be taken for those of another.
         step.set_params(out_dir=None, verbose=0)
-    return make_problem(reconstructor, X, targets=None, k=1, **params)
+    return make_problem(reconstructor, X, cv, groups, None, average_test, 1, interval, random_state)
 
 
 def reconstructions(

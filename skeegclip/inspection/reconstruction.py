@@ -11,8 +11,8 @@ from .._utils.params import check_option
 from ._partial import painting_problem, reconstructions
 from ._texts import shared_texts
 from .results import PartialReconstructions
-from .space import _members, _names
-from .time import _times
+from .space import channels_of_regions
+from .time import times_of
 
 
 @shared_texts
@@ -103,16 +103,8 @@ def reconstruct_over_time(
     [False, True]
     """
     check_option("mode", mode, ["growing", "sliding"])
-    problem = painting_problem(
-        reconstructor,
-        X,
-        cv=cv,
-        groups=groups,
-        average_test=average_test,
-        interval=interval,
-        random_state=random_state,
-    )
-    times = _times(problem)
+    problem = painting_problem(reconstructor, X, cv, groups, average_test, interval, random_state)
+    times = times_of(problem)
     spans = windows(times, mode, width, step)
     parts = [{"first": int(first), "stop": int(stop)} for first, stop in spans]
     what = {"start": times[spans[:, 0]], "stop": times[spans[:, 1] - 1]}
@@ -196,19 +188,9 @@ def reconstruct_by_region(
     >>> bool(scores["back"] > scores["front"])
     True
     """
-    problem = painting_problem(
-        reconstructor,
-        X,
-        cv=cv,
-        groups=groups,
-        average_test=average_test,
-        interval=interval,
-        random_state=random_state,
-    )
-    names = _names(problem)
-    members = {"all": names, **_members(regions, problem, names)}
-    place = {name: position for position, name in enumerate(names)}
-    parts = [{"channels": [place[name] for name in channels]} for channels in members.values()]
-    what = {"region": list(members), "n_channels": [len(channels) for channels in members.values()]}
+    problem = painting_problem(reconstructor, X, cv, groups, average_test, interval, random_state)
+    sets = {"all": list(range(problem.task.X.shape[1])), **channels_of_regions(regions, problem)}
+    parts = [{"channels": channels} for channels in sets.values()]
+    what = {"region": list(sets), "n_channels": [len(channels) for channels in sets.values()]}
     todo: dict[str, Any] = {"n_jobs": n_jobs, "verbose": verbose, "folder": folder}
     return reconstructions(problem, stimuli, parts, what, refit, interval, todo)

@@ -95,17 +95,14 @@ def region_importance(
     3  occipital           2
     """
     problem = make_problem(estimator, X, cv, groups, targets, average_test, k, interval, random_state)
-    names = _names(problem)
-    members = _members(regions, problem, names)
-    place = {name: position for position, name in enumerate(names)}
-    sets = [(region, [place[name] for name in channels]) for region, channels in members.items()]
-    everything = list(range(len(names)))
+    sets = channels_of_regions(regions, problem)
+    everything = list(range(problem.task.X.shape[1]))
     variants = [("all", "all", everything)]
-    variants += [(region, "alone", kept) for region, kept in sets]
+    variants += [(region, "alone", kept) for region, kept in sets.items()]
     variants += [
         (region, "without", [c for c in everything if c not in set(left)])
-        for region, left in sets
-        if len(left) < len(names)
+        for region, left in sets.items()
+        if len(left) < len(everything)
     ]
     table = _compare(
         problem,
@@ -219,15 +216,13 @@ def channel_importance(
     return found
 
 
-def _names(problem: Problem) -> list[str]:
+def channels_of_regions(given: Any, problem: Problem) -> dict[str, list[int]]:
+    """Positions of the channels of each region: those that are given, or those of the scalp."""
     if problem.info is None:
         raise ValueError(
             "the channels of X have no names. Make the view with them: EpochsView.from_arrays(X, info=...)."
         )
-    return list(problem.info["ch_names"])
-
-
-def _members(given: Any, problem: Problem, names: list[str]) -> dict[str, list[str]]:
+    place = {name: position for position, name in enumerate(problem.info["ch_names"])}
     members = {
         region: list(channels)
         for region, channels in (find_regions(problem.info) if given is None else given).items()
@@ -236,10 +231,10 @@ def _members(given: Any, problem: Problem, names: list[str]) -> dict[str, list[s
     if not members:
         raise ValueError("regions: none is named. Name one at least, or pass None for the five of the scalp.")
     for region, channels in members.items():
-        if not channels or (unknown := [name for name in channels if name not in names]):
+        if not channels or (unknown := [name for name in channels if name not in place]):
             what = f"has channels that X lacks, first {unknown[0]!r}" if channels else "is empty"
             raise ValueError(f"regions: {region!r} {what}. Name channels of X.")
-    return members
+    return {region: [place[name] for name in channels] for region, channels in members.items()}
 
 
 def _compare(

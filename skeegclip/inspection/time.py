@@ -107,7 +107,7 @@ def time_resolved(
     """
     check_option("mode", mode, ["growing", "sliding"])
     problem = make_problem(estimator, X, cv, groups, targets, average_test, k, interval, random_state)
-    spans = windows(_times(problem), mode, width, step)
+    spans = windows(times_of(problem), mode, width, step)
     todo: dict[str, Any] = {"n_jobs": n_jobs, "verbose": verbose, "folder": folder}
     parts = [(fold, spans[i : i + 1]) for fold in problem.folds for i in range(len(spans))]
     if refit:
@@ -191,7 +191,7 @@ def temporal_generalization(
            [False, False, False, False]])
     """
     problem = make_problem(estimator, X, cv, groups, targets, average_test, k, interval, random_state)
-    times = _times(problem)
+    times = times_of(problem)
     spans = windows(times, "sliding", width, step)
     n = len(spans)
     jobs = [(train, test, spans, i) for train, test in problem.folds for i in range(n)]
@@ -206,7 +206,7 @@ def temporal_generalization(
     )
 
 
-def _times(problem: Problem) -> np.ndarray:
+def times_of(problem: Problem) -> np.ndarray:
     if problem.times is None:
         raise ValueError(
             "the times of X are not known. Make the view with them: EpochsView.from_arrays(X, info=..., tmin=...);"
@@ -263,7 +263,7 @@ def _course(problem: Problem, spans: np.ndarray, folds: list[Arrays], interval: 
     import pandas as pd
 
     joined = join(folds)
-    times, seed = _times(problem), problem.task.random_state
+    times, seed = times_of(problem), problem.task.random_state
     table = with_intervals(joined, interval, seed)
     table.insert(0, "start", times[spans[:, 0]])
     table.insert(1, "stop", times[spans[:, 1] - 1])

@@ -111,14 +111,40 @@ class ClipLoss(nn.Module):
             return self.of_products(z @ target.T, stimulus, weight)
 
     def unit(self, vectors: Tensor, side: str) -> Tensor:
-        """Vectors of one side ("eeg" or "image") as they are compared."""
+        """Bring vectors of one side to unit length, where that side is.
+
+        Parameters
+        ----------
+        vectors : Tensor of shape (n, d)
+            Embeddings or targets.
+        side : {"eeg", "image"}
+            Which of them.
+
+        Returns
+        -------
+        Tensor of shape (n, d)
+            As they are compared, float32.
+        """
         vectors = vectors.float()
         return F.normalize(vectors, dim=-1) if self.normalize in (side, "both") else vectors
 
     def of_products(
         self, products: Tensor, stimulus: Tensor | None = None, weight: Tensor | None = None
     ) -> Tensor:
-        """Compute the loss from the products (batch, batch) of embeddings (rows) and targets (columns)."""
+        """Compute the loss of a batch from its products.
+
+        Parameters
+        ----------
+        products : Tensor of shape (batch, batch)
+            Of embeddings (rows) and targets (columns), each as :meth:`unit` gives them.
+        stimulus, weight : Tensor of shape (batch,), optional
+            As in :meth:`forward`.
+
+        Returns
+        -------
+        Tensor
+            Scalar.
+        """
         similarity = self.scale * products
         if weight is not None:
             return self._weighted(similarity, stimulus, weight)

@@ -66,7 +66,7 @@ class LayerMixing(nn.Module):
         )
 
     def weights(self, subject: Tensor | None = None) -> Tensor:
-        """Weights of the vectors.
+        """Compute the weights of the vectors.
 
         Parameters
         ----------
@@ -87,7 +87,23 @@ class LayerMixing(nn.Module):
         return (_GAIN * (self.shared + own)).softmax(-1)
 
     def layers(self, vectors: Tensor) -> Tensor:
-        """Unit vectors (n, n_vectors, d) of those that lie side by side (n, sum of widths)."""
+        """Take vectors apart, map them, and bring them to unit length.
+
+        Parameters
+        ----------
+        vectors : Tensor of shape (n, sum of widths)
+            Of each stimulus, side by side.
+
+        Returns
+        -------
+        Tensor of shape (n, n_vectors, d)
+            Unit vectors.
+
+        Raises
+        ------
+        ValueError
+            If they are of another width.
+        """
         if vectors.ndim != 2 or vectors.shape[1] != sum(self.widths):
             raise ValueError(
                 f"vectors must have shape (n, {sum(self.widths)}), the widths of all targets side by side, got"
@@ -117,7 +133,7 @@ class LayerMixing(nn.Module):
         return torch.einsum("nl,nld->nd", weights.expand(len(vectors), -1), self.layers(vectors))
 
     def products(self, z: Tensor, vectors: Tensor, subject: Tensor, *, unit: bool) -> Tensor:
-        """Products of embeddings and mixtures, each embedding's with the mixtures of its own subject.
+        """Multiply embeddings with mixtures, each embedding with the mixtures of its own subject.
 
         Compared with mixtures of other subjects, whose picture it is could be told from whose mixture it is.
 

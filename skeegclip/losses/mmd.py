@@ -40,6 +40,9 @@ class MMDLoss(nn.Module):
     True
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Compute the loss of a batch.
 

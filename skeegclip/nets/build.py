@@ -58,14 +58,15 @@ def build_net(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
     params = dict(params)
     layer, latent = params.pop("subject_linear", None), params.pop("subject_latent", None)
     divisor, factor = params.pop("input_spread", 1.0), params.pop("output_spread", 1.0)
+    offset = params.pop("output_offset", None)
     net = _build(cls, params)
     if latent is not None:
         n_outputs = latent["n_outputs"]
         layer_behind = SubjectLatent(**{key: value for key, value in latent.items() if key != "n_outputs"})
         head = ProjectionHead(latent["n_latents"], n_outputs, _DROPOUT)
         net = WithSubjectLatent(net, layer_behind, head)
-    if factor != 1 and not getattr(net, "unit_norm", False):
-        net.register_forward_hook(_Multiplied(factor))
+    if (factor != 1 or offset is not None) and not getattr(net, "unit_norm", False):
+        net.register_forward_hook(_Multiplied(factor) if offset is None else _Moved(factor, offset))
     if layer is not None:
         net = WithSubjectLinear(SubjectLinear(**layer), net)
     if divisor != 1:

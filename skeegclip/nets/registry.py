@@ -36,7 +36,6 @@ class _Entry(NamedTuple):
 
 _NETS = {
     "atm-s": _Entry(ATM, "arXiv:2403.07721"),
-    "ridge+atm-s": _Entry(ATM, "arXiv:2403.07721", lambda n_times: {"linear": True}),
     "atm-e": _Entry(ATME, "arXiv:2403.07721"),
     "atm-eegnet": _Entry(ATM, "arXiv:2403.07721", lambda n_times: {"conv": "eegnet"}),
     "nice": _Entry(NICE, "arXiv:2308.13234"),
@@ -49,6 +48,7 @@ _NETS = {
     "brain-module": _Entry(MetaEEG, "arXiv:2403.07721"),
     "simpleconv": _Entry("BrainModule", "arXiv:2310.19812", published.simpleconv),
     "eegproject": _Entry(EEGProject, "arXiv:2503.04207"),
+    "ridge+atm-s": _Entry(ATM, "arXiv:2403.07721", lambda n_times: {"linear": True}),
 }
 
 

@@ -3,6 +3,7 @@ from .bars import plot_accuracy_bars as plot_accuracy_bars
 from .bars import plot_encoder_comparison as plot_encoder_comparison
 from .calibration import plot_calibration_curve as plot_calibration_curve
 from .confusion import plot_confusion as plot_confusion
+from .lambda_path import plot_lambda_path as plot_lambda_path
 from .n_way import plot_n_way as plot_n_way
 from .parts import plot_partial_reconstructions as plot_partial_reconstructions
 from .reconstruction import plot_guidance_curve as plot_guidance_curve
@@ -26,6 +27,7 @@ __all__ = [
     "plot_encoder_comparison",
     "plot_guidance_curve",
     "plot_importance",
+    "plot_lambda_path",
     "plot_n_way",
     "plot_partial_reconstructions",
     "plot_reconstruction_grid",

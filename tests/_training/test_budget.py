@@ -20,8 +20,8 @@ def data(rng):
 @pytest.mark.parametrize(
     ("n_rows", "batch_size", "max_epochs"),
     [
-        (2, 32, 640),
-        (200, 32, 92),  # 7 steps a pass: 644
+        (2, 32, 320),
+        (200, 32, 46),  # 7 steps a pass: 322
         (1_000, 64, 40),
         (4_000, 256, 40),
         (16_540, 1024, 40),  # of THINGS-EEG2 averaged, and
@@ -36,7 +36,7 @@ def test_auto(n_rows, batch_size, max_epochs):
 def test_what_is_given_is_kept():
     assert resolve(16, "auto", 66_160) == Budget(16, 40)
     assert resolve("auto", 3, 200) == Budget(32, 3)
-    assert resolve(1024, "auto", 200) == Budget(1024, 640)  # one step a pass
+    assert resolve(1024, "auto", 200) == Budget(1024, 320)  # one step a pass
 
 
 @pytest.mark.parametrize("n_processes", [1, 3, 64, 1000])

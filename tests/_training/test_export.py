@@ -14,6 +14,7 @@ from skeegclip import EEGEncoder, EmbeddingTable, EpochsView
 
 SMALL = {
     "atm-s": {"d_ff": 16, "n_filters": 4},
+    "ridge+atm-s": {"d_ff": 16, "n_filters": 4},
     "atm-e": {"d_ff": 16, "n_features": 32},
     "atm-eegnet": {"d_ff": 16},
     "nice": {"n_filters": 4},
@@ -80,7 +81,7 @@ def test_the_file_gives_what_the_encoder_gives(net, layer, data, tmp_path):
 
 # All that torch can export but ATM-S, which has a test of its own.
 NETS = ["atm-e", "atm-eegnet", "nice", "eegnet", "eegconformer", "eegitnet", "shallow", "mlp", "brain-module"]
-NETS += ["simpleconv", "eegproject"]
+NETS += ["simpleconv", "eegproject", "ridge+atm-s"]
 
 
 @pytest.mark.slow

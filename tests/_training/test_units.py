@@ -16,6 +16,7 @@ from skeegclip.datasets import make_things_like
 
 SMALL = {
     "atm-s": {"d_ff": 16, "n_filters": 4},
+    "ridge+atm-s": {"d_ff": 16, "n_filters": 4},
     "atm-e": {"d_ff": 16, "n_features": 32},
     "atm-eegnet": {"d_ff": 16},
     "brain-module": {"d_ff": 16},
@@ -39,7 +40,7 @@ NETS = [
     "atcnet",
     "mlp",
 ]
-NETS += ["brain-module", "simpleconv", "eegproject"]
+NETS += ["brain-module", "simpleconv", "eegproject", "ridge+atm-s"]
 BRAINDECODE = [
     pytest.param(name, marks=pytest.mark.slow)
     for name in ("Deep4Net", "EEGNeX", "TIDNet", "CTNet", "TSception")

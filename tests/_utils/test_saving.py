@@ -29,6 +29,7 @@ from skeegclip import (
     ImageRetriever,
     ImageTable,
     InvertedEncoding,
+    LambdaPath,
     OnlineDecoder,
     SubjectWhitening,
     ZeroShotClassifier,
@@ -124,6 +125,13 @@ CASES = {
     "EnsembleEncoder": (seeded_ensemble, "predict", {}),
     "AveragedTraining": (lambda: AveragedTraining(encoder(), random_state=0).fit(X, Y), "predict", {}),
     "InvertedEncoding": (lambda: InvertedEncoding().fit(X, TABLE.lookup(Y)), "predict", {}),
+    "LambdaPath": (
+        lambda: LambdaPath(encoder().set_params(validation=0.2), loss_weights=[1, 0]).fit(
+            X, Y, subject=SUBJECT
+        ),
+        "predict",
+        {"subject": SUBJECT},
+    ),
     "SubjectWhitening": (
         lambda: SubjectWhitening(encoder()).fit(X, Y, subject=SUBJECT),
         "predict",

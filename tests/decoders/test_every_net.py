@@ -16,6 +16,7 @@ from skeegclip.nets import list_nets
 # Each in a size that takes seconds.
 SMALL = {
     "atm-s": {"d_ff": 16, "n_filters": 4},
+    "ridge+atm-s": {"d_ff": 16, "n_filters": 4},
     "atm-e": {"d_ff": 16, "n_features": 32},
     "atm-eegnet": {"d_ff": 16},
     "nice": {"n_filters": 4},
@@ -40,6 +41,7 @@ NETS = [
     "brain-module",
     "simpleconv",
     "eegproject",
+    "ridge+atm-s",
 ]
 DEEP4NET = pytest.param("Deep4Net", marks=pytest.mark.slow)
 BRAINDECODE = [

@@ -8,7 +8,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold, cross_val_score
 
-from skeegclip import EEGEncoder, EmbeddingTable, ImageRetriever
+from skeegclip import EEGEncoder, EmbeddingTable, ImageRetriever, SubjectWhitening
+from skeegclip._utils.company import each_alone
 from skeegclip.decoders.gallery import exact as module
 from skeegclip.metrics import (
     cosine_similarity,
@@ -18,6 +19,7 @@ from skeegclip.metrics import (
     n_way_accuracy,
     ranks,
     retrieval_top5,
+    sinkhorn,
     top_k_accuracy,
 )
 
@@ -132,6 +134,8 @@ def test_it_is_no_classifier_and_needs_no_stratification(gallery, Z):
     ("params", "error", "match"),
     [
         ({"index": "hnsw"}, ValueError, "index must be one of 'exact', 'faiss', got 'hnsw'"),
+        ({"refine": -1}, ValueError, "refine must lie in"),
+        ({"refine": 1.5}, TypeError, "refine must be an int"),
         ({"n_retrieved": 0}, ValueError, "n_retrieved must lie in"),
         ({"gallery": {}}, TypeError, "gallery must be an EmbeddingTable or None, got dict"),
     ],
@@ -222,12 +226,12 @@ def test_whitening_whitens(crowded):
     np.testing.assert_allclose(centre, (Z / np.linalg.norm(Z, axis=1, keepdims=True)).mean(axis=0), rtol=1e-5)
 
 
-@pytest.mark.parametrize("hubness", ["csls", "inverted_softmax", functools.partial(csls, k=3)])
+@pytest.mark.parametrize("hubness", ["csls", "inverted_softmax", "sinkhorn", functools.partial(csls, k=3)])
 def test_hubs_are_corrected_everywhere(crowded, hubness):
     table, Z = crowded
     plain = ImageRetriever("passthrough", targets=table).fit(Z, table.ids)
     retriever = ImageRetriever("passthrough", targets=table, hubness=hubness).fit(Z, table.ids)
-    correct = {"csls": csls, "inverted_softmax": inverted_softmax}.get(hubness, hubness)
+    correct = {"csls": csls, "inverted_softmax": inverted_softmax, "sinkhorn": sinkhorn}.get(hubness, hubness)
     expected = correct(cosine_similarity(Z, table.vectors))
     np.testing.assert_allclose(retriever.similarity(Z), expected, rtol=1e-5, atol=1e-6)
     assert retriever.score(Z, table.ids) == pytest.approx(top_k_accuracy(expected, np.arange(300)))
@@ -253,6 +257,75 @@ def test_what_is_transductive_says_so(crowded):
     table, _ = crowded
     assert ImageRetriever("passthrough", targets=table, whiten=1.0)._transductive is None
     assert "all test epochs" in ImageRetriever("passthrough", hubness="csls")._transductive
+    assert "turned together" in ImageRetriever("passthrough", refine=2)._transductive
+
+
+@pytest.fixture(scope="module")
+def rotated():
+    """Images, and embeddings turned by some forty degrees in each of four planes: their neighbours are found."""
+    rng = np.random.default_rng(0)
+    table = EmbeddingTable(
+        [f"image_{i:03d}" for i in range(120)], rng.standard_normal((120, 8)) * np.linspace(2, 1, 8)
+    )
+    c, s = np.cos(0.7), np.sin(0.7)
+    return table, table.vectors @ np.kron(np.eye(4), [[c, s], [-s, c]]) + 0.3 * rng.standard_normal((120, 8))
+
+
+def test_refining_turns_embeddings_onto_the_gallery(rotated, tmp_path):
+    table, Z = rotated
+    plain = ImageRetriever("passthrough", gallery=table).fit(Z)
+    refined = ImageRetriever("passthrough", gallery=table, refine=10).fit(Z)
+    assert refined.score(Z, table.ids) > plain.score(Z, table.ids) + 0.2
+    similarity = refined.similarity(Z)
+    np.testing.assert_array_equal(refined.predict(Z), table.ids[similarity.argmax(axis=1)])
+    np.testing.assert_array_equal(refined.rank(Z, table.ids), ranks(similarity, np.arange(120)))
+    assert make_retrieval_scorer(targets=table)(refined, Z, table.ids) == refined.score(Z, table.ids)
+    # One epoch alone has nothing to be turned by.
+    np.testing.assert_allclose(refined.similarity(Z[:1]), plain.similarity(Z[:1]), atol=1e-6)
+    refined.save(tmp_path / "refined")
+    np.testing.assert_array_equal(ImageRetriever.load(tmp_path / "refined").similarity(Z), similarity)
+
+
+@pytest.mark.parametrize("params", [{"hubness": "sinkhorn"}, {"refine": 3}, {"hubness": "csls", "refine": 1}])
+def test_asked_for_each_alone_it_is_inductive(rotated, params):
+    table, Z = rotated
+    plain = ImageRetriever("passthrough", gallery=table).fit(Z)
+    retriever = ImageRetriever(SubjectWhitening("passthrough", targets=table), gallery=table, **params).fit(
+        Z, table.ids
+    )
+    with each_alone():
+        np.testing.assert_array_equal(retriever.similarity(Z), plain.similarity(Z))
+        np.testing.assert_array_equal(retriever.rank(Z, table.ids), plain.rank(Z, table.ids))
+        np.testing.assert_array_equal(retriever.retrieve(Z)[0], plain.retrieve(Z)[0])
+    assert (retriever.similarity(Z) != plain.similarity(Z)).any()
+
+
+@pytest.mark.parametrize("params", [{"hubness": "sinkhorn"}, {"hubness": "sinkhorn", "refine": 2}])
+def test_one_query_more_queries_than_images_and_repeated_ones(rotated, params):
+    table, Z = rotated
+    few = table.subset(table.ids[:5])
+    plain = ImageRetriever("passthrough", gallery=few).fit(Z)
+    retriever = ImageRetriever("passthrough", gallery=few, **params).fit(Z)
+    alone = np.concatenate([retriever.retrieve(z[None], k=5)[0] for z in Z[:10]])
+    np.testing.assert_array_equal(alone, plain.retrieve(Z[:10], k=5)[0])
+    again = np.tile(Z[:5], (7, 1))  # seven epochs of each
+    found = retriever.predict(again)
+    np.testing.assert_array_equal(found, np.tile(found[:5], 7))
+    assert retriever.score(again, np.tile(few.ids, 7)) >= plain.score(again, np.tile(few.ids, 7))
+    one = ImageRetriever("passthrough", gallery=table.subset(table.ids[:1]), **params).fit(Z)
+    assert one.score(Z[:3], [table.ids[0]] * 3) == 1
+
+
+def test_sinkhorn_on_published_embeddings(things_eeg2_sub08):
+    """At settings that were chosen on simulated people."""
+    eeg, images = things_eeg2_sub08
+    table = EmbeddingTable([f"{i:03d}" for i in range(200)], images)
+    retriever = ImageRetriever("passthrough", gallery=table, hubness="sinkhorn").fit(eeg)
+    assert retriever.score(eeg, table.ids) >= 0.58
+    halves = [np.random.default_rng(seed).permutation(200)[:100] for seed in range(6)]
+    assert np.mean([retriever.score(eeg[half], table.ids[half]) for half in halves]) >= 0.53
+    with each_alone():
+        assert retriever.score(eeg, table.ids) == pytest.approx(0.36)
 
 
 def test_bad_whitening_and_hubness(crowded):
@@ -262,7 +335,7 @@ def test_bad_whitening_and_hubness(crowded):
     with pytest.raises(ValueError, match="whiten=0.5 needs the vectors of the training images"):
         ImageRetriever("passthrough", gallery=table, whiten=0.5).fit(Z)
     with pytest.raises(
-        ValueError, match="hubness must be one of None, 'csls', 'inverted_softmax', got 'clss'"
+        ValueError, match="hubness must be one of None, 'csls', 'inverted_softmax', 'sinkhorn', got 'clss'"
     ):
         ImageRetriever("passthrough", gallery=table, hubness="clss").fit(Z)
 

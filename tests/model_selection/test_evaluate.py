@@ -511,6 +511,33 @@ def test_whitening_by_subject_is_flagged(planted):
     assert report.flags.query("level == 'warning'")["about"].tolist() == ["transductive"]
 
 
+@pytest.mark.parametrize("average", [True, False])
+def test_beside_a_transductive_figure_stands_the_inductive_one(planted, tmp_path, average):
+    hubs = ImageRetriever(SubjectWhitening(Ridge(10.0)), targets=planted.table, hubness="sinkhorn", refine=2)
+    arguments = {
+        "targets": planted.table,
+        "cv": LeaveOneSubjectOut(),
+        "average_test": average,
+        "folder": tmp_path,
+    }
+    named = {"hubs": make_pipeline(FunctionTransformer(), hubs), "plain": Ridge(10.0)}
+    report = evaluate(named, planted.view, **arguments)
+    assert list(report.estimators) == ["hubs", "hubs, each query alone", "plain"]
+    values = report.scores.pivot_table("value", ["task", "subject", "metric"], "estimator", sort=False)
+    assert average or (values["hubs"] != values["plain"]).any()  # averages are all found anyway
+    np.testing.assert_array_equal(values["hubs, each query alone"], values["plain"])
+    pairs = report.compare().set_index(["estimator", "minus"])["difference"]
+    assert pairs["hubs, each query alone", "plain"] == 0
+    assert set(report.flags.query("about == 'transductive'")["estimator"]) == {"hubs"}
+    text = report.to_markdown()
+    assert "| hubs * |" in text
+    assert "| hubs, each query alone |" in text
+    # Kept with the cell, and read again.
+    again = evaluate(named, planted.view, **arguments)
+    assert again.scores.equals(report.scores)
+    assert "hubs, each query alone" in again.estimators
+
+
 # -- bad input -----------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ PAPERS = [
     "simpleconv",
     "eegproject",
 ]
+OURS = ["ridge+atm-s"]
 
 
 def test_get_net_by_name_and_class():
@@ -69,15 +70,15 @@ def test_list_nets_counts_parameters_without_drawing_random_numbers():
         warnings.simplefilter("error")
         table = list_nets(n_chans=3, n_times=80, n_outputs=5).set_index("name")
     assert torch.equal(torch.get_rng_state(), state)
-    assert table.index.tolist() == PAPERS
+    assert table.index.tolist() == PAPERS + OURS
     for name in ("atm-s", "nice", "eegconformer", "mlp"):
         cls, params = get_net(name, 80)
         net = cls(n_outputs=5, n_chans=3, n_times=80, **params)
         assert table["n_parameters"][name] == sum(p.numel() for p in net.parameters())
         assert table["class"][name] == type(net).__name__
-    native = {"atm-s", "atm-e", "atm-eegnet", "nice", "mlp", "eegitnet", "brain-module", "eegproject"}
+    native = {"atm-s", "atm-e", "atm-eegnet", "nice", "mlp", "eegitnet", "brain-module", "eegproject", *OURS}
     assert set(table.index[table["source"] == "native"]) == native
-    assert set(table.index[table["takes_subject"]]) == {"atm-s", "atm-eegnet"}
+    assert set(table.index[table["takes_subject"]]) == {"atm-s", "atm-eegnet", "ridge+atm-s"}
     assert (table["note"] == "").all()
 
 
@@ -110,7 +111,7 @@ PUBLISHED = {
     # A linear layer of the flat epoch, one of the embedding, a layer normalisation: in the public code of its paper.
     "eegproject": ((63 * 250 + 1) * 1024 + 1025 * 1024 + 2048, 0, ""),
 }
-OTHERS = {"atm-eegnet": "ATM-E as the paper describes it", "simpleconv": "braindecode's, of another paper"}
+OTHERS = {"atm-eegnet": "ATM-E as the paper describes it", "simpleconv": "braindecode's, of another paper", "ridge+atm-s": "ATM-S and more"}
 
 
 def test_parameters_are_the_published_ones():

@@ -8,7 +8,9 @@ from sklearn.preprocessing import normalize
 
 from ...metrics import sinkhorn
 
-_CAUTION = 1.0  # weight of "do not turn" against the strongest direction: each round goes half of that one's way
+_CAUTION = (
+    1.0  # weight of "do not turn" against the strongest direction: each round goes half of that one's way
+)
 
 
 def turned(z: np.ndarray, gallery: np.ndarray, n_rounds: int, caution: float = _CAUTION) -> np.ndarray:

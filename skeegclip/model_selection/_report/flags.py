@@ -130,6 +130,13 @@ def _query_flags(cells: list[Cell]) -> list[Flag]:
 def selection_text(cell: Cell) -> list[str]:
     """How the weights of a cell's networks were chosen, in words."""
     return [
-        f"pass {chosen['epoch']} of {chosen['n_passes']}: {_RULES.get(chosen['rule'], chosen['rule'])}"
+        f"pass {chosen['epoch']} of {chosen['n_passes']}: {_RULES.get(chosen['rule'], chosen['rule'])}{_of_path(chosen)}"
         for chosen in cell.facts["selection"]
     ]
+
+
+def _of_path(chosen: dict) -> str:
+    if "of_loss_weights" not in chosen:
+        return ""
+    values = ", ".join(f"{value:g}" for value in chosen["of_loss_weights"])
+    return f"; lambda {chosen['loss_weight']:g} of {values} by the same stimuli"
