@@ -128,7 +128,7 @@ def main():
     parser.add_argument("--out", help="file of fits; those found there are not made again")
     args = parser.parse_args()
     out = Path(args.out) if args.out else None
-    fits = [json.loads(line) for line in out.read_text().splitlines()] if out and out.exists() else []
+    fits = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out and out.exists() else []
     done = {(one["decoder"], one["seed"], one["size"], one["passes_asked"]) for one in fits}
     for size in args.sizes:
         for seed in args.seeds:
