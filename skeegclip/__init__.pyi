@@ -15,6 +15,7 @@ from ._utils.saving import save as save
 from .decoders.averaging import AveragedTraining as AveragedTraining
 from .decoders.encoder import EEGEncoder as EEGEncoder
 from .decoders.ensemble import EnsembleEncoder as EnsembleEncoder
+from .decoders.inverted_encoding import InvertedEncoding as InvertedEncoding
 from .decoders.lambda_path import LambdaPath as LambdaPath
 from .decoders.online import OnlineDecoder as OnlineDecoder
 from .decoders.online import OnlineResult as OnlineResult
@@ -48,6 +49,7 @@ __all__ = [
     "EpochsView",
     "ImageRetriever",
     "ImageTable",
+    "InvertedEncoding",
     "LambdaPath",
     "LowLevelDecoder",
     "OnlineDecoder",

@@ -16,6 +16,7 @@ from skeegclip import (
     EEGImageReconstructor,
     EnsembleEncoder,
     ImageRetriever,
+    InvertedEncoding,
     LambdaPath,
     SubjectWhitening,
     ZeroShotClassifier,
@@ -63,6 +64,8 @@ ESTIMATORS = [
     EEGImageReconstructor("passthrough", generator="nearest", **PAINT),
     AveragedTraining(Ridge()),
     EnsembleEncoder([("strong", Ridge(10.0)), ("weak", Ridge())]),
+    InvertedEncoding(),
+    ImageRetriever(InvertedEncoding()),
     SubjectWhitening(Ridge()),
     LambdaPath(EEGEncoder("eegproject", max_epochs=2, device="cpu", random_state=0)),
     PickChannels([0]),
@@ -85,6 +88,7 @@ OWN_MEANS = "a class is the mean of its own embeddings, whatever it weighs"
 TWO_DIMENSIONAL = "predict gives embeddings, where the check expects one number a row"
 EXPECTED_TO_FAIL = {
     EEGEncoder: {"check_sample_weight_equivalence_on_dense_data": IN_BATCHES},
+    LambdaPath: {"check_sample_weight_equivalence_on_dense_data": IN_BATCHES},
     EnsembleEncoder: dict.fromkeys(
         ["check_estimator_sparse_array", "check_estimator_sparse_matrix"], TWO_DIMENSIONAL
     ),

@@ -2,9 +2,20 @@ from ._later import brain_hive as brain_hive
 from ._later import enigma as enigma
 from ._later import samga as samga
 from ._later import shallow_alignment as shallow_alignment
+from ._linear import linear as linear
 from ._paper import atm_paper as atm_paper
 from ._paper import nice as nice
 from ._paper import paper as paper
 from ._strong import strong as strong
 
-__all__ = ["atm_paper", "brain_hive", "enigma", "nice", "paper", "samga", "shallow_alignment", "strong"]
+__all__ = [
+    "atm_paper",
+    "brain_hive",
+    "enigma",
+    "linear",
+    "nice",
+    "paper",
+    "samga",
+    "shallow_alignment",
+    "strong",
+]

@@ -28,6 +28,7 @@ from skeegclip import (
     EnsembleEncoder,
     ImageRetriever,
     ImageTable,
+    InvertedEncoding,
     LambdaPath,
     OnlineDecoder,
     SubjectWhitening,
@@ -123,6 +124,7 @@ CASES = {
     ),
     "EnsembleEncoder": (seeded_ensemble, "predict", {}),
     "AveragedTraining": (lambda: AveragedTraining(encoder(), random_state=0).fit(X, Y), "predict", {}),
+    "InvertedEncoding": (lambda: InvertedEncoding().fit(X, TABLE.lookup(Y)), "predict", {}),
     "LambdaPath": (
         lambda: LambdaPath(encoder().set_params(validation=0.2), loss_weights=[1, 0]).fit(
             X, Y, subject=SUBJECT
