@@ -8,7 +8,8 @@ of five superordinate categories. A decoder learns from 45 people and names the 
 The file is not shipped (OpenNeuro ds003825, by way of the repository ``jaclaz/FDA-on-visual-ERPs``). Name its folder in
 the environment variable ``SKEEGCLIP_TEST_DATA``; without it, simulated people stand in, and the output says so.
 On the real file the decoder below named 79.1 % of the categories of new people (95 % interval over people 72.7 to
-84.4 %, chance 20 %), best from the window around 240 ms, and most from channels at the back of the head.
+84.4 %, chance 20 %), best from the window around 240 ms, and most from channels at the back of the head; with each epoch
+whitened by its own covariance first, 92.2 % (85.5 to 95.9 %).
 """
 
 # sphinx_gallery_thumbnail_number = 1
@@ -86,6 +87,28 @@ whole = regions.iloc[0]
 print(f"Right category: {whole.accuracy:.1%} [{whole.low:.1%}, {whole.high:.1%}], chance {whole.chance:.0%}")
 
 # %%
+# The same decoder after each epoch was whitened by its own covariance. That looks at nothing else of the new person, so
+# that it may be done beforehand, once, for everybody. What it wins is told by pairs, person by person.
+from sklearn.model_selection import cross_val_predict
+
+from skeegclip.metrics import bootstrap_interval
+from skeegclip.preprocessing import SubjectAligner
+
+aligned = SubjectAligner("epoch").fit_transform(view).load()
+hits = {}
+for name, epochs in (("as they are", view), ("each epoch aligned", aligned)):
+    said = cross_val_predict(decoder, epochs, view.stimulus, cv=LeaveOneGroupOut(), groups=view.subject)
+    hits[name] = (said == view.stimulus).astype(float)
+    low, high = bootstrap_interval(hits[name], groups=view.subject, random_state=0)
+    print(f"{name:20s} {hits[name].mean():.1%} [{low:.1%}, {high:.1%}]")
+gain = hits["each epoch aligned"] - hits["as they are"]
+low, high = bootstrap_interval(gain, groups=view.subject, random_state=0)
+print(f"{'gain':20s} {gain.mean():+.1%} [{low:+.1%}, {high:+.1%}]")
+
+# %%
+# What follows asks *when* and *where*, of epochs as they are: a whitened sample holds something of all channels, and, by
+# the covariance, of all times of its epoch.
+#
 # When
 # ----
 # A decoder for each window of 100 ms. Dots mark windows above chance, corrected for their number. The first one begins

@@ -88,6 +88,7 @@ OWN_MEANS = "a class is the mean of its own embeddings, whatever it weighs"
 TWO_DIMENSIONAL = "predict gives embeddings, where the check expects one number a row"
 EXPECTED_TO_FAIL = {
     EEGEncoder: {"check_sample_weight_equivalence_on_dense_data": IN_BATCHES},
+    LambdaPath: {"check_sample_weight_equivalence_on_dense_data": IN_BATCHES},
     EnsembleEncoder: dict.fromkeys(
         ["check_estimator_sparse_array", "check_estimator_sparse_matrix"], TWO_DIMENSIONAL
     ),
@@ -131,7 +132,8 @@ DEFAULTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "seed"), [("encoder", 0), ("retriever", 0), ("classifier", 0), ("classifier", 1), ("classifier", 2)]
+    ("name", "seed"),
+    [("encoder", 0), ("retriever", 0), ("classifier", 0), ("classifier", 1), ("classifier", 2)],
 )
 def test_defaults_with_any_seed(name, seed):
     ran = []

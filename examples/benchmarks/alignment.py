@@ -16,9 +16,10 @@ import argparse
 
 import numpy as np
 from category_erps import in_bins, load
+from sklearn.base import clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut, cross_val_predict
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -38,27 +39,32 @@ STEPS = {
     "own test epochs": SubjectAligner(**OWN),
     "own test epochs, without center": SubjectAligner(center=False, **OWN),
     "own test epochs, mean reference": SubjectAligner(reference="mean", **OWN),
+    "each epoch, then own test epochs": make_pipeline(
+        SubjectAligner("epoch"), SubjectAligner(shrinkage=1.0, **OWN)
+    ),
 }
 MAIN = ("as they are", "each epoch", "own test epochs")
 
 
-def chosen(step):
-    """Ridge after an alignment whose shrinkage is chosen by leaving people of the training set out."""
-    pipeline = make_pipeline(step, ZeroShotClassifier(Ridge(1e4)))
-    grid = {"subjectaligner__shrinkage": [0.01, 0.03, 0.1, 0.3, 1.0]}
-    return GridSearchCV(pipeline, grid, cv=GroupKFold(3), error_score="raise")
+SHRINKAGES = [0.01, 0.03, 0.1, 0.3, 1.0]
 
 
 def leave_each_out(estimator, view, y, jobs):
     """Hits of every epoch by a decoder that has not seen its person."""
-    cv = LeaveOneGroupOut()
-    if not isinstance(estimator, GridSearchCV):
-        predicted = cross_val_predict(estimator, view, y, cv=cv, groups=view.subject, n_jobs=jobs)
-        return (predicted == y).astype(float)
-    hits = np.zeros(len(y))
-    for train, test in cv.split(view, y, view.subject):
-        estimator.set_params(n_jobs=jobs).fit(view[train], y[train], groups=view.subject[train])
-        hits[test] = estimator.predict(view[test]) == y[test]
+    predicted = cross_val_predict(estimator, view, y, cv=LeaveOneGroupOut(), groups=view.subject, n_jobs=jobs)
+    return (predicted == y).astype(float)
+
+
+def choose_each_time(step, view, y, jobs):
+    """The same with the shrinkage that is best among the training people, by folds over them."""
+    # Nobody's alignment depends on another person, so that it may be done once for all folds.
+    aligned = [clone(step).set_params(shrinkage=share).fit_transform(view).load() for share in SHRINKAGES]
+    hits, decoder = np.zeros(len(y)), ZeroShotClassifier(Ridge(1e4))
+    for train, test in LeaveOneGroupOut().split(view, y, view.subject):
+        inner = {"cv": GroupKFold(3), "groups": view.subject[train], "n_jobs": jobs}
+        scores = [cross_val_score(decoder, X[train], y[train], **inner).mean() for X in aligned]
+        best = aligned[int(np.argmax(scores))]
+        hits[test] = decoder.fit(best[train], y[train]).predict(best[test]) == y[test]
     return hits
 
 
@@ -72,9 +78,11 @@ def compare(view, y, *, choose, lda, jobs):
             flat = FunctionTransformer(in_bins)
             estimator = make_pipeline(step, flat, LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"))
         else:
-            may_choose = choose and isinstance(step, SubjectAligner)
-            estimator = chosen(step) if may_choose else make_pipeline(step, ZeroShotClassifier(Ridge(1e4)))
-        hits = leave_each_out(estimator, view, y, jobs)
+            estimator = make_pipeline(step, ZeroShotClassifier(Ridge(1e4)))
+        may_choose = choose and isinstance(step, SubjectAligner)
+        hits = (
+            choose_each_time(step, view, y, jobs) if may_choose else leave_each_out(estimator, view, y, jobs)
+        )
         low, high = bootstrap_interval(hits, groups=view.subject, random_state=0)
         line = f"{name:32s} {hits.mean():6.1%} [{low:.1%}, {high:.1%}]"
         if plain is None:

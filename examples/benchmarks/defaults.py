@@ -77,7 +77,12 @@ def classifiers(seed):
     """What is compared where classes are named."""
     bins, scale = FunctionTransformer(in_bins), StandardScaler()
     logistic = LogisticRegressionCV(
-        Cs=[1e-5, 1e-4, 1e-3, 1e-2, 1e-1], l1_ratios=(0,), cv=3, max_iter=300, scoring="accuracy", use_legacy_attributes=False
+        Cs=[1e-5, 1e-4, 1e-3, 1e-2, 1e-1],
+        l1_ratios=(0,),
+        cv=3,
+        max_iter=300,
+        scoring="accuracy",
+        use_legacy_attributes=False,
     )
     return {
         "default": ZeroShotClassifier(EEGEncoder(random_state=seed)),
@@ -92,7 +97,14 @@ def cells(args):
     for seed in range(FIRST_SEED, FIRST_SEED + args.seeds):
         for n_rows, n_chans, size in PLANTED:
             if n_rows <= args.most_rows:
-                yield "planted classes", n_rows, n_chans, seed, lambda *a: score(*planted(*a)), (n_rows, n_chans, size, seed)
+                yield (
+                    "planted classes",
+                    n_rows,
+                    n_chans,
+                    seed,
+                    lambda *a: score(*planted(*a)),
+                    (n_rows, n_chans, size, seed),
+                )
         for n_concepts in CONCEPTS:
             if 4 * n_concepts <= args.most_rows:
                 yield "retrieval of 100", 4 * n_concepts, 63, seed, retrieve, (n_concepts, seed)
@@ -112,7 +124,11 @@ def retrieve(n_concepts, seed):
         n_train_concepts=n_concepts, n_images_per_concept=2, n_test_concepts=100, n_test_repetitions=4,
         sfreq=62.5, duration=0.8, n_dims=64, snr=3, random_state=seed,
     )  # fmt: skip
-    train, stimuli, table = data.split == "train", np.unique(data.y[data.split == "test"]), data.image_embeddings
+    train, stimuli, table = (
+        data.split == "train",
+        np.unique(data.y[data.split == "test"]),
+        data.image_embeddings,
+    )
     X_test = np.stack([data.X[data.y == stimulus].mean(axis=0) for stimulus in stimuli])
     ridge = make_pipeline(FunctionTransformer(in_bins), RidgeCV(PENALTIES))
     encoders = {"default": EEGEncoder(random_state=seed), "ridge": ridge}
@@ -128,7 +144,9 @@ def folds(X, y, cv, groups=None):
     """Mean accuracy over folds."""
     parts = list(cv.split(X, y, groups))
     return {
-        name: float(np.mean(np.concatenate([clone(one).fit(X[a], y[a]).predict(X[b]) == y[b] for a, b in parts])))
+        name: float(
+            np.mean(np.concatenate([clone(one).fit(X[a], y[a]).predict(X[b]) == y[b] for a, b in parts]))
+        )
         for name, one in classifiers(FIRST_SEED).items()
     }
 
@@ -164,7 +182,9 @@ def main():
             continue
         start = time.process_time()
         row = {**dict(zip(keys, key, strict=True)), **measure(*given), "cpu_s": time.process_time() - start}
-        done = pd.DataFrame([row]) if done.empty else pd.concat([done, pd.DataFrame([row])], ignore_index=True)
+        done = (
+            pd.DataFrame([row]) if done.empty else pd.concat([done, pd.DataFrame([row])], ignore_index=True)
+        )
         done.to_csv(args.out, index=False)
         print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()}, flush=True)
     linear = done[["logistic", "LDA", "ridge"]].max(axis=1)

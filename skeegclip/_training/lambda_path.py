@@ -14,6 +14,7 @@ from .._utils.device import resolve_device
 from .._utils.epoched import Epoched
 from .._utils.seeding import draw_seed
 from ..losses import MixedLoss
+from ..losses.schedule import values_of
 from .budget import resolve
 from .fit import fit_encoder, without_weightless
 from .fitted import FittedNet, subject_codes
@@ -64,7 +65,6 @@ def fit_path(
         kept = kept if len(read.X) == len(kept) else np.flatnonzero(weighed)
     ranks = Ranks.current()
     seed = ranks.agree(draw_seed(encoder.random_state))
-    runs: list = []
 
     def with_params(**params: Any) -> Any:
         varied = copy.copy(encoder)  # no clone: callbacks are the user's own
@@ -76,14 +76,14 @@ def fit_path(
         y, len(read.X), table=encoder.targets, text_table=encoder.text_targets, owner=type(encoder).__name__
     )
     targets = replace(targets, weight=sample_weight)
-    n_rows = resolve(encoder.batch_size, encoder.max_epochs, len(read.X), ranks.size).batch_size
-    train_rows, valid_rows = hold_out(targets, encoder.validation, n_rows, seed)
+    batch_size = resolve(encoder.batch_size, encoder.max_epochs, len(read.X), ranks.size).batch_size
+    train_rows, valid_rows = hold_out(targets, encoder.validation, batch_size, seed)
     first = with_params(loss_weight=loss_weights[0], random_state=seed)
     if valid_rows is None:
-        loss_weights = loss_weights[:1]
-    fitted = [fit_encoder(first, read, y, sample_weight, runs=runs)]
-    if valid_rows is None:
+        fitted = [fit_encoder(first, read, y, sample_weight)]
         return fitted, LambdaScores(np.array([], dtype=np.int64), np.array([np.nan]), np.array([np.nan]))
+    runs: list = []
+    fitted = [fit_encoder(first, read, y, sample_weight, runs=runs)]
     codes = np.full(len(read.X), -1, dtype=np.int64)
     if read.subject is not None and encoder.subject_layer != "none":
         codes = subject_codes(read.subject, fitted[0].subjects)
@@ -94,9 +94,10 @@ def fit_path(
 
     some = part(np.random.default_rng([seed, 3]).permutation(train_rows)[:_ROWS])
     passes = max(1, int(share * len(fitted[0].history)))
+    end = values_of(encoder.mmd_weight)[-1]  # what begins and fades has done so in the first
     for loss_weight in loss_weights[1:]:
-        more = with_params(loss_weight=loss_weight, random_state=seed, max_epochs=passes)
-        before = ranks.agree(moved(fitted[-1], loss_weight, some, n_rows))
+        more = with_params(loss_weight=loss_weight, mmd_weight=end, random_state=seed, max_epochs=passes)
+        before = ranks.agree(moved(fitted[-1], loss_weight, some, batch_size))
         start = replace(fitted[-1], spec=replace(fitted[-1].spec, net_params=before))
         fitted.append(fit_encoder(more, read, y, sample_weight, before=start, runs=runs))
     if ranks.rank == 0:
@@ -117,7 +118,9 @@ def moved(fitted: FittedNet, loss_weight: float, dataset: EpochsDataset, batch_s
     params = fitted.spec.net_params
     if getattr(fitted.net.module_, "unit_norm", False):
         return params
-    criterion = MixedLoss(**{**fitted.spec.criterion_params, "loss_weight": loss_weight})
+    of_loss = fitted.spec.criterion_params
+    end = values_of(of_loss.get("mmd_weight", 0.0))[-1]
+    criterion = MixedLoss(**{**of_loss, "loss_weight": loss_weight, "mmd_weight": end})
     criterion.load_state_dict(fitted.net.criterion_.state_dict())
     criterion = criterion.to(dataset.device).requires_grad_(False)
     batches = _embedded(fitted, dataset, batch_size)

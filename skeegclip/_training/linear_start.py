@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..nets.linear_path import LinearPath
-from .loader import EpochsDataset, RowLoader
+from .loader import EpochsDataset
 from .net import EncoderNet
 
 # Memory does not grow with the data: of more rows than these, so many are drawn.
@@ -24,14 +24,15 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
     Where only directions count (`directions`, the CLIP loss) the mean of the targets is left out: it is what all
     predictions would share. The path's embeddings are then of unit length on average.
     """
-    with_path = (module for module in net.module_.modules() if isinstance(_path_of(module), LinearPath))
-    if (module := next(with_path, None)) is None:
+    parts = (part for part in net.module_.modules() if isinstance(getattr(part, "linear", None), LinearPath))
+    if (part := next(parts, None)) is None:
         return
+    path: Any = part.linear
     sizes = net.get_params_for("module")
     rng = np.random.default_rng([seed, 4])
     rows = np.sort(rng.permutation(train.rows)[:_MOST_ROWS])
     # A linear layer of subjects that stands before it is the identity still.
-    F = _features(module.linear, train, rows) / sizes["input_spread"]
+    F = _features(path, train, rows) / sizes["input_spread"]
     with torch.no_grad():
         vectors = net.criterion_.project(train.vectors).cpu().numpy().astype(np.float64)
     stimulus = train.targets.stimulus[rows]
@@ -39,21 +40,30 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
     # A picture that is told from itself would ask for too small a penalty.
     unit = np.arange(len(rows)) if train.targets.are_codes else stimulus
     fold = rng.permutation(unit.max() + 1)[unit] % _N_FOLDS
-    W, f_mean, y_mean = ridge(F, vectors[stimulus] / sizes.get("output_spread", 1.0), fold, weight)
+    scale = np.repeat(_channel_spread(F, path.n_bins), path.n_bins)
+    W, f_mean, y_mean = ridge(F / scale, vectors[stimulus] / sizes.get("output_spread", 1.0), fold, weight)
+    W, f_mean = W / scale[:, None], f_mean * scale
     if directions:
         W /= np.linalg.norm((F - f_mean) @ W, axis=1).mean() or 1.0
         y_mean = np.zeros_like(y_mean)
-    module.linear.set_map(torch.from_numpy(W.T), torch.from_numpy(y_mean - f_mean @ W))
-    module.gate.data.zero_()
-
-
-def _path_of(module: Any) -> Any:
-    return getattr(module, "linear", None)
+    path.set_map(torch.from_numpy(W.T), torch.from_numpy(y_mean - f_mean @ W))
+    with torch.no_grad():
+        part.gate.zero_()
 
 
 def _features(path: LinearPath, train: EpochsDataset, rows: np.ndarray) -> np.ndarray:
     parts = np.array_split(rows, -(-len(rows) // _ROWS_AT_ONCE))
-    return np.concatenate([path.features(train.read(part)).cpu().numpy().astype(np.float64) for part in parts])
+    return np.concatenate(
+        [path.features(train.read(part)).cpu().numpy().astype(np.float64) for part in parts]
+    )
+
+
+def _channel_spread(F: np.ndarray, n_bins: int) -> np.ndarray:
+    """Spread of each channel, by its median deviation: one that is huge must not decide on the penalty of all."""
+    bins = F.reshape(len(F), -1, n_bins)
+    deviation = np.abs(bins - np.median(bins, axis=(0, 2), keepdims=True))
+    spread = np.median(deviation, axis=(0, 2))
+    return np.where(spread > 0, spread, 1.0)
 
 
 def ridge(

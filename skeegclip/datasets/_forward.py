@@ -32,7 +32,9 @@ _COMMON = (
     (0.28, 0.17, "Pz", 0.6),
 )
 _DURATIONS = (0.07, 0.13)  # of one wave, seconds
-MAX_DELAY = 0.03  # a subject's own latency, seconds, fitted as those in _recording.py; the windows hold with it
+MAX_DELAY = (
+    0.03  # a subject's own latency, seconds, fitted as those in _recording.py; the windows hold with it
+)
 _DEPTHS = (0.60, 0.74)  # distance of sources from the centre, in radii of the head
 N_DIPOLES = 3  # per feature
 _N_NOISE_SOURCES = 200
@@ -85,7 +87,9 @@ class Dipoles:
         own = Rotation.from_rotvec(np.deg2rad(spread) * rng.standard_normal((n, 3)))
         folds = Rotation.from_rotvec(np.deg2rad(fold) * rng.standard_normal((n, 3)))
         turn = common * own
-        return replace(self, directions=turn.apply(self.directions), moments=(folds * turn).apply(self.moments))
+        return replace(
+            self, directions=turn.apply(self.directions), moments=(folds * turn).apply(self.moments)
+        )
 
 
 def make_head(modality: str, sfreq: float) -> Head:

@@ -67,7 +67,8 @@ def make_subject(cortex: Cortex, times: np.ndarray, snr: float, rng: np.random.G
     """Draw one subject's anatomy, latency, mixing, gain, ongoing activity and electrodes."""
     level, evoked = LEVELS[cortex.modality]
     features, common, sources = (
-        dipoles.turned(rng, _TURN, _SCATTER, _FOLD) for dipoles in (cortex.features, cortex.common, cortex.noise)
+        dipoles.turned(rng, _TURN, _SCATTER, _FOLD)
+        for dipoles in (cortex.features, cortex.common, cortex.noise)
     )
     delay = rng.uniform(0, MAX_DELAY)
     gain = np.exp(_LOG_GAIN * rng.standard_normal())

@@ -162,7 +162,7 @@ class LambdaPath(EmbeddingComposite):
             check_number("loss_weights", value, low=0, high=1)
         if self.encoder.validation == "last-batch":
             raise ValueError(
-                f"encoder: validation='last-batch' holds out epochs whose stimuli may be trained on, by which"
+                "encoder: validation='last-batch' holds out epochs whose stimuli may be trained on, by which"
                 " no lambda can be chosen. Hold out a fraction of the stimuli (validation=0.1)."
             )
         if self.encoder.projector is not None and min(self.loss_weights) < 1:

@@ -31,7 +31,10 @@ def weight_at(schedule: float | Sequence[float], share: float) -> float:
         return float(schedule)
     place = share * (len(schedule) - 1)
     before = min(int(place), len(schedule) - 2)
-    return schedule[before] + (place - before) * (schedule[before + 1] - schedule[before])
+    start, end, way = float(schedule[before]), float(schedule[before + 1]), place - before
+    return (
+        start if start == end else (1 - way) * start + way * end
+    )  # 0 and 1 to the bit, which leave a loss out
 
 
 def values_of(schedule: float | Sequence[float]) -> list[float]:

@@ -26,6 +26,9 @@ _MIN_WIDTH = 16
 # which costs a batch of 1024 epochs a fifth of its time.
 _PART = 2**22
 
+# A step moves a weight by the learning rate at most: so many times that, the network comes in within hundreds of steps.
+_GATE = 10.0
+
 
 class ATM(nn.Module):
     """Adaptive Thinking Mapper, with a temporal-spatial convolution (ATM-S) or EEGNet's ("atm-eegnet").
@@ -209,7 +212,7 @@ class ATM(nn.Module):
         self.head = ProjectionHead(math.prod(shape), n_outputs, head_dropout)
         self.linear = LinearPath(n_outputs, n_chans, n_times) if linear else None
         if linear:
-            self.gate = nn.Parameter(torch.ones(()))
+            self.gate = nn.Parameter(torch.full((), 1 / _GATE))
         wanted, used = fitting_lengths(conv, seen, **lengths)
         if width is not None and attention and self.tsconv_before is None:
             warn_shrunk(width, wanted, used, "Tokens of width")
@@ -237,7 +240,7 @@ class ATM(nn.Module):
         if self.linear is None:
             return z
         # Layer normalisation has left vectors of the length sqrt(n_outputs); the path's are of length one.
-        return self.linear(x) + self.gate / math.sqrt(z.shape[1]) * z
+        return self.linear(x) + _GATE * self.gate / math.sqrt(z.shape[1]) * z
 
     def _embed(self, x: Tensor, subject: Tensor | None) -> Tensor:
         if self.tsconv_before is not None:

@@ -69,6 +69,7 @@ def plot_lambda_path(scores: Mapping[str, Any], ax: Axes | None = None) -> Axes:
         ax.set_ylabel("Top-1, held-out stimuli (%)", color=COLOURS[0])
         twin.set_ylabel("Squared error / variance", color=COLOURS[1])
         twin.spines["right"].set_visible(True)
-        ax.set_ylim(bottom=0)  # accuracy is read from zero
+        for each, values in ((ax, top1), (twin, error)):  # both are read from zero
+            each.set_ylim(0, 1.1 * max(np.nanmax(values), 0.1))
         percent(ax.yaxis)
     return ax

@@ -45,6 +45,14 @@ CASES = {
     # One step of plain gradient descent each: loss and gradient of one batch.
     "step, both losses": {"net_params": _STILL, "loss_weight": 0.5, **_FIRST},
     "step, texts and projector": {"net_params": _STILL, "text_weight": 0.3, "projector": 4, **_FIRST},
+    "step, several targets": {
+        "net_params": {**_STILL, "subject_dropout": 0.0},
+        "targets": "several",
+        "projector": 4,
+        "mmd_weight": 0.3,
+        "subject_layer": "linear",
+        **_FIRST,
+    },
     "step, masked": {"net_params": _STILL, "same_stimulus": "mask", **_FIRST},
     "step, batch norm": {"net": "nice", "net_params": _SHORT, **_FIRST},
     "step, attention and batch norm": {
@@ -107,6 +115,9 @@ def make(case, **more):
         **CASES[case],
         **more,
     }
+    if params["targets"] == "several":
+        parts = np.split(table.vectors, [2], axis=1)
+        params["targets"] = [EmbeddingTable(table.ids, vectors) for vectors in parts]
     return EEGEncoder(text_targets=texts if params.get("text_weight") else None, **params)
 
 

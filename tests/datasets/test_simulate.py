@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -154,7 +157,9 @@ def test_patterns_are_in_the_recording(data):
     estimate = np.linalg.lstsq(design, data.X[:, :, window].reshape(len(design), -1), rcond=None)[0][:-1]
     planted = data.truth.patterns[0][:, :, window].reshape(len(estimate), -1)
     assert np.corrcoef(estimate.ravel(), planted.ravel())[0, 1] > 0.5
-    slope = (estimate * planted).sum() / (planted**2).sum()  # least squares is unbiased, however strong the noise
+    slope = (estimate * planted).sum() / (
+        planted**2
+    ).sum()  # least squares is unbiased, however strong the noise
     assert slope == pytest.approx(1, abs=0.15)
 
 
@@ -175,7 +180,9 @@ def test_noise_has_the_covariance_that_the_knowing_decoder_uses():
 
 def test_people_differ_in_amplitude_electrodes_and_ongoing_activity():
     cortex = make_cortex("eeg", 50.0, 2, 2, np.random.default_rng(0))
-    people = [make_subject(cortex, np.arange(25) / 50, 1.0, np.random.default_rng(seed)) for seed in range(30)]
+    people = [
+        make_subject(cortex, np.arange(25) / 50, 1.0, np.random.default_rng(seed)) for seed in range(30)
+    ]
     spatial = np.stack([one.noise.spatial for one in people])
     power = np.trace(spatial, axis1=2, axis2=3)
     assert np.log(power.sum(axis=1)).std() / 2 == pytest.approx(0.45, rel=0.35)
@@ -183,7 +190,7 @@ def test_people_differ_in_amplitude_electrodes_and_ongoing_activity():
     assert logit.std() == pytest.approx(1.0, rel=0.35)
     assert logit.mean() == pytest.approx(np.log(0.16 / 0.84), abs=0.6)
     posterior = np.isin(cortex.head.info["ch_names"], ["POz", "Oz", "PO3", "PO4", "Pz"])
-    alpha, background = np.einsum("pkcc->kpc", spatial) / power.T[:, :, None]
+    background, alpha = np.einsum("pkcc->kpc", spatial) / power.T[:, :, None]
     assert (alpha[:, posterior].mean(axis=1) > background[:, posterior].mean(axis=1)).mean() > 0.8
 
 
@@ -245,6 +252,21 @@ def test_other_subjects_help_but_less_than_ones_own():
     window = {"window": (0.08, 0.45), "step": 2, "test": "sub-01"}
     own, others = _ridge(data, **window), _ridge(data, train=["sub-02", "sub-03"], **window)
     assert own > others > 5 * data.truth.chance
+
+
+@pytest.mark.slow
+def test_four_published_effects_have_their_sign():
+    """Alignment of each person, averages of repetitions, 17 channels within a person, smoothing: all help."""
+    path = Path(__file__).parents[2] / "examples" / "benchmarks" / "simulator_fit.py"
+    found = [runpy.run_path(str(path))["effects"](seed) for seed in (0, 1)]
+    for name in (
+        "new person: aligned",
+        "6 test repetitions, not 1",
+        "within: 17 channels, not 63",
+        "within: moving average of 5",
+    ):
+        without, with_it = np.concatenate([pairs[name] for pairs in found], axis=1)
+        assert with_it.mean() > without.mean() + 0.01, name
 
 
 def test_embeddings_behave_like_clip(data):

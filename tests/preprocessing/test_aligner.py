@@ -6,11 +6,20 @@ import pandas as pd
 import pytest
 import scipy.linalg
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut
+from sklearn.model_selection import GridSearchCV, GroupKFold, LeaveOneGroupOut, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
-from skeegclip import EmbeddingTable, EpochsStore, EpochsView, ImageRetriever, OnlineDecoder, evaluate
+from skeegclip import (
+    EmbeddingTable,
+    EpochsStore,
+    EpochsView,
+    ImageRetriever,
+    OnlineDecoder,
+    ZeroShotClassifier,
+    evaluate,
+)
 from skeegclip._evaluation.decoder import transductive_steps
+from skeegclip.metrics import bootstrap_interval
 from skeegclip.preprocessing import MVNN, EpochScaler, SubjectAligner, _channels
 
 N_CHANS, N_TIMES = 4, 50
@@ -323,3 +332,26 @@ def test_bad_parameters_and_data():
         SubjectAligner("epoch").fit(X[:, :, 0])
     with pytest.raises(ValueError, match="subject 'zoe', not seen in fit"):
         SubjectAligner().fit(X, subject=subject).transform(X, subject="zoe")
+
+
+# -- real recordings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_people_never_seen_are_decoded_better(category_erps):
+    view = category_erps.crop(0, None)
+    epoch = SubjectAligner("epoch").fit_transform(view).load()
+    own = SubjectAligner(shrinkage=1.0, unknown="transductive").fit_transform(epoch).load()
+    hits = [
+        cross_val_predict(
+            ZeroShotClassifier(Ridge(1e4)), X, view.stimulus, cv=LeaveOneGroupOut(), groups=view.subject
+        )
+        == view.stimulus
+        for X in (view, epoch, own)
+    ]
+    plain, honest, transductive = (found.mean() for found in hits)
+    assert honest > 0.9
+    assert transductive > 0.93
+    low, _ = bootstrap_interval(hits[1].astype(float) - hits[0], groups=view.subject, random_state=0)
+    assert low > 0.05
+    assert plain < 0.8

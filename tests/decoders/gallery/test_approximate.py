@@ -128,6 +128,10 @@ def test_what_faiss_cannot_do_is_said(clustered, monkeypatch):
     message = "index=\"faiss\" looks at a part of the gallery, but hubness='csls' needs all similarities"
     with pytest.raises(ValueError, match=message):
         ImageRetriever("passthrough", gallery=table, index="faiss", hubness="csls").fit(Z)
+    with pytest.raises(
+        ValueError, match='but refine=2 needs all similarities. Use index="exact", or refine=0'
+    ):
+        ImageRetriever("passthrough", gallery=table, index="faiss", refine=2).fit(Z)
     retriever = ImageRetriever("passthrough", gallery=table, index="faiss").fit(Z)
     with pytest.raises(ValueError, match=message):
         retriever.set_params(hubness="csls").predict(Z)

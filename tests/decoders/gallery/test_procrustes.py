@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from scipy.linalg import orthogonal_procrustes
-from scipy.stats import ortho_group
+from scipy.stats import binomtest, ortho_group
 
 from skeegclip.decoders.gallery.procrustes import turned
 from skeegclip.metrics import cosine_similarity, sinkhorn, top_k_accuracy
@@ -55,3 +55,17 @@ def test_one_embedding_or_equal_ones_stay(rng):
     np.testing.assert_allclose(turned(np.tile(z, (4, 1)), gallery, 5), np.tile(z, (4, 1)), atol=1e-8)
     assert np.isfinite(turned(np.zeros((3, 6)), gallery, 2)).all()
     assert np.isfinite(turned(rng.standard_normal((3, 6)), gallery[:1], 2)).all()
+
+
+@pytest.mark.slow
+def test_of_nothing_comes_nothing():
+    """With queries that know nothing, turning stays at chance, and hits are as independent as by guessing."""
+    rng = np.random.default_rng(0)
+    n_simulations, n = 200, 40
+    hits = []
+    for _ in range(n_simulations):
+        z, gallery = rng.standard_normal((2, n, 10)) + rng.standard_normal((2, 1, 10))
+        similarity = sinkhorn(cosine_similarity(turned(z, gallery, 2), gallery))
+        hits.append(n * top_k_accuracy(similarity, np.arange(n)))
+    assert binomtest(round(sum(hits)), n_simulations * n, 1 / n).pvalue > 0.01
+    assert 0.7 < np.var(hits) / (1 - 1 / n) < 1.3
