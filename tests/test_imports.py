@@ -138,7 +138,9 @@ def test_heavy_imports_wait_for_use():
     offenders = []
     for name, path in FILES.items():
         allowed = {"torch", "skorch"} if name.startswith(TORCH_AT_TOP) else set()
-        allowed |= {"braindecode"} if name.startswith("augmentation/") else set()  # whose classes are derived from
+        allowed |= (
+            {"braindecode"} if name.startswith("augmentation/") else set()
+        )  # whose classes are derived from
         for node in tree_of(path).body:
             names = []
             if isinstance(node, ast.Import):
