@@ -29,6 +29,8 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
         return
     path: Any = part.linear
     sizes = net.get_params_for("module")
+    if "subject_latent" in sizes:  # what it gives is no embedding yet
+        return
     rng = np.random.default_rng([seed, 4])
     rows = np.sort(rng.permutation(train.rows)[:_MOST_ROWS])
     # A linear layer of subjects that stands before it is the identity still.
