@@ -17,6 +17,7 @@ from .._utils.validation import check_epochs, unchanged_on_error
 from .._utils.whitening import power
 from ..metrics import cosine_similarity, ranks
 
+_ITERATIONS = 5
 _CANDIDATES = (1, 2, 4, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128)
 
 
@@ -27,10 +28,11 @@ class InvertedEncoding(Savable, BaseEstimator):
     epoch. With :math:`a` the k whitened principal components of a target vector,
 
     .. math:: x = \textstyle\sum_i a_i P_i + \varepsilon, \quad
-              \mathrm{cov}\,\varepsilon = C_c \otimes C_t, \quad
+              \mathrm{cov}\,\varepsilon = C_c \otimes C_t + D_c \otimes D_t, \quad
               P_i \sim N(0,\, V_c \otimes V_t).
 
-    The covariance of the noise over channels and over times whitens the epochs. Patterns :math:`P_i` are estimated by least
+    The covariance of the noise, what the targets do not tell, whitens the epochs: ongoing activity and its rhythms have each
+    their place and their course, and so it is a sum of two products of channels and times [3]_. Patterns :math:`P_i` are estimated by least
     squares and shrunk to their posterior mean; their prior, as in matrix-normal models [2]_, is separable into channels and
     times too, and is read off the estimates, whose expected noise is subtracted. Epochs filtered by the patterns lie in k
     dimensions, where folds over the stimuli tell how they follow from :math:`a`, and with what error: both sides are
@@ -79,6 +81,7 @@ class InvertedEncoding(Savable, BaseEstimator):
     .. [1] Brouwer and Heeger, "Decoding and reconstructing color from responses in human visual cortex", Journal of
        Neuroscience 29, 2009.
     .. [2] Shvartsman et al., "Matrix-normal models for fMRI analysis", AISTATS 2018, arXiv:1711.03058.
+    .. [3] Van Loan and Pitsianis, "Approximation with Kronecker products", 1993: the nearest second product.
 
     Examples
     --------
@@ -151,8 +154,6 @@ class InvertedEncoding(Savable, BaseEstimator):
         n_stimuli, stimulus = _stimuli(y)
         self.mean_, self.target_mean_ = X.mean(axis=0), y.mean(axis=0)
         X = X - self.mean_
-        over_chans, over_times = _whiteners(X, self.shrinkage)
-        X = over_chans @ X @ over_times
         left, size, axes = np.linalg.svd(y - self.target_mean_, full_matrices=False)
         rank = max(1, int((size > 1e-6 * size[0]).sum()))
         # Of each stimulus k numbers are learned from, and k * k tell their noise: too few cannot tell it.
@@ -160,17 +161,23 @@ class InvertedEncoding(Savable, BaseEstimator):
         wanted = _CANDIDATES if self.n_components is None else (min(self.n_components, rank),)
         candidates = [k for k in wanted if k <= most] if self.n_components is None else list(wanted)
         a = np.sqrt(len(y)) * left[:, : max(candidates)]
+        # What the targets do not tell is noise.
+        rest = X - np.tensordot(a, np.tensordot(a.T, X, 1) / len(a), 1).astype(np.float32)
+        over_chans, over_times, scale = _whiteners(rest, self.shrinkage)
+        X = scale * (over_chans @ X @ over_times)
+        noise = float(np.square(scale * (over_chans @ rest @ over_times)).mean())
+        del rest
         folds = stimulus % min(self.n_folds, n_stimuli)
-        patterns, z = zip(*(_patterns(X, a[:, :k], folds) for k in candidates), strict=True)
+        patterns, z = zip(*(_patterns(X, a[:, :k], folds, noise) for k in candidates), strict=True)
         best = 0
         if len(candidates) > 1:
             best = int(np.argmax([_score(a[:, : values.shape[1]], values, folds, stimulus) for values in z]))
         k = self.n_components_ = candidates[best]
         reading = _Reading.of(a[:, :k], z[best])
-        filters = over_chans @ patterns[best] @ over_times
+        filters = over_chans.T @ (scale * patterns[best]) @ over_times.T
         self.filters_ = np.tensordot(reading.whitener, filters, 1).astype(np.float32)
-        scale = np.divide(np.sqrt(len(y)), size[:k], out=np.zeros(k), where=size[:k] > 0)
-        self.target_filters_ = reading.whitener @ reading.coef.T @ (scale[:, None] * axes[:k])
+        unit = np.divide(np.sqrt(len(y)), size[:k], out=np.zeros(k), where=size[:k] > 0)
+        self.target_filters_ = reading.whitener @ reading.coef.T @ (unit[:, None] * axes[:k])
         self.offset_ = reading.whitener @ reading.mean
 
     def predict(self, X: Any) -> np.ndarray:
@@ -259,10 +266,9 @@ class _Reading:
         return cls(mean, coef, power(covariance, -0.5))
 
 
-def _patterns(X: np.ndarray, a: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _patterns(X: np.ndarray, a: np.ndarray, folds: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
     """Patterns learned from all of X (whitened), and each epoch filtered by those of the other folds."""
     flat, shape = X.reshape(len(X), -1), (a.shape[1], *X.shape[1:])
-    variance = float(flat.var())
     a = a.astype(np.float32)
     products = [a[folds == fold].T @ flat[folds == fold] for fold in range(folds.max() + 1)]
     total = sum(products)
@@ -270,9 +276,9 @@ def _patterns(X: np.ndarray, a: np.ndarray, folds: np.ndarray) -> tuple[np.ndarr
     for fold, product in enumerate(products):
         out = folds == fold
         n_rest = len(X) - int(out.sum())
-        patterns = _shrunk(((total - product) / n_rest).reshape(shape), variance / n_rest)
+        patterns = _shrunk(((total - product) / n_rest).reshape(shape), noise / n_rest)
         z[out] = flat[out] @ patterns.reshape(len(patterns), -1).T
-    return _shrunk((total / len(X)).reshape(shape), variance / len(X)), z
+    return _shrunk((total / len(X)).reshape(shape), noise / len(X)), z
 
 
 def _shrunk(patterns: np.ndarray, noise: float) -> np.ndarray:
@@ -290,12 +296,36 @@ def _shrunk(patterns: np.ndarray, noise: float) -> np.ndarray:
     return (chan_axes @ ((chan_axes.T @ patterns @ time_axes) * gain) @ time_axes.T).astype(np.float32)
 
 
-def _whiteners(X: np.ndarray, shrinkage: float) -> tuple[np.ndarray, np.ndarray]:
-    """Inverse square roots of the covariances over channels and, of what that gives, over times."""
+def _whiteners(X: np.ndarray, shrinkage: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Maps of channels and of times, and a factor for each pair of what these give, that make noise X white."""
     over_chans = _whitener(np.tensordot(X, X, ((0, 2), (0, 2))) / (len(X) * X.shape[2]), shrinkage)
     X = over_chans @ X
     over_times = _whitener(np.tensordot(X, X, ((0, 1), (0, 1))) / (len(X) * X.shape[1]), shrinkage)
-    return over_chans, over_times
+    X = X @ over_times
+    chan_axes, time_axes = _second_axes(X, over_times)
+    scale = 1 / np.sqrt(shrinkage + np.square(chan_axes.T @ X @ time_axes).mean(axis=0))
+    return chan_axes.T @ over_chans, over_times @ time_axes, scale
+
+
+def _second_axes(X: np.ndarray, over_times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Axes of the second of two products whose sum the covariance is, where the first is white by now.
+
+    Slow and fast activity, such as alpha and what is behind it, lie in different places. The product that is nearest to
+    what the covariance has beside the identity is found by power iteration; it starts from slow activity.
+    """
+    times = np.linalg.pinv(over_times.astype(np.float64) @ over_times)
+    for _ in range(_ITERATIONS):
+        chans = _beside_white(X @ times.astype(np.float32), X, (0, 2))
+        times = _beside_white(np.swapaxes(X, 1, 2) @ chans.astype(np.float32), np.swapaxes(X, 1, 2), (0, 2))
+    return tuple(np.linalg.eigh(part)[1].astype(np.float32) for part in (chans, times))
+
+
+def _beside_white(weighted: np.ndarray, X: np.ndarray, over: tuple[int, int]) -> np.ndarray:
+    """Covariance over one axis, weighted over the other, without what white noise has; of unit norm."""
+    covariance = np.tensordot(weighted, X, (over, over)).astype(np.float64)
+    covariance = (covariance + covariance.T) / 2
+    covariance -= np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    return covariance / (np.linalg.norm(covariance) or 1.0)
 
 
 def _whitener(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
