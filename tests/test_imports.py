@@ -138,7 +138,9 @@ def test_heavy_imports_wait_for_use():
     offenders = []
     for name, path in FILES.items():
         allowed = {"torch", "skorch"} if name.startswith(TORCH_AT_TOP) else set()
-        allowed |= {"braindecode"} if name.startswith("augmentation/") else set()  # whose classes are derived from
+        allowed |= (
+            {"braindecode"} if name.startswith("augmentation/") else set()
+        )  # whose classes are derived from
         for node in tree_of(path).body:
             names = []
             if isinstance(node, ast.Import):
@@ -237,7 +239,7 @@ def test_stubs_name_all_that_is_public():
 def test_a_saved_encoder_decodes_without_torchs_compiler(tmp_path):
     # torch loads it, which takes longer than all else, with the first optimizer of a process.
     X = np.random.default_rng(0).normal(size=(8, 3, 80))
-    encoder = skeegclip.EEGEncoder("nice", max_epochs=1, device="cpu").fit(X, X[:, 0, :5])
+    encoder = skeegclip.EEGEncoder(max_epochs=1, device="cpu").fit(X, X[:, 0, :5], subject=list("aaaabbbb"))
     encoder.save(tmp_path / "encoder")
     program = (
         f"e = skeegclip.EEGEncoder.load({str(tmp_path / 'encoder')!r}); e.transform(np.zeros((1, 3, 80)))"

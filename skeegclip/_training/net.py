@@ -54,7 +54,8 @@ class EncoderNet(Trainer):
         z = self.module_(x["x"], subject=x["subject"]) if self.takes_subject_ else self.module_(x["x"])
         if z.ndim != 2:
             raise ValueError(
-                f"net must map (n_epochs, n_chans, n_times) to (n_epochs, n_outputs), got output shape {tuple(z.shape)}."
+                "net must map (n_epochs, n_chans, n_times) to (n_epochs, n_outputs), got output shape (n_epochs,"
+                f" {', '.join(map(str, z.shape[1:]))})."
                 " Choose a model with one vector per epoch."
             )
         return z

@@ -63,7 +63,7 @@ class MovingAverage(Transform):
     tensor([[[0., 1., 1., 1., 0.]]])
     """
 
-    operation = staticmethod(moving_average)  # type: ignore[assignment]
+    operation = staticmethod(moving_average)
 
     def __init__(self, probability: float = 0.5, n_samples: int = 5, random_state: Any = None) -> None:
         super().__init__(probability=probability, random_state=random_state)

@@ -108,7 +108,7 @@ def make_recipe(
         return getattr(_recipes, name)(targets, protocol=protocol, **params)
     if name == "atm_paper":
         return _recipes.atm_paper(targets, text_targets=text_targets, **params)
-    if name in ("nice", "enigma"):
+    if name in ("nice", "enigma", "linear"):
         return getattr(_recipes, name)(targets, **params)
     known = list_nets()["name"].tolist()
     if name not in known:

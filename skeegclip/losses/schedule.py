@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 
 
@@ -27,7 +26,7 @@ def weight_at(schedule: float | Sequence[float], share: float) -> float:
     >>> weight_at((1, 0), 0.25), weight_at((1, 0, 0), 0.25), weight_at(0.9, 0.25)
     (0.75, 0.5, 0.9)
     """
-    if isinstance(schedule, numbers.Real):
+    if not isinstance(schedule, Sequence):
         return float(schedule)
     place = share * (len(schedule) - 1)
     before = min(int(place), len(schedule) - 2)
@@ -39,4 +38,4 @@ def weight_at(schedule: float | Sequence[float], share: float) -> float:
 
 def values_of(schedule: float | Sequence[float]) -> list[float]:
     """All numbers of a schedule."""
-    return [schedule] if isinstance(schedule, numbers.Real) else list(schedule)
+    return list(schedule) if isinstance(schedule, Sequence) else [schedule]

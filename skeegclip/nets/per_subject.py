@@ -109,7 +109,7 @@ class SubjectToken(PerSubject):
     ) -> None:
         check_counts(0, n_subjects=n_subjects, n_others=n_others)
         size = max(1.0, math.sqrt(n_others / 16))
-        shared, known = size * torch.randn(1, d_model), size * torch.randn(n_subjects, d_model)
+        shared, known = (torch.normal(0.0, size, (n, d_model)) for n in (1, n_subjects))
         super().__init__(shared, known, dropout, unknown)
 
     def forward(self, subject: Tensor | None, batch_size: int) -> Tensor:

@@ -153,7 +153,7 @@ def test_networks_that_take_a_subject_get_it(world):
 
 
 def test_a_network_with_a_vector_per_time_is_refused(world):
-    with pytest.raises(ValueError, match=r"net must map .* got output shape \(30, 3, 8\)"):
+    with pytest.raises(ValueError, match=r"net must map .* got output shape \(n_epochs, 3, 8\)"):
         embed(net_of(Sequence, optimizer=None), world[0], np.full(30, -1))
 
 

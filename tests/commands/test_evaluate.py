@@ -3,11 +3,14 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from skeegclip import EmbeddingTable, recipes
 from skeegclip.commands.cli import app
+from skeegclip.commands.evaluate import make_recipe
 
 QUICK = ["--batch-size", "64", "--max-epochs", "1"]
 
@@ -127,3 +130,10 @@ def test_a_store_alone_does_not_know_the_pictures(folder, finished, tmp_path):
     )
     assert result.exit_code == 2
     assert "targets: nothing is known of the pictures" in result.output
+
+
+@pytest.mark.parametrize("name", sorted(set(recipes.__all__) - {"paper"}))
+def test_every_recipe_can_be_named(name):
+    table = EmbeddingTable(["cat", "dog"], np.eye(2))
+    made = make_recipe(name.replace("_", "-"), table, text_targets=None, protocol="within")
+    assert repr(made) == repr(getattr(recipes, name)(table))

@@ -286,7 +286,7 @@ def test_folders_that_are_no_encoder_are_refused(tmp_path):
 
 def test_networks_must_give_one_vector_per_epoch(data):
     X, y, _, table = data
-    with pytest.raises(ValueError, match=r"net must map .* got output shape \(\d+, 1, 6\)"):
+    with pytest.raises(ValueError, match=r"net must map .* got output shape \(n_epochs, 1, 6\)"):
         make(table).set_params(net=SequenceNet).fit(X, y)
 
 

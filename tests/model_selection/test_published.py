@@ -41,7 +41,9 @@ def test_later_work_is_there_with_how_it_was_selected():
     )
     assert (wide["top-5"] > wide["top-1"])[wide.notna().all(axis=1)].all()
     # Whoever was never seen, or is seen through MEG, is harder to decode.
-    top = table.query("metric == 'top-1'").pivot(index="encoder", columns=["modality", "protocol"], values="mean")
+    top = table.query("metric == 'top-1'").pivot(
+        index="encoder", columns=["modality", "protocol"], values="mean"
+    )
     for easy, hard in (
         (("EEG", "within"), ("EEG", "loso")),
         (("EEG", "within"), ("MEG", "within")),

@@ -111,7 +111,11 @@ PUBLISHED = {
     # A linear layer of the flat epoch, one of the embedding, a layer normalisation: in the public code of its paper.
     "eegproject": ((63 * 250 + 1) * 1024 + 1025 * 1024 + 2048, 0, ""),
 }
-OTHERS = {"atm-eegnet": "ATM-E as the paper describes it", "simpleconv": "braindecode's, of another paper", "ridge+atm-s": "ATM-S and more"}
+OTHERS = {
+    "atm-eegnet": "ATM-E as the paper describes it",
+    "simpleconv": "braindecode's, of another paper",
+    "ridge+atm-s": "ATM-S and more",
+}
 
 
 def test_parameters_are_the_published_ones():
