@@ -62,6 +62,8 @@ def net_spec(
         if subject_layer == "linear":
             params["subject_linear"] = {**layer, "n_chans": n_chans}
         else:
+            # A head stands behind the network, so that ridge regression beside it would speak of other vectors.
+            defaults = {name: value for name, value in defaults.items() if name != "linear"}
             params["n_outputs"] = check_number(
                 "n_latents", given.pop("n_latents", _N_LATENTS), low=1, integer=True
             )

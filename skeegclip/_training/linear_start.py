@@ -29,6 +29,8 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
         return
     path: Any = part.linear
     sizes = net.get_params_for("module")
+    if "subject_latent" in sizes:  # what it gives is no embedding yet
+        return
     rng = np.random.default_rng([seed, 4])
     most = min(_MOST_ROWS, _MOST_NUMBERS // path.weight.shape[1])
     rows = np.sort(rng.permutation(train.rows)[:most])
