@@ -154,8 +154,10 @@ def main():
                         file.write(json.dumps(fits[-1]) + "\n")
     fits = pd.DataFrame(fits)
     print(table_of(fits).to_string(index=False))
-    knowing = fits.groupby("seed")["knowing"].first()
-    print(f"\nknowing: {', '.join(f'{100 * value:.1f} (seed {seed})' for seed, value in knowing.items())}")
+    knowing = fits.groupby(["seed", "size"])["knowing"].first()
+    print(
+        f"\nknowing: {', '.join(f'{100 * value:.1f} (seed {seed}, size {size})' for (seed, size), value in knowing.items())}"
+    )
     print(
         "Top-1 of 200 in per cent, 95 % bootstrap interval over pictures, seeds together; training of one size is 4,000 epochs."
     )
