@@ -311,9 +311,11 @@ def _second_axes(X: np.ndarray, over_times: np.ndarray) -> tuple[np.ndarray, np.
     """Axes of the second of two products whose sum the covariance is, where the first is white by now.
 
     Slow and fast activity, such as alpha and what is behind it, lie in different places. The product that is nearest to
-    what the covariance has beside the identity is found by power iteration; it starts from slow activity.
+    what the covariance has beside the identity is found by power iteration. It starts from the course that was strongest;
+    from all courses, each with its own power, it would start from nothing: weighted so, channels are white already.
     """
-    times = np.linalg.pinv(over_times.astype(np.float64) @ over_times)
+    _, courses = np.linalg.eigh(over_times.astype(np.float64))
+    times = np.outer(courses[:, 0], courses[:, 0])
     for _ in range(_ITERATIONS):
         chans = _beside_white(X @ times.astype(np.float32), X, (0, 2))
         times = _beside_white(np.swapaxes(X, 1, 2) @ chans.astype(np.float32), np.swapaxes(X, 1, 2), (0, 2))

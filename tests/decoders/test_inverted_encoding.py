@@ -77,7 +77,7 @@ def test_of_pure_noise_it_learns_nothing():
     assert abs(rank.mean() - 100.5) < 3 * 200 / np.sqrt(12 * 200)
 
 
-def test_units_change_nothing_and_a_map_of_the_channels_little():
+def test_neither_units_nor_a_map_of_the_channels_change_anything():
     X, y, _, _ = make(300)
     mixing = np.eye(N_CHANS) + 0.3 * np.random.default_rng(1).normal(size=(N_CHANS, N_CHANS))
     plain, of_units, of_mixed = (
@@ -86,8 +86,7 @@ def test_units_change_nothing_and_a_map_of_the_channels_little():
         for model in [InvertedEncoding(3, shrinkage=0).fit(x, t)]
     )
     np.testing.assert_allclose(of_units, plain, atol=1e-4)
-    # Whitening undoes the map, but for the axes of the second product, which so few epochs leave uncertain.
-    assert np.corrcoef(of_mixed.ravel(), plain.ravel())[0, 1] > 0.9
+    np.testing.assert_allclose(of_mixed, plain, atol=1e-3)
 
 
 def test_an_averaged_reference_and_a_band_pass_are_no_trouble():
