@@ -56,13 +56,13 @@ class InvertedEncoding(Savable, BaseEstimator):
         Components used.
     mean_ : ndarray, shape (n_chans, n_times)
         Mean training epoch, subtracted before the filters.
-    filters_ : ndarray, shape (n_components_, n_chans, n_times)
+    filters_ : ndarray, shape (n_components, n_chans, n_times)
         What each component is read with.
     target_mean_ : ndarray, shape (n_dims,)
         Mean training target.
-    target_filters_ : ndarray, shape (n_components_, n_dims)
+    target_filters_ : ndarray, shape (n_components, n_dims)
         What it is in a target.
-    offset_ : ndarray, shape (n_components_,)
+    offset_ : ndarray, shape (n_components,)
         What the filters give on average for held-out stimuli; subtracted.
     n_chans_, n_times_in_, n_features_in_, ch_names_
         As in :class:`EEGEncoder`.
@@ -192,7 +192,7 @@ class InvertedEncoding(Savable, BaseEstimator):
 
         Returns
         -------
-        ndarray of float64, shape (n_epochs, n_components_)
+        ndarray of float64, shape (n_epochs, n_components)
             Embeddings, with noise of unit variance, in the space that :meth:`project` maps targets to.
         """
         check_is_fitted(self, "filters_")
@@ -209,7 +209,7 @@ class InvertedEncoding(Savable, BaseEstimator):
 
         Returns
         -------
-        ndarray, shape (n, n_components_)
+        ndarray, shape (n, n_components)
             The embeddings that the model expects of epochs that show them.
 
         Raises
