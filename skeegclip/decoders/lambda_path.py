@@ -93,7 +93,7 @@ class LambdaPath(EmbeddingComposite):
     True
     """
 
-    __metadata_request__fit: ClassVar[dict[str, Any]] = {"subject": True, "sample_weight": True}
+    __metadata_request__fit = {"subject": True, "sample_weight": True}
 
     _saved_state: ClassVar[dict[str, Any]] = {
         **EmbeddingComposite._saved_state,
