@@ -113,6 +113,17 @@ def test_components_are_chosen_on_whole_stimuli():
     assert np.abs(expected).mean() < 0.5 * np.abs(z).mean()
 
 
+@pytest.mark.parametrize("n_dims", [5, 7])
+def test_all_components_of_narrow_targets_are_candidates(n_dims):
+    """None of these widths is in the ladder 1, 2, 4, 8."""
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(300, n_dims))
+    X = np.tensordot(y, rng.normal(size=(n_dims, 8, 20)), 1) + rng.normal(size=(300, 8, 20))
+    model = InvertedEncoding().fit(X[:200], y[:200])
+    assert model.n_components_ == n_dims
+    assert accuracy(model, X[200:], y[200:]) > 0.9
+
+
 def test_in_a_retriever_with_views_and_averages():
     X, y, _, _ = make(200, strength=1.0)
     table = EmbeddingTable([f"image_{i}" for i in range(200)], y)
