@@ -144,7 +144,9 @@ def test_a_class_that_weighs_more_is_named_more(rng, heavy):
     X = rng.normal(size=(200, 4, 1)) + (y == "b")[:, None, None]
     start = ZeroShotClassifier(EEGEncoder(max_epochs=1, lr=1e-12, **QUICK))
     plain = np.mean(start.fit(X, y).predict(X) == heavy)
-    weighed = np.mean(start.set_params(class_weight={"a": 1, "b": 1} | {heavy: 5}).fit(X, y).predict(X) == heavy)
+    weighed = np.mean(
+        start.set_params(class_weight={"a": 1, "b": 1} | {heavy: 5}).fit(X, y).predict(X) == heavy
+    )
     assert weighed > plain + 0.2
 
 
