@@ -99,6 +99,7 @@ def strangers(tmp_path_factory):
         if name == "git-processor":
             write(path / "processor_config.json", processor_class="Evil", auto_map=MAP)
         made.append(("git", path, "OSError", "contains custom code"))
+    made.append(("image", root / "git-own", "ValueError", "contains custom code"))
 
     text = {"context_length": 8, "hf_model_name": str(own), "hf_tokenizer_name": str(own)}
     text["tokenizer_kwargs"] = {"trust_remote_code": True}

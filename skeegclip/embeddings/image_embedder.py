@@ -145,7 +145,7 @@ class ImageEmbedder(PictureEmbedder):
     def _vectors(self, recipe: Recipe) -> Callable[..., Any]:
         from ._towers import image_vectors
 
-        return partial(image_vectors, layers=recipe.layers, pooling=recipe.pooling)
+        return partial(image_vectors, layers=recipe.layers, pooling=self.pool)
 
     def _token_rows(self, recipe: Recipe) -> Callable[..., Any]:
         from ._towers import image_tokens
