@@ -57,9 +57,9 @@ def demo(
 ) -> None:
     """Simulate a THINGS-like experiment, decode it, and write a report.
 
-    Trains ATM-S, NICE and a ridge regression on simulated EEG, and tests
-    them on pictures and concepts that they have never seen. Downloads
-    nothing; takes about two minutes on two CPU cores.
+    Trains a linear decoder, ATM-S, NICE and a ridge regression on
+    simulated EEG, and tests them on pictures and concepts that they have
+    never seen. Downloads nothing; takes about two minutes on two CPU cores.
     """
     from .demo.output import FILES
 

@@ -75,6 +75,7 @@ def training_embeddings(
         repetitions=reconstructor.repetitions,
         random_state=reconstructor.random_state,
         verbose=int(reconstructor.verbose and sys.stderr.isatty()),
+        like=None if reconstructor._is_passthrough() else reconstructor.encoder_,
     )
     return found.Z, found.y
 

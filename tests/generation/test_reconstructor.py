@@ -333,6 +333,29 @@ def test_pictures_are_compared_in_the_space_of_the_encoder():
     assert table["nearest training picture"] == pytest.approx(table["generated"], abs=1e-6)
 
 
+class Turned(Ridge):
+    """Ridge regression whose embeddings are turned otherwise each time that it is fitted."""
+
+    def fit(self, X, y):
+        rng = np.random.default_rng(len(X) + int(1e6 * abs(y[0, 0])))
+        self.turn_ = np.linalg.qr(rng.normal(size=(N_DIMS, N_DIMS)))[0]
+        return super().fit(X, y)
+
+    def predict(self, X):
+        return super().predict(X) @ self.turn_
+
+    def project(self, vectors):
+        return vectors @ self.turn_
+
+
+def test_embeddings_of_all_folds_are_brought_into_the_space_of_the_encoder():
+    plain, turned = (
+        make(encoder=encoder, cross_fit=4, random_state=0).fit(X[TRAIN], Y[TRAIN]).transform(X[TEST])
+        for encoder in (Ridge(), Turned())
+    )
+    assert np.abs(turned.astype(int) - plain).max() <= 1
+
+
 @pytest.mark.parametrize(
     ("params", "error", "match"),
     [
