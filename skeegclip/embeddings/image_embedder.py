@@ -42,12 +42,24 @@ class ImageEmbedder(PictureEmbedder):
         Height and width in pixels that the network gets; a processor that crops keeps its share. Positions are
         interpolated as the model does it. None is the processor's own; for an autoencoder, the ``sample_size`` of its
         configuration. A multiple of the patch size leaves nothing out at the edges.
-    blur, foveal, n_views
-        As in :class:`CLIPEmbedder`, in pixels of the model's input.
+    blur : float | None
+        Standard deviation, in pixels of the model's input, of a Gaussian that pictures are blurred with first.
+    foveal : bool
+        Whether the blur grows from nothing in the centre to `blur` in the corners.
+    n_views : int
+        From 2 on the vector is the mean over so many spoilt views of a picture, as in :class:`CLIPEmbedder`.
     batch_size : int
         Pictures (views counted) in a batch.
-    device, precision, cache_dir, verbose, random_state
-        As in :class:`CLIPEmbedder`.
+    device : str
+        Torch device; "auto" is the GPU where there is one.
+    precision : {"auto", "float32", "bfloat16"}
+        Precision of the matrix products; "auto" is bfloat16 on a GPU that has it.
+    cache_dir : path-like | None
+        Folder where vectors are kept, as in :class:`CLIPEmbedder`. None keeps nothing.
+    verbose : int
+        1 shows a bar.
+    random_state : int | RandomState | Generator | None
+        Seed of the views.
 
     See Also
     --------
