@@ -221,9 +221,7 @@ def _remedy(cls: type, params: dict[str, Any], error: Exception) -> str:
         first = f"pass epochs that carry names ({_CARRIERS})"
         if params.get("chs_info") or params.get("ch_names"):
             first = "pick those that it knows"
-        return (
-            f"It knows channels by name: {first}, or use net={wrapped[0]!r}, which interpolates to its own."
-        )
+        return f"It knows channels by name: {first}, or use net={wrapped[0]!r}, which interpolates to its own."
     if unplaced and any(word in low for word in _OF_PLACES):
         return f"It needs names and places of the channels: pass epochs that carry them ({_CARRIERS}; set_montage)."
     if "sfreq" in low and params.get("sfreq") is None:
@@ -244,3 +242,4 @@ def _remedy(cls: type, params: dict[str, Any], error: Exception) -> str:
     return (
         "Crop or resample the epochs, set its net_params, or choose another net (skeegclip.nets.list_nets)."
     )
+
