@@ -14,8 +14,6 @@ from .._utils.pictures import square
 from ._layers import Layer, block_of
 from ._loaded import at_precision
 
-_CLASS_TOKENS = ("cls_token", "class_token", "class_embedding")
-
 
 class Loaded:
     """A network with what prepares its pictures; shared by embedders.
@@ -206,13 +204,24 @@ def image_vectors(net: Any, pixels: Any, layers: tuple[Layer, ...], pooling: str
         return latents.flatten(1) if pooling == "none" else latents.mean(dim=(2, 3))
     if pooling == "cls" and not _has_class_token(net):
         raise _no_class_token()
-    first = _n_prefix(net)
-    pool = {
-        "cls": lambda tokens: tokens[:, 0],
-        "mean": lambda tokens: tokens[:, first:].mean(dim=1),
-        "none": lambda tokens: tokens.flatten(1),
-    }[pooling]
-    return torch.cat([pool(tokens.float()) for tokens in _tokens(net, pixels, layers)], dim=1)
+    found = zip(layers, _tokens(net, pixels, layers), strict=True)
+    return torch.cat([_pooled(net, pixels, layer, tokens.float(), pooling) for layer, tokens in found], dim=1)
+
+
+def _pooled(net: Any, pixels: Any, layer: Layer, tokens: Any, pooling: str) -> Any:
+    if pooling == "none":
+        return tokens.flatten(1)
+    first = _n_prefix(net, layer)
+    side, depths = getattr(net.config, "patch_size", None), getattr(net.config, "depths", None)
+    if side and not depths and not hasattr(net, "timm_model"):
+        high, wide = (int(side), int(side)) if isinstance(side, (int, float)) else side
+        n_patches = (pixels.shape[2] // high) * (pixels.shape[3] // wide)
+        if tokens.shape[1] != first + n_patches:
+            raise ValueError(
+                f"pool={pooling!r}, but {type(net).__name__} gives {tokens.shape[1]} tokens of {n_patches} patches, and which"
+                ' of them are patches is not known. Use pool="none".'
+            )
+    return tokens[:, 0] if pooling == "cls" else tokens[:, first:].mean(dim=1)
 
 
 def image_tokens(net: Any, pixels: Any, layer: Layer) -> Any:
@@ -232,16 +241,24 @@ def _no_class_token() -> ValueError:
     return ValueError('pool="cls", but this network has no class token. Use pool="mean".')
 
 
+def _has_token(net: Any, *kinds: str) -> bool:
+    """Whether a token of its own goes in beside the patches; a head that pools may have one too."""
+    names = (name.split(".") for name, _ in net.named_parameters())
+    return any(path[-1] in kinds and "head" not in path for path in names)
+
+
 def _has_class_token(net: Any) -> bool:
-    return any(name.rpartition(".")[2] in _CLASS_TOKENS for name, _ in net.named_parameters())
+    return _has_token(net, "cls_token", "class_token", "class_embedding")
 
 
-def _n_prefix(net: Any) -> int:
+def _n_prefix(net: Any, layer: Layer) -> int:
     """How many tokens stand before those of the patches."""
     if hasattr(net, "timm_model"):
         return int(getattr(net.timm_model, "num_prefix_tokens", 0))
-    distilled = any(name.endswith("distillation_token") for name, _ in net.named_parameters())
-    return _has_class_token(net) + distilled + int(getattr(net.config, "num_register_tokens", 0) or 0)
+    if net.config.model_type == "dinov3_convnext":  # puts the mean of its map before it
+        return int(layer == "final")
+    n_registers = int(getattr(net.config, "num_register_tokens", 0) or 0)
+    return _has_class_token(net) + _has_token(net, "distillation_token") + n_registers
 
 
 class _EnoughError(Exception):
@@ -275,6 +292,8 @@ def _tokens(net: Any, pixels: Any, layers: tuple[Layer, ...]) -> list[Any]:
     finally:
         for hook in hooks:
             hook.remove()
+    if wanted - found.keys() or not all(hasattr(each, "ndim") for each in found.values()):
+        raise _no_blocks(net)
     each = [final if layer == "final" else found[block_of(layer, len(blocks))] for layer in layers]
     return [_as_tokens(net, output) for output in each]
 
@@ -307,10 +326,12 @@ def _blocks(net: Any) -> list[Any]:
             if isinstance(module, ModuleList) and len(module) == count and "embed" not in name
         ]
     if not found or not len(found[0]):
-        raise ValueError(
-            f'layer must be "final": {type(net).__name__} does not give its intermediate layers.'
-        )
+        raise _no_blocks(net)
     return list(found[0])
+
+
+def _no_blocks(net: Any) -> ValueError:
+    return ValueError(f'layer must be "final": {type(net).__name__} does not give its intermediate layers.')
 
 
 def _as_tokens(net: Any, output: Any) -> Any:

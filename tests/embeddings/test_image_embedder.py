@@ -18,7 +18,6 @@ from sklearn.base import clone
 
 from skeegclip import EmbeddingTable, ImageEmbedder
 from skeegclip.embeddings import _loaded, _towers, load_patch_tokens
-from skeegclip.embeddings._towers import size_params
 from skeegclip.embeddings._views import views
 
 N_BLOCKS = 3
@@ -208,21 +207,6 @@ def test_other_sizes_interpolate_positions_as_the_model_does(kind, processing, p
     ]
     assert_same(table, np.concatenate(each, axis=1))
     assert np.abs(table.vectors - make(kind, layer=["final", 0]).embed_images(pictures).vectors).max() > 1e-2
-
-
-def test_a_crop_keeps_its_share_of_the_picture():
-    from transformers import BitImageProcessor, EfficientNetImageProcessor
-
-    # DINOv2's own: 256 and 224; the contest's 518 pixels.
-    processor = BitImageProcessor(size={"shortest_edge": 256}, crop_size={"height": 224, "width": 224})
-    both = {"height": 518, "width": 518}
-    assert size_params(processor, 518) == {"size": {"shortest_edge": 592}, "crop_size": both}
-    processor = EfficientNetImageProcessor(
-        size={"height": 256, "width": 256}, crop_size={"height": 224, "width": 224}, do_center_crop=True
-    )
-    assert size_params(processor, 112)["size"] == {"height": 128, "width": 128}
-    processor.do_center_crop = False
-    assert size_params(processor, 518) == {"size": both}
 
 
 def test_blur_and_views_are_those_of_the_models_input(make, tiny, pictures):
