@@ -48,7 +48,8 @@ class InvertedEncoding(Savable, BaseEstimator):
         Folds over the stimuli, at least 2.
     shrinkage : float
         In [0, 1]: how far the covariances of the noise are drawn to equal variances before they are inverted. Filtered
-        epochs hold directions of next to no variance, which nothing should magnify.
+        epochs hold directions of next to no variance, which nothing should magnify. Those without any, as after an average
+        reference, are left out with 0.
 
     Attributes
     ----------
@@ -305,7 +306,7 @@ def _whiteners(X: np.ndarray, shrinkage: float) -> tuple[np.ndarray, np.ndarray,
     over_times = _whitener(np.tensordot(X, X, ((0, 1), (0, 1))) / (len(X) * X.shape[1]), shrinkage)
     X = X @ over_times
     chan_axes, time_axes = _second_axes(X, over_times)
-    scale = 1 / np.sqrt(shrinkage + np.square(chan_axes.T @ X @ time_axes).mean(axis=0))
+    scale = _inverse_root(shrinkage + np.square(chan_axes.T @ X @ time_axes).mean(axis=0))
     return chan_axes.T @ over_chans, over_times @ time_axes, scale
 
 
@@ -336,9 +337,14 @@ def _beside_white(weighted: np.ndarray, X: np.ndarray, over: tuple[int, int]) ->
 def _whitener(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
     covariance = covariance.astype(np.float64)
     mean = np.trace(covariance) / len(covariance) or 1.0
-    return power((1 - shrinkage) * covariance + shrinkage * mean * np.eye(len(covariance)), -0.5).astype(
-        np.float32
-    )
+    values, axes = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * mean * np.eye(len(covariance)))
+    return ((axes * _inverse_root(values)) @ axes.T).astype(np.float32)
+
+
+def _inverse_root(values: np.ndarray) -> np.ndarray:
+    """One over the root of variances of float32; 0 where there is none, as after an average reference."""
+    some = values > 10 * np.finfo(np.float32).eps * values.max()
+    return np.where(some, 1 / np.sqrt(np.where(some, values, 1.0)), 0.0)
 
 
 def _stimuli(y: np.ndarray) -> tuple[int, np.ndarray]:

@@ -146,3 +146,27 @@ def test_refusals():
     with pytest.raises(ValueError, match=r"vectors must have shape \(n, 10\)"):
         model.project(y[:, :4])
     assert cross_val_predict(model, X, y, cv=3, method="predict").shape[0] == 30
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.01])
+@pytest.mark.parametrize(
+    "emptied",
+    [
+        lambda X: X - X.mean(axis=1, keepdims=True),
+        lambda X: np.concatenate([X, X[:, :1], 0 * X[:, :1]], axis=1),
+        lambda X: np.repeat(X, 2, axis=2),
+    ],
+)
+def test_directions_without_variance_are_not_magnified(emptied, shrinkage):
+    X, y, _, _ = make(600, strength=0.4)
+    whole, less = (InvertedEncoding(4, shrinkage=shrinkage).fit(d[:500], y[:500]) for d in (X, emptied(X)))
+    assert np.isfinite(less.filters_).all()
+    assert np.abs(less.filters_).max() < 100 * np.abs(whole.filters_).max()
+    assert accuracy(less, emptied(X)[500:], y[500:]) > accuracy(whole, X[500:], y[500:]) - 0.1
+
+
+def test_epochs_without_any_variance_tell_nothing():
+    y = np.random.default_rng(0).normal(size=(60, 3))
+    for shrinkage in (0, 0.01):
+        z = InvertedEncoding(shrinkage=shrinkage).fit(np.ones((60, 3, 8)), y).predict(np.ones((5, 3, 8)))
+        np.testing.assert_array_equal(z, np.zeros_like(z))

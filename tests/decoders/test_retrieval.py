@@ -374,7 +374,13 @@ def test_a_loaded_or_frozen_encoder_is_told_the_subject(wrap, rng, tmp_path):
     table = EmbeddingTable([f"i{k:02d}" for k in range(40)], rng.normal(size=(40, 8)))
     X, people = rng.normal(size=(40, 3, 20)), np.array(["ana", "ben"] * 20)
     encoder = EEGEncoder(
-        "eegproject", targets=table, subject_layer="linear", max_epochs=2, lr=0.05, device="cpu", random_state=0
+        "eegproject",
+        targets=table,
+        subject_layer="linear",
+        max_epochs=2,
+        lr=0.05,
+        device="cpu",
+        random_state=0,
     )
     fitted = wrap(encoder).fit(X, table.ids, subject=people)
 

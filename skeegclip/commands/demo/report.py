@@ -151,10 +151,10 @@ def _standing(results: Results) -> Section:
         f"Where {network} stands",
         f"{network} found {results.found(network)} of the pictures, {LINEAR} {results.found(LINEAR)} and a ridge regression"
         f" {results.found(RIDGE)}. The network was made for 66,160 trials of a person; here it had {n_train:,}, and"
-        f" {n_passes} passes for all of its weights. {LINEAR} is told what the network would have to learn: that responses"
-        " are sums of a few patterns, and that noise has a place on the head and a course in time. That is how the simulation"
-        " was made, and a real brain need not be so: for a recording of yours this page is no reason to prefer either."
-        " Evaluate both.",
+        f" {n_passes} passes for all of its weights. {LINEAR} is told what the network would have to learn: responses and"
+        " noise have few places on the head and few courses in time, so that there are few numbers to learn. That is how the"
+        " simulation was made, and a real brain need not be so: for a recording of yours this page is no reason to prefer"
+        " either. Evaluate both.",
     )
 
 

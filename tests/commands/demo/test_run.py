@@ -199,7 +199,7 @@ def test_selection_is_told(demo):
     assert (nice["rule"], nice["epoch"]) == ("last", 2)
     assert metrics["alpha"] == results.alpha
     assert results.alpha in TINY.alphas
-    assert f"it chose its penalty ({results.alpha:g})" in html
+    assert f"Ridge chose its penalty ({results.alpha:g})" in html
     assert f"compares {metrics['n_components']} directions" in html
     assert "learned from 160 single trials" in html
 
