@@ -85,5 +85,5 @@ class Told:
         if "channel_locations" in facts:
             x = inputs[0]
             places = torch.tensor(facts["channel_locations"], dtype=x.dtype, device=x.device)
-            facts["channel_locations"] = places.expand(len(x), -1, -1)
+            facts["channel_locations"] = places.expand(x.shape[0], -1, -1)
         return inputs, {**facts, **given}

@@ -25,7 +25,7 @@ NAMES = sorted(
 )
 # Those that make no embeddings of one second of 63 channels, with their defaults: sequences, or made for other data.
 NEVER = {
-    *("AttnSleep", "BENDR", "DANCE", "EEGDINO", "EMG2QwertyNet", "HybridNet", "InterpolatedSignalJEPA"),
+    *("AttnSleep", "BENDR", "DANCE", "EEGDINO", "EMG2QwertyNet", "HybridNet", "InterpolatedSignalJEPA", "LUNA"),
     *("MetaNeuromotorHand", "NeuroPose", "SensingDynamics", "SignalJEPA", "SleepStagerBlanco2020"),
     *("SleepStagerChambon2018", "TCN", "VEMG2Pose"),
 }
