@@ -50,7 +50,9 @@ def tried(name, sfreq, folder):
     encoder.save(folder / "encoder")
     again = EEGEncoder.load(folder / "encoder").transform(view)
     if not (np.isfinite(z).all() and np.ptp(z, axis=0).min() > 0 and np.array_equal(z, again)):
-        raise AssertionError(f"{name} at {sfreq:g} Hz embeds as {z[0, :3]}, and as {again[0, :3]} when loaded")
+        raise AssertionError(
+            f"{name} at {sfreq:g} Hz embeds as {z[0, :3]}, and as {again[0, :3]} when loaded"
+        )
     return sum(p.numel() for p in encoder.net_.module_.parameters()), None
 
 

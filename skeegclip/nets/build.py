@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import inspect
 import logging
 import math
 import re
@@ -224,7 +223,9 @@ def _remedy(cls: type, params: dict[str, Any], error: Exception) -> str:
         first = f"pass epochs that carry names ({_CARRIERS})"
         if params.get("chs_info") or params.get("ch_names"):
             first = "pick those that it knows"
-        return f"It knows channels by name: {first}, or use net={wrapped[0]!r}, which interpolates to its own."
+        return (
+            f"It knows channels by name: {first}, or use net={wrapped[0]!r}, which interpolates to its own."
+        )
     if unplaced and any(word in low for word in _OF_PLACES):
         return f"It needs names and places of the channels: pass epochs that carry them ({_CARRIERS}; set_montage)."
     if "sfreq" in low and params.get("sfreq") is None:
@@ -237,17 +238,20 @@ def _remedy(cls: type, params: dict[str, Any], error: Exception) -> str:
             f" ({f'{below} or ' if below else ''}{below + patch})."
         )
     if "size of tensor" in low and hasattr(cls, "get_positions"):
-        return "It looks up places by the names of channels: rename those that it does not know, or pick others."
+        return (
+            "It looks up places by the names of channels: rename those that it does not know, or pick others."
+        )
     if named:
         return f"Set {' and '.join(named)} in its net_params."
     if "n_chans" in low:
         return "It takes another number of channels: pick them, or choose another net (skeegclip.nets.list_nets)."
-    if ("kernel size" in low or "output size is too small" in low) and (enough := _enough_samples(cls, params)):
+    if ("kernel size" in low or "output size is too small" in low) and (
+        enough := _enough_samples(cls, params)
+    ):
         return f"It needs at least {enough} samples at this rate: cut longer epochs, or set its net_params."
     return (
         "Crop or resample the epochs, set its net_params, or choose another net (skeegclip.nets.list_nets)."
     )
-
 
 
 def _enough_samples(cls: type, params: dict[str, Any]) -> int | None:

@@ -44,7 +44,9 @@ def facts_of_forward(cls: type[nn.Module]) -> set[str]:
     ({'ch_names'}, {'chs_info'})
     """
     asked = set(inspect.signature(cls.forward).parameters)
-    return (asked & {"ch_names", "chs_info", "sfreq"}) | ({"chs_info"} if "channel_locations" in asked else set())
+    return (asked & {"ch_names", "chs_info", "sfreq"}) | (
+        {"chs_info"} if "channel_locations" in asked else set()
+    )
 
 
 def told_to_forward(cls: type[nn.Module], params: dict[str, Any]) -> dict[str, Any]:

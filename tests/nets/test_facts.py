@@ -75,7 +75,9 @@ def test_labram_is_told_the_names(x):
 def test_luna_is_told_the_places(x):
     info = info_of()
     net = built("LUNA", info, **LUNA)
-    places = torch.tensor(np.array([ch["loc"][:3] for ch in info["chs"]]), dtype=torch.float32).repeat(3, 1, 1)
+    places = torch.tensor(np.array([ch["loc"][:3] for ch in info["chs"]]), dtype=torch.float32).repeat(
+        3, 1, 1
+    )
     model = own("LUNA", net, info_of(montage=False), **LUNA)
     torch.testing.assert_close(net(x), model(x, channel_locations=places), rtol=0, atol=1e-6)
     assert (net(x) - model(x, channel_locations=places[:, [1, 0, 2, 3]])).abs().max() > 1e-4
@@ -155,11 +157,23 @@ def test_labram_in_an_encoder(tmp_path):
         ("Labram", LABRAM, info_of(), 50, r"patches of 20 samples: crop or resample .* \(40 or 60\)"),
         ("InterpolatedLaBraM", {"num_heads": 2}, info_of(), 250, r"of 200 samples.* \(200 or 400\)"),
         ("LUNA", LUNA, info_of(montage=False), 40, "not finite. It needs names and places .*set_montage"),
-        ("EEGDINO", {}, view_of(mne.create_info(20, 200.0, "eeg")).info, 200, "Set n_channel_embeddings in its"),
+        (
+            "EEGDINO",
+            {},
+            view_of(mne.create_info(20, 200.0, "eeg")).info,
+            200,
+            "Set n_channel_embeddings in its",
+        ),
         ("BENDR", {}, info_of(), 250, "use net='InterpolatedBENDR', which interpolates"),
         ("SleepStagerBlanco2020", {}, info_of(NAMES[:3]), 100, "Set n_groups in its net_params"),
         ("SensingDynamics", {}, info_of(), 40, "It takes another number of channels: pick them"),
-        ("SignalJEPA_PostLocal", {}, info_of(), 100, "It needs at least 152 samples at this rate: cut longer"),
+        (
+            "SignalJEPA_PostLocal",
+            {},
+            info_of(),
+            100,
+            "It needs at least 152 samples at this rate: cut longer",
+        ),
     ],
 )
 def test_what_is_missing_is_told_in_a_sentence(name, params, info, n_times, remedy):
@@ -189,7 +203,15 @@ def bank(tmp_path, monkeypatch):
     return torch.tensor(list(places.values()))
 
 
-REVE = {"embed_dim": 16, "depth": 1, "heads": 2, "head_dim": 8, "patch_size": 20, "patch_overlap": 2, "freqs": 2}
+REVE = {
+    "embed_dim": 16,
+    "depth": 1,
+    "heads": 2,
+    "head_dim": 8,
+    "patch_size": 20,
+    "patch_overlap": 2,
+    "freqs": 2,
+}
 
 
 @torch.no_grad()
