@@ -243,7 +243,7 @@ def _remedy(cls: type, params: dict[str, Any], error: Exception) -> str:
         )
     if named:
         return f"Set {' and '.join(named)} in its net_params."
-    if "n_chans" in low:
+    if "n_chans" in low or "channels, but got" in low:
         return "It takes another number of channels: pick them, or choose another net (skeegclip.nets.list_nets)."
     if ("kernel size" in low or "output size is too small" in low) and (
         enough := _enough_samples(cls, params)
