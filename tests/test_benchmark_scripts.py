@@ -63,3 +63,23 @@ def test_a_point_of_growth_is_measured():
     seconds, megabytes = json.loads(out)
     assert seconds > 0
     assert 0 <= megabytes < 200
+
+
+@pytest.mark.slow
+def test_the_knowing_decoder_is_above_those_that_learn(tmp_path):
+    out = tmp_path / "fits.jsonl"
+    command = [sys.executable, _FOLDER / "knowing_decoder.py", "--concepts", "24", "--tested", "20"]
+    command += ["--seeds", "0", "--passes", "1", "--out", out]
+    names = ["ridge", "linear", "patterns known", "ridge in its own space", "strong", "nice 4"]
+    for _ in range(2):  # the second time nothing is fitted
+        shown = subprocess.run(
+            [*command, "--decoders", *names], capture_output=True, text=True, check=True
+        ).stdout
+        fits = [json.loads(line) for line in out.read_text().splitlines()]
+        assert [one["decoder"] for one in fits] == names
+    for one in fits:
+        assert len(one["hits"]) == 20
+        assert one["minutes"] > 0
+        assert np.mean(one["hits"]) <= one["knowing"] + 0.1
+    assert all(name in shown for name in names)
+    assert "linear minus it" in shown

@@ -14,6 +14,7 @@ from skorch.helper import predefined_split
 from .._utils.epoched import Epoched
 from .._utils.params import check_dict, check_number, check_option
 from ..losses import MixedLoss
+from ..nets.facts import accepted_by, facts_of_forward
 from ..nets.registry import get_net
 from .augment import Augment
 from .callbacks import AveragedWeights, BestWeights, Patience
@@ -44,17 +45,19 @@ def net_spec(
     """The network class and all its arguments for these epochs, as `skeegclip.nets.build.build_net` takes them."""
     _, n_chans, n_times = read.X.shape
     cls, defaults = get_net(net, n_times)
-    accepted = inspect.signature(cls).parameters
+    accepted = accepted_by(cls)
+    takes = {*accepted, *facts_of_forward(cls)}
     known = {
         "n_outputs": n_outputs,
         "n_chans": n_chans,
         "n_times": n_times,
         "sfreq": read.sfreq,
         "chs_info": read.chs_info,
+        "ch_names": None if read.ch_names is None else list(read.ch_names),
         "n_subjects": n_subjects if subject_layer == "token" else 0,
         "unknown_subject": unknown_subject,
     }
-    params = {name: value for name, value in known.items() if name in accepted and value is not None}
+    params = {name: value for name, value in known.items() if name in takes and value is not None}
     given = check_dict("net_params", net_params)
     if subject_layer in ("linear", "latent"):
         dropout = {"dropout": given.pop("subject_dropout")} if "subject_dropout" in given else {}
@@ -62,13 +65,15 @@ def net_spec(
         if subject_layer == "linear":
             params["subject_linear"] = {**layer, "n_chans": n_chans}
         else:
+            # A head stands behind the network, so that ridge regression beside it would speak of other vectors.
+            defaults = {name: value for name, value in defaults.items() if name != "linear"}
             params["n_outputs"] = check_number(
                 "n_latents", given.pop("n_latents", _N_LATENTS), low=1, integer=True
             )
             params["subject_latent"] = {**layer, "n_latents": params["n_outputs"], "n_outputs": n_outputs}
-    unknown = sorted(set(given) - set(accepted))
+    unknown = sorted(set(given) - takes)
     if unknown:
-        own = sorted(set(accepted) - set(known) - {"self"})
+        own = sorted(takes - set(known) - {"self"})
         raise ValueError(
             f"net_params: {cls.__name__} has no parameter {unknown[0]!r}; it takes {', '.join(own)}."
         )

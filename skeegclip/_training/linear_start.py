@@ -11,8 +11,8 @@ from ..nets.linear_path import LinearPath
 from .loader import EpochsDataset
 from .net import EncoderNet
 
-# Memory does not grow with the data: of more rows than these, so many are drawn.
-_MOST_ROWS = 2**14
+# Memory does not grow with the data: of more rows, or more numbers in them, than these, so many are drawn.
+_MOST_ROWS, _MOST_NUMBERS = 2**14, 2**25
 _ROWS_AT_ONCE = 512
 _N_FOLDS = 5
 _PENALTIES = np.logspace(-4, 3, 15)  # times the mean squared length of a row
@@ -22,18 +22,23 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
     """Set the linear path of a network that has one, from the rows that it will be trained on.
 
     Where only directions count (`directions`, the CLIP loss) the path's embeddings are of unit length on average, and the
-    mean of the targets is left out: it is what all predictions would share. Of classes only their plain mean is: that of
-    the rows says as well which class is frequent, or weighs much, and without it one that weighs more is found less.
+    mean of the targets is left out: it is what all predictions would share. Of classes with weights only their plain mean
+    is: that of the rows says which class weighs much, and without it one that weighs more is found less. (How frequent
+    classes are by chance is left out all the same: of few rows it would say more than the epochs do.)
     """
     parts = (part for part in net.module_.modules() if isinstance(getattr(part, "linear", None), LinearPath))
     if (part := next(parts, None)) is None:
         return
     path: Any = part.linear
     sizes = net.get_params_for("module")
+    if "subject_latent" in sizes:  # what it gives is no embedding yet
+        return
     rng = np.random.default_rng([seed, 4])
-    rows = np.sort(rng.permutation(train.rows)[:_MOST_ROWS])
+    most = min(_MOST_ROWS, _MOST_NUMBERS // path.weight.shape[1])
+    rows = np.sort(rng.permutation(train.rows)[:most])
     # A linear layer of subjects that stands before it is the identity still.
-    F = _features(path, train, rows) / sizes["input_spread"]
+    F = _features(path, train, rows)
+    F /= sizes["input_spread"]
     with torch.no_grad():
         vectors = net.criterion_.project(train.vectors).cpu().numpy().astype(np.float64)
     stimulus = train.targets.stimulus[rows]
@@ -45,8 +50,8 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
     W, f_mean, y_mean = ridge(F / scale, vectors[stimulus] / sizes.get("output_spread", 1.0), fold, weight)
     W, f_mean = W / scale[:, None], f_mean * scale
     if directions:
-        shared = vectors.mean(axis=0) / sizes.get("output_spread", 1.0) if train.targets.are_codes else y_mean
-        y_mean = y_mean - shared
+        weighed = train.targets.are_codes and weight is not None and np.ptp(weight) > 0
+        y_mean = y_mean - vectors.mean(axis=0) / sizes.get("output_spread", 1.0) if weighed else 0 * y_mean
         length = np.linalg.norm(y_mean + (F - f_mean) @ W, axis=1).mean() or 1.0
         W, y_mean = W / length, y_mean / length
     path.set_map(torch.from_numpy(W.T), torch.from_numpy(y_mean - f_mean @ W))
@@ -102,20 +107,28 @@ def ridge(
         U, s, basis = np.linalg.svd(F, full_matrices=False)
         F = U * s
     penalties = _PENALTIES * (np.mean(np.sum(F**2, axis=1)) or 1.0)
-    folds = np.unique(fold)
-    errors = np.zeros(len(penalties))
-    for k in folds if len(folds) > 1 else []:
-        V, spectrum, C = _solved(F[fold != k], Y[fold != k])
-        Z, truth = F[fold == k] @ V, Y[fold == k]
-        for i, penalty in enumerate(penalties):
-            errors[i] += np.sum((truth - Z @ (C / (spectrum + penalty)[:, None])) ** 2)
-    penalty = penalties[errors.argmin()] if len(folds) > 1 else penalties[len(penalties) // 2]
-    V, spectrum, C = _solved(F, Y)
-    W = V @ (C / (spectrum + penalty)[:, None])
+    products, moments = F.T @ F, F.T @ Y
+    penalty = penalties[len(penalties) // 2]
+    if len(folds := np.unique(fold)) > 1:
+        errors = sum(_errors(F[fold == k], Y[fold == k], products, moments, penalties) for k in folds)
+        penalty = penalties[np.argmin(errors)]
+    spectrum, V = np.linalg.eigh(products)
+    W = V @ (V.T @ moments / (spectrum.clip(min=0) + penalty)[:, None])
     return W if basis is None else basis.T @ W, f_mean, y_mean
 
 
-def _solved(F: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Eigenvectors and eigenvalues of the predictors' products, and the targets' products with them."""
-    spectrum, V = np.linalg.eigh(F.T @ F)
-    return V, spectrum.clip(min=0), V.T @ (F.T @ Y)
+def _errors(
+    F: np.ndarray, Y: np.ndarray, products: np.ndarray, moments: np.ndarray, penalties: np.ndarray
+) -> np.ndarray:
+    """Squared error on the rows held out of a fit on the others, for each penalty, less what all have in common.
+
+    With the solution W = V D C for eigenvectors V, the error |Y - F W|^2 is a quadratic form of the diagonal D, which costs a
+    thousandth of predicting the rows anew for each penalty.
+    """
+    own, told = F.T @ F, F.T @ Y
+    spectrum, V = np.linalg.eigh(products - own)
+    C = V.T @ (moments - told)
+    form = (V.T @ own @ V) * (C @ C.T)
+    gain = np.sum((V.T @ told) * C, axis=1)
+    shrunk = 1 / (spectrum.clip(min=0) + penalties[:, None])
+    return np.einsum("pi,ij,pj->p", shrunk, form, shrunk, optimize=True) - 2 * shrunk @ gain

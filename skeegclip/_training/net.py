@@ -115,7 +115,7 @@ def top1(z: torch.Tensor, dataset: EpochsDataset, project: Callable) -> float:
 
 
 def embed(net: EncoderNet, X: Any, subject: Any, batch_size: int = 512) -> torch.Tensor:
-    """Embeddings of all epochs, in order, on the CPU; of an epoch the same whatever stands beside it (see `_filled`)."""
+    """Embeddings of all epochs, in order, on the CPU; of each the same to rounding in any company (see `_filled`)."""
     with evaluating(net):
         parts = (
             net.infer(_filled(inputs))[: len(inputs["x"])] for inputs in batches(net, X, subject, batch_size)
@@ -127,8 +127,9 @@ def _filled(inputs: dict) -> dict:
     """A batch of a multiple of four epochs, the last ones of which may be copies of the first.
 
     How a matrix product sums depends on how many rows it has: a row alone is multiplied by another kernel than a row
-    among others, and what remains of four again by another. In fours, all kernels that we tried sum alike. One epoch takes
-    two to three times as long for it, and whoever cannot wait asks for equality `up_to_rounding` alone.
+    among others, and what remains of four again by another. In fours, most kernels sum alike; where results are a few
+    numbers wide, not all. One epoch takes two to three times as long for it, and whoever cannot wait asks for equality
+    `up_to_rounding` alone.
     """
     missing = -len(inputs["x"]) % _ROWS_OF_A_KERNEL
     if missing == 0 or is_up_to_rounding():

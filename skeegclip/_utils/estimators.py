@@ -184,6 +184,7 @@ def wanted(estimator: Any, method: str, params: Mapping[str, Any]) -> dict[str, 
     """Return those of `params` that a method of the estimator asks for."""
     from sklearn.utils.metadata_routing import get_routing_for_object
 
+    estimator = thaw(estimator)  # a frozen one hands everything on, but asks for nothing
     if not params or not tells_routing(estimator):
         return {}
     wanted = get_routing_for_object(estimator).consumes(method, params.keys())

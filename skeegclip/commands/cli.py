@@ -57,9 +57,9 @@ def demo(
 ) -> None:
     """Simulate a THINGS-like experiment, decode it, and write a report.
 
-    Trains ATM-S, NICE and a ridge regression on simulated EEG, and tests
-    them on pictures and concepts that they have never seen. Downloads
-    nothing; takes about two minutes on two CPU cores.
+    Trains a linear decoder, ATM-S, NICE and a ridge regression on
+    simulated EEG, and tests them on pictures and concepts that they have
+    never seen. Downloads nothing; takes about two minutes on two CPU cores.
     """
     from .demo.output import FILES
 
@@ -150,7 +150,10 @@ def evaluate(
     context: typer.Context,
     store: Annotated[Path, typer.Option(help="An EpochsStore, or a folder of THINGS-EEG2 files.")],
     recipes: Annotated[
-        list[str], typer.Option(help="One or several: atm_paper nice strong samga ..., or names of networks.")
+        list[str],
+        typer.Option(
+            help="One or several of atm_paper nice strong linear shallow_alignment samga brain_hive enigma, or names of networks."
+        ),
     ],
     protocol: Annotated[
         Protocol, typer.Option(help="Test each person after training on them, or on all others.")
@@ -169,8 +172,12 @@ def evaluate(
     oracle: Annotated[
         bool, typer.Option(help="Add the figure of the pass that is best on the test set.")
     ] = True,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="In place of the recipes' own.")] = None,
-    max_epochs: Annotated[int | None, typer.Option(min=1, help="In place of the recipes' own.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, help="In place of the recipes' own. linear has none.")
+    ] = None,
+    max_epochs: Annotated[
+        int | None, typer.Option(min=1, help="In place of the recipes' own. linear has none.")
+    ] = None,
 ) -> None:
     """Train and test recipes, and report them beside published figures.
 

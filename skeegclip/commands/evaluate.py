@@ -56,7 +56,7 @@ def run_evaluation(
     n_seeds, n_jobs, oracle
         As in `evaluate`.
     params : mapping | None
-        Parameters of the encoders, in place of the recipes'.
+        Parameters of the networks' training, in place of the recipes'. "linear" trains none.
 
     Returns
     -------
@@ -108,8 +108,10 @@ def make_recipe(
         return getattr(_recipes, name)(targets, protocol=protocol, **params)
     if name == "atm_paper":
         return _recipes.atm_paper(targets, text_targets=text_targets, **params)
-    if name in ("nice", "enigma", "linear"):
+    if name in ("nice", "enigma"):
         return getattr(_recipes, name)(targets, **params)
+    if name == "linear":
+        return _recipes.linear(targets)
     known = list_nets()["name"].tolist()
     if name not in known:
         recipes = ", ".join(recipe for recipe in _recipes.__all__ if recipe != "paper")

@@ -49,7 +49,7 @@ def make_things_like(
     own, which no feature predicts, and ongoing activity (1/f and alpha, correlated over sensors). Subjects differ in
     anatomy, latency (up to 30 ms), mixing of features and gain, in the strength of the sources of their ongoing
     activity and the strength and place of their alpha, and in the amplitude of the recording and of each electrode:
-    after statistics of 46 people of THINGS-EEG1, whose noise differs more still (:ref:`simulated-people`).
+    after statistics of 46 people of THINGS-EEG1, whose broken electrodes are left out (:ref:`simulated-people`).
 
     Parameters
     ----------

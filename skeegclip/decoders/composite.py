@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from .._utils.cloning import clone_to_fit
-from .._utils.estimators import find_table, holds_own, project, tells_routing
+from .._utils.estimators import find_table, holds_own, project, tells_routing, thaw
 from .._utils.ids import as_ids, as_subject
 from .._utils.inputs import read_epochs
 from .._utils.missing import refuse_masked, refuse_missing
@@ -301,7 +301,9 @@ class EmbeddingComposite(Savable, BaseEstimator):
             The routing of this estimator and its encoder.
         """
         router = MetadataRouter(owner=self).add_self_request(self)
-        if isinstance(self.encoder, str) or not tells_routing(self.encoder):
+        # A FrozenEstimator hands everything on, but asks for nothing.
+        encoder = thaw(self.encoder)
+        if isinstance(encoder, str) or not tells_routing(encoder):
             return router
         mapping = (
             MethodMapping()
@@ -309,7 +311,7 @@ class EmbeddingComposite(Savable, BaseEstimator):
             .add(caller=self._embeds_for, callee="predict")
             .add(caller="score", callee="predict")
         )
-        return router.add(encoder=self.encoder, method_mapping=mapping)
+        return router.add(encoder=encoder, method_mapping=mapping)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

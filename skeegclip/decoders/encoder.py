@@ -66,7 +66,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     subject_layer : {"token", "linear", "latent", "none"}
         What is learned about each subject: the token of networks that have one, a linear map of the channels in
         front of any network, a linear map behind any network, which then has ``net_params["n_latents"]`` outputs (184)
-        and a head behind the map, or nothing.
+        and a head behind the map, or nothing. Before a head nothing starts from ridge regression: with "latent"
+        "ridge+atm-s" is "atm-s".
     projector : int | None
         Width of a linear map of the targets, learned with the network: embeddings then lie in the space it maps
         to, and :meth:`project` brings other targets there. Needs ``loss_weight=1``. None compares with the targets

@@ -48,7 +48,8 @@ class InvertedEncoding(Savable, BaseEstimator):
         Folds over the stimuli, at least 2.
     shrinkage : float
         In [0, 1]: how far the covariances of the noise are drawn to equal variances before they are inverted. Filtered
-        epochs hold directions of next to no variance, which nothing should magnify.
+        epochs hold directions of next to no variance, which nothing should magnify. Those without any, as after an average
+        reference, are left out with 0.
 
     Attributes
     ----------
@@ -56,13 +57,13 @@ class InvertedEncoding(Savable, BaseEstimator):
         Components used.
     mean_ : ndarray, shape (n_chans, n_times)
         Mean training epoch, subtracted before the filters.
-    filters_ : ndarray, shape (n_components_, n_chans, n_times)
+    filters_ : ndarray, shape (n_components, n_chans, n_times)
         What each component is read with.
     target_mean_ : ndarray, shape (n_dims,)
         Mean training target.
-    target_filters_ : ndarray, shape (n_components_, n_dims)
+    target_filters_ : ndarray, shape (n_components, n_dims)
         What it is in a target.
-    offset_ : ndarray, shape (n_components_,)
+    offset_ : ndarray, shape (n_components,)
         What the filters give on average for held-out stimuli; subtracted.
     n_chans_, n_times_in_, n_features_in_, ch_names_
         As in :class:`EEGEncoder`.
@@ -88,11 +89,11 @@ class InvertedEncoding(Savable, BaseEstimator):
     >>> import numpy as np
     >>> from skeegclip import EmbeddingTable, ImageRetriever, InvertedEncoding
     >>> rng = np.random.default_rng(0)
-    >>> table = EmbeddingTable([f"image_{i}" for i in range(300)], rng.normal(size=(300, 3)))
-    >>> X = np.tensordot(table.vectors, rng.normal(size=(3, 8, 20)), 1) + rng.normal(size=(300, 8, 20))
+    >>> table = EmbeddingTable([f"image_{i}" for i in range(300)], rng.normal(size=(300, 5)))
+    >>> X = np.tensordot(table.vectors, rng.normal(size=(5, 8, 20)), 1) + rng.normal(size=(300, 8, 20))
     >>> decoder = ImageRetriever(InvertedEncoding(), targets=table).fit(X[:200], table.ids[:200])
     >>> decoder.encoder_.n_components_
-    3
+    5
     >>> bool(decoder.score(X[200:], table.ids[200:]) > 0.9)
     True
     """
@@ -158,8 +159,10 @@ class InvertedEncoding(Savable, BaseEstimator):
         rank = max(1, int((size > 1e-6 * size[0]).sum()))
         # Of each stimulus k numbers are learned from, and k * k tell their noise: too few cannot tell it.
         most = max(1, min(rank, n_stimuli // 8))
-        wanted = _CANDIDATES if self.n_components is None else (min(self.n_components, rank),)
-        candidates = [k for k in wanted if k <= most] if self.n_components is None else list(wanted)
+        if self.n_components is None:  # all of them too, where they are few: narrow targets need each
+            candidates = sorted({k for k in (*_CANDIDATES, min(rank, _CANDIDATES[-1])) if k <= most})
+        else:
+            candidates = [min(self.n_components, rank)]
         a = np.sqrt(len(y)) * left[:, : max(candidates)]
         # What the targets do not tell is noise.
         rest = X - np.tensordot(a, np.tensordot(a.T, X, 1) / len(a), 1).astype(np.float32)
@@ -190,7 +193,7 @@ class InvertedEncoding(Savable, BaseEstimator):
 
         Returns
         -------
-        ndarray of float64, shape (n_epochs, n_components_)
+        ndarray of float64, shape (n_epochs, n_components)
             Embeddings, with noise of unit variance, in the space that :meth:`project` maps targets to.
         """
         check_is_fitted(self, "filters_")
@@ -207,7 +210,7 @@ class InvertedEncoding(Savable, BaseEstimator):
 
         Returns
         -------
-        ndarray, shape (n, n_components_)
+        ndarray, shape (n, n_components)
             The embeddings that the model expects of epochs that show them.
 
         Raises
@@ -303,7 +306,7 @@ def _whiteners(X: np.ndarray, shrinkage: float) -> tuple[np.ndarray, np.ndarray,
     over_times = _whitener(np.tensordot(X, X, ((0, 1), (0, 1))) / (len(X) * X.shape[1]), shrinkage)
     X = X @ over_times
     chan_axes, time_axes = _second_axes(X, over_times)
-    scale = 1 / np.sqrt(shrinkage + np.square(chan_axes.T @ X @ time_axes).mean(axis=0))
+    scale = _inverse_root(shrinkage + np.square(chan_axes.T @ X @ time_axes).mean(axis=0))
     return chan_axes.T @ over_chans, over_times @ time_axes, scale
 
 
@@ -311,13 +314,16 @@ def _second_axes(X: np.ndarray, over_times: np.ndarray) -> tuple[np.ndarray, np.
     """Axes of the second of two products whose sum the covariance is, where the first is white by now.
 
     Slow and fast activity, such as alpha and what is behind it, lie in different places. The product that is nearest to
-    what the covariance has beside the identity is found by power iteration; it starts from slow activity.
+    what the covariance has beside the identity is found by power iteration. It starts from the course that was strongest;
+    from all courses, each with its own power, it would start from nothing: weighted so, channels are white already.
     """
-    times = np.linalg.pinv(over_times.astype(np.float64) @ over_times)
+    _, courses = np.linalg.eigh(over_times.astype(np.float64))
+    times = np.outer(courses[:, 0], courses[:, 0])
     for _ in range(_ITERATIONS):
         chans = _beside_white(X @ times.astype(np.float32), X, (0, 2))
         times = _beside_white(np.swapaxes(X, 1, 2) @ chans.astype(np.float32), np.swapaxes(X, 1, 2), (0, 2))
-    return tuple(np.linalg.eigh(part)[1].astype(np.float32) for part in (chans, times))
+    chan_axes, time_axes = (np.linalg.eigh(part)[1].astype(np.float32) for part in (chans, times))
+    return chan_axes, time_axes
 
 
 def _beside_white(weighted: np.ndarray, X: np.ndarray, over: tuple[int, int]) -> np.ndarray:
@@ -331,9 +337,14 @@ def _beside_white(weighted: np.ndarray, X: np.ndarray, over: tuple[int, int]) ->
 def _whitener(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
     covariance = covariance.astype(np.float64)
     mean = np.trace(covariance) / len(covariance) or 1.0
-    return power((1 - shrinkage) * covariance + shrinkage * mean * np.eye(len(covariance)), -0.5).astype(
-        np.float32
-    )
+    values, axes = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * mean * np.eye(len(covariance)))
+    return ((axes * _inverse_root(values)) @ axes.T).astype(np.float32)
+
+
+def _inverse_root(values: np.ndarray) -> np.ndarray:
+    """One over the root of variances of float32; 0 where there is none, as after an average reference."""
+    some = values > 10 * np.finfo(np.float32).eps * values.max()
+    return np.where(some, 1 / np.sqrt(np.where(some, values, 1.0)), 0.0)
 
 
 def _stimuli(y: np.ndarray) -> tuple[int, np.ndarray]:

@@ -16,6 +16,7 @@ from .._utils.estimators import find_table
 from .._utils.params import check_number, check_option
 from .._utils.validation import check_epochs
 from ..embeddings import EmbeddingTable
+from ..embeddings.join import as_tables
 from ._foreign import target_slots
 from .composite import EmbeddingComposite
 from .encoder import EEGEncoder
@@ -92,7 +93,7 @@ class LambdaPath(EmbeddingComposite):
     True
     """
 
-    __metadata_request__fit: ClassVar[dict[str, Any]] = {"subject": True, "sample_weight": True}
+    __metadata_request__fit = {"subject": True, "sample_weight": True}
 
     _saved_state: ClassVar[dict[str, Any]] = {
         **EmbeddingComposite._saved_state,
@@ -186,6 +187,10 @@ class LambdaPath(EmbeddingComposite):
         values = sorted({float(value) for value in self.loss_weights}, reverse=True)
         encoder.set_params(loss_weight=values[0])
         encoder._check_params()
+        if values[-1] < 1 and len(as_tables("targets", encoder.targets)) > 1:
+            raise ValueError(
+                "encoder: several targets are for loss_weight=1 alone, so that there is no path. Take one table."
+            )
         read = check_epochs(encoder, X, subject=subject, reset=True)
         nets, held = fit_path(encoder, read, ids, weight, loss_weights=values, share=self.share)
         chosen = 0

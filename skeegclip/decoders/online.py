@@ -376,8 +376,8 @@ def _decoder(estimator: Any) -> Any:
     for part in fitted_parts(estimator):
         if (said := getattr(part, "_transductive", None)) is not None:
             raise ValueError(
-                f"estimator: a stream has no test epochs to be looked at together ({said}). Use hubness=None, refine=0,"
-                " and no SubjectWhitening."
+                f"estimator: a stream has no test epochs to be looked at together ({said}). Use hubness=None, refine=0, no"
+                " SubjectWhitening, and preprocessing that is told of new people by calibrate or unknown='pooled'."
             )
     return decoder
 

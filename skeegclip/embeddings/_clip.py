@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import threading
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from ._loaded import at_precision, load_once
 from ._weights import Weights, load_tokenizer, load_weights
-
-# Weights of gigabytes are shared by all embedders of a process that name the same ones, and freed with the last of
-# them.
-_LOADED: weakref.WeakValueDictionary[tuple[str, str], ClipModel] = weakref.WeakValueDictionary()
-_LOADING = threading.Lock()
 
 
 def clip_model(weights: Weights, device: str) -> ClipModel:
@@ -33,12 +26,7 @@ def clip_model(weights: Weights, device: str) -> ClipModel:
     ClipModel
         Shared by whoever asks for the same.
     """
-    key = (json.dumps(weights.identity, sort_keys=True), device)
-    with _LOADING:
-        model = _LOADED.get(key)
-        if model is None:
-            model = _LOADED[key] = ClipModel(load_weights(weights, device), device)
-        return model
+    return load_once(weights.identity, device, lambda: ClipModel(load_weights(weights, device), device))
 
 
 class ClipModel:
@@ -73,6 +61,10 @@ class ClipModel:
             picture = step(picture)
         return picture
 
+    def pixels(self, picture: Any, *, shaped: bool = False) -> np.ndarray:
+        """A PIL image as the network gets it but for the normalisation, uint8 (height, width, 3)."""
+        return np.asarray(picture if shaped else self.shape(picture))
+
     def encode_pixels(self, pixels: np.ndarray, read: Callable[..., Any], precision: str) -> np.ndarray:
         """Run the image tower.
 
@@ -99,7 +91,7 @@ class ClipModel:
             )
             mean, std = (batch.new_tensor(each).view(1, -1, 1, 1) for each in (self._mean, self._std))
             batch = batch.sub_(mean).div_(std)
-            with self._precision(precision):
+            with at_precision(precision, self.device):
                 return read(self.net, batch).float().cpu().numpy()
 
     def encode_texts(self, texts: Sequence[str], model: str, precision: str) -> np.ndarray:
@@ -123,13 +115,6 @@ class ClipModel:
 
         if self._tokenizer is None:
             self._tokenizer = load_tokenizer(model)
-        with torch.inference_mode(), self._precision(precision):
+        with torch.inference_mode(), at_precision(precision, self.device):
             tokens = self._tokenizer(list(texts)).to(self.device)
             return self.net.encode_text(tokens, normalize=False).float().cpu().numpy()
-
-    def _precision(self, precision: str) -> Any:
-        import torch
-
-        return torch.autocast(
-            torch.device(self.device).type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
-        )

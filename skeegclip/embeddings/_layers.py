@@ -65,7 +65,7 @@ def has_class_token(tower: Any) -> bool:
     return isinstance(tower, VisionTransformer)
 
 
-def picture_vectors(net: Any, pixels: Any, layers: tuple[Layer, ...], pooling: str) -> Any:
+def picture_vectors(net: Any, pixels: Any, layers: tuple[Layer, ...], pooling: str | None) -> Any:
     """Vectors of a batch of pictures, the layers one after another.
 
     Parameters

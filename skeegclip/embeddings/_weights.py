@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import hashlib
 import json
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .._utils.seeding import seeded_torch
+from ._hub import file_sha256, first_line, from_hub
 
 HUB, FOLDER = "hf-hub:", "local-dir:"
 _CONFIG = "open_clip_config.json"
@@ -129,7 +129,7 @@ def _weights_in(folder: Path) -> list[Path]:
 def _of_hub(model: str) -> Weights:
     # A snapshot in the hub's cache is a folder with the configuration and the weights, named by its commit.
     repository = model.removeprefix(HUB)
-    snapshot = Path(_from_hub(repository, [_CONFIG], model)).parent
+    snapshot = Path(_of_repository(repository, [_CONFIG], model)).parent
     identity = {"model": model, "commit": snapshot.name}
     published = {"hf_hub": repository + "/", "revision": snapshot.name}
     return Weights(FOLDER + str(snapshot), identity, published=published)
@@ -185,7 +185,7 @@ def load_weights(weights: Weights, device: str) -> Any:
             raise
         raise ValueError(
             f"pretrained: {path or weights.model} does not hold weights of {weights.model} that can be loaded"
-            f" safely ({_first_line(error)}). Name the model that the file belongs to, and save it as a state"
+            f" safely ({first_line(error)}). Name the model that the file belongs to, and save it as a state"
             " dict or as safetensors."
         ) from error
     return net.eval().requires_grad_(False).to(device)
@@ -199,39 +199,18 @@ def _published_file(weights: Weights) -> str | None:
 
         repository, name = os.path.split(hub)
         names = [name] if name else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]
-        path = _from_hub(repository, names, weights.identity["model"], weights.published.get("revision"))
+        path = _of_repository(repository, names, weights.identity["model"], weights.published.get("revision"))
         return None if weights.model.startswith(FOLDER) else path
     if weights.published:
         return _from_url(weights)
     return None
 
 
-def _from_hub(repository: str, names: list[str], model: str, revision: str | None = None) -> str:
-    """Path of the first of some files that the hub's cache holds; else it is downloaded.
-
-    The cache is asked first: published weights do not change, and without a network the hub's client would try for
-    half a minute before it looks there.
-    """
-    import huggingface_hub
-
-    for name in names:
-        cached = huggingface_hub.try_to_load_from_cache(repository, name, revision=revision)
-        if isinstance(cached, str):
-            return cached
-    for name in names:
-        try:
-            return huggingface_hub.hf_hub_download(repository, name, revision=revision)
-        except Exception as error:  # the network's errors are of many kinds
-            failure = error
-            if isinstance(error, huggingface_hub.errors.LocalEntryNotFoundError):
-                break  # no network, so none for the next name either
+def _of_repository(repository: str, names: list[str], model: str, revision: str | None = None) -> str:
     command = f"hf download {repository}" + ("" if names == [_CONFIG] else f" {names[0]}")
-    cache = os.path.join(huggingface_hub.constants.HF_HUB_CACHE, f"models--{repository.replace('/', '--')}")
-    raise OSError(
-        f"The weights of {model} are not on this machine and cannot be downloaded ({_first_line(failure)}): run"
-        f" `{command}` where there is a network and copy the folder it fills in the hub's cache to {cache}, or pass"
-        " a weights file as pretrained=."
-    ) from failure
+    return from_hub(
+        repository, names, model, revision, command=command, instead="pass a weights file as pretrained="
+    )
 
 
 def _from_url(weights: Weights) -> str:
@@ -241,7 +220,7 @@ def _from_url(weights: Weights) -> str:
     except Exception as error:
         raise OSError(
             f"The weights of {weights.model} are not on this machine and cannot be downloaded"
-            f" ({_first_line(error)}): download {weights.published['url']} where there is a network and pass the file"
+            f" ({first_line(error)}): download {weights.published['url']} where there is a network and pass the file"
             " as pretrained=."
         ) from error
 
@@ -255,12 +234,12 @@ def load_tokenizer(model: str) -> Any:
         return open_clip.get_tokenizer(model if ":" in model else model.replace("/", "-"), **guarded)
     except OSError as error:
         raise OSError(
-            f"The tokenizer of {model} is not on this machine and cannot be downloaded ({_first_line(error)}): run"
+            f"The tokenizer of {model} is not on this machine and cannot be downloaded ({first_line(error)}): run"
             " embed_texts once where there is a network and copy the hub's cache folder here."
         ) from error
     except ValueError as error:
         raise ValueError(
-            f"model={model!r}: its tokenizer cannot be loaded ({_first_line(error)}). Code that comes with a model is not"
+            f"model={model!r}: its tokenizer cannot be loaded ({first_line(error)}). Code that comes with a model is not"
             " run: take another one."
         ) from error
 
@@ -270,7 +249,7 @@ def _text_config(model: str) -> dict[str, Any]:
     if model.startswith(FOLDER):
         path = Path(model.removeprefix(FOLDER)) / _CONFIG
     elif model.startswith(HUB):
-        path = Path(_from_hub(model.removeprefix(HUB), [_CONFIG], model))
+        path = Path(_of_repository(model.removeprefix(HUB), [_CONFIG], model))
     else:
         return {}
     config = json.loads(path.read_text(encoding="utf-8"))
@@ -292,22 +271,5 @@ def _refuse_code(model: str) -> None:
     except ValueError as error:
         raise ValueError(
             f"model={model!r}: the text model that its {_CONFIG} names, {name!r:.200}, cannot be read without running code"
-            f" that comes with it ({_first_line(error)}). Take another model."
+            f" that comes with it ({first_line(error)}). Take another model."
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    """What went wrong, short enough to be put into a sentence."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(".:")
-
-
-def file_sha256(path: str) -> str:
-    """SHA-256 of a file, remembered until the file changes (weights have gigabytes)."""
-    status = os.stat(path)
-    return _sha256(os.path.realpath(path), status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=64)
-def _sha256(path: str, size: int, time: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

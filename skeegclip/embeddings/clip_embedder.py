@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
 from .._utils.ids import unique_ids
+from .._utils.params import check_option
 from ._cache import VectorCache
-from ._layers import picture_tokens, picture_vectors
-from ._pictures import Picture, read_pictures
+from ._embedder import PictureEmbedder
+from ._layers import picture_tokens, picture_vectors, read_layer
 from ._recipe import Recipe
-from ._run import embed_all, load_ahead
+from ._run import embed_all
 from ._texts import average_templates, fill_templates
+from ._weights import find_weights
 from .table import EmbeddingTable
 
 
-class CLIPEmbedder(BaseEstimator):
+class CLIPEmbedder(PictureEmbedder):
     """Embed pictures and texts with a CLIP model, for encoders to be trained on.
 
     Pictures go through the evaluation transform of the model (never the training one, whose random crops make poor
@@ -138,56 +138,6 @@ class CLIPEmbedder(BaseEstimator):
         self.verbose = verbose
         self.random_state = random_state
 
-    def embed_images(self, images: Any, ids: Any = None) -> EmbeddingTable:
-        """Embed pictures.
-
-        Parameters
-        ----------
-        images : path-like | ImageTable | ndarray | sequence
-            A folder (with its subfolders: files are taken in the order of their paths, other files are left out), an
-            :class:`ImageTable`, an array ``(n, height, width[, channels])``, or a list of paths, PIL images and
-            arrays. Arrays are uint8, or float in [0, 1], with 1, 3 or 4 channels.
-        ids : sequence of str, shape (n,) | None
-            Unique ids. None takes the stems of file names, the ids of a table, and numbers for the rest.
-
-        Returns
-        -------
-        EmbeddingTable
-            A vector per picture, not scaled; ``meta`` says how it was made.
-
-        Raises
-        ------
-        FileNotFoundError
-            If a file or folder is missing.
-        OSError
-            If the weights are neither here nor to be had; the text says what to put where.
-        TypeError
-            If pictures are of another type.
-        ValueError
-            If a parameter is wrong, a picture cannot be read or lies outside its range, or ids repeat.
-        """
-        keys, pictures = read_pictures(images, ids)
-        recipe = Recipe.of(self)
-        settings = recipe.of_pictures()
-        cache = VectorCache(self.cache_dir, settings) if self.cache_dir is not None else None
-        contents: list[Any] = list(range(len(pictures)))
-        if cache is not None:
-            contents = [each for batch in load_ahead(Picture.digest, pictures, 256) for each in batch]
-
-        def compute(rows: list[int]) -> Generator[np.ndarray, None, None]:
-            read = partial(picture_vectors, layers=recipe.layers, pooling=recipe.pooling)
-            return self._encode([pictures[row] for row in rows], recipe, read)
-
-        vectors = embed_all(
-            contents,
-            compute,
-            cache=cache,
-            name=lambda row: pictures[row].name,
-            verbose=self.verbose,
-            unit="image",
-        )
-        return EmbeddingTable(keys, vectors, meta=settings)
-
     def embed_texts(
         self, texts: Any, ids: Any = None, template: Any = "This picture is {}"
     ) -> EmbeddingTable:
@@ -224,12 +174,12 @@ class CLIPEmbedder(BaseEstimator):
             raise ValueError(
                 f"ids must hold one id per text ({len(filled) // n_templates}), got {len(keys)}."
             )
-        recipe = Recipe.of(self)
+        recipe = self._recipe()
         settings = recipe.of_texts()
         cache = VectorCache(self.cache_dir, settings) if self.cache_dir is not None else None
 
         def compute(rows: list[int]) -> Generator[np.ndarray, None, None]:
-            clip = self._clip(recipe)
+            clip = self._load(recipe)
             for start in range(0, len(rows), recipe.batch_size):
                 batch = [filled[row] for row in rows[start : start + recipe.batch_size]]
                 yield clip.encode_texts(batch, self.model, recipe.precision)
@@ -247,102 +197,22 @@ class CLIPEmbedder(BaseEstimator):
             keys, average_templates(vectors, n_templates), meta=settings | {"template": templates}
         )
 
-    def iter_patch_tokens(self, images: Any, ids: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Embed pictures token by token, a batch at a time.
-
-        The tokens of THINGS-EEG2's training pictures, 16,540 x 257 x 1024, are 17 GB: here only a batch is held.
-
-        Parameters
-        ----------
-        images : path-like | ImageTable | ndarray | sequence
-            As in :meth:`embed_images`.
-        ids : sequence of str, shape (n,) | None
-            As in :meth:`embed_images`.
-
-        Returns
-        -------
-        iterator
-            Gives pairs: the ids of a batch, ndarray of str (n_batch,), and its tokens, ndarray of float32
-            (n_batch, n_tokens, width). The class token comes first, where the tower has one, then the patches row
-            by row. `layer` "final" is the last block with the tower's last normalisation, before the projection; any
-            other is the block's output.
-
-        Raises
-        ------
-        ValueError
-            If `layer` is a list, besides the errors of :meth:`embed_images`.
-        """
-        keys, pictures = read_pictures(images, ids)
-        recipe = Recipe.of(self)
-        recipe.one_layer()  # so that the error comes now, not with the first batch
-        return self._tokens(keys, pictures, recipe)
-
-    def save_patch_tokens(
-        self, images: Any, folder: str | os.PathLike, ids: Any = None, *, dtype: str = "float16"
-    ) -> None:
-        """Write the tokens of pictures to a folder, to be memory-mapped by :func:`~skeegclip.embeddings.load_patch_tokens`.
-
-        The folder appears when it is complete. A run that was stopped leaves ``<folder>.partial``, and goes on from
-        there when it is called again with the same pictures and settings.
-
-        Parameters
-        ----------
-        images : path-like | ImageTable | ndarray | sequence
-            As in :meth:`embed_images`.
-        folder : path-like
-            The folder to make.
-        ids : sequence of str, shape (n,) | None
-            As in :meth:`embed_images`.
-        dtype : {"float16", "float32"}
-            Type on disk.
-
-        Raises
-        ------
-        FileExistsError
-            If the folder is there already.
-        ValueError
-            As in :meth:`iter_patch_tokens`.
-        """
-        from .patch_tokens import write_patch_tokens
-
-        keys, pictures = read_pictures(images, ids)
-        recipe = Recipe.of(self)
-        contents = [each for batch in load_ahead(Picture.digest, pictures, 256) for each in batch]
-        write_patch_tokens(
-            folder,
-            keys,
-            lambda start: self._tokens(keys[start:], pictures[start:], recipe),
-            contents=contents,
-            settings=recipe.of_tokens(),
-            dtype=dtype,
-            verbose=self.verbose,
+    def _recipe(self) -> Recipe:
+        check_option("pooling", self.pooling, ["mean", "cls"])
+        return Recipe.of(
+            self,
+            lambda: find_weights(self.model, self.pretrained),
+            pooling=None if read_layer(self.layer) == ("final",) else self.pooling,
         )
 
-    def _tokens(
-        self, keys: np.ndarray, pictures: list[Picture], recipe: Recipe
-    ) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
-        done = 0
-        for tokens in self._encode(pictures, recipe, partial(picture_tokens, layer=recipe.one_layer())):
-            yield keys[done : done + len(tokens)], tokens
-            done += len(tokens)
-
-    def _encode(
-        self, pictures: list[Picture], recipe: Recipe, read: Callable[..., Any]
-    ) -> Generator[np.ndarray, None, None]:
-        clip = self._clip(recipe)
-        n_pictures = max(1, recipe.batch_size // recipe.n_views)
-        for batch in load_ahead(partial(recipe.prepare, clip), pictures, n_pictures):
-            values = clip.encode_pixels(np.concatenate(batch), read, recipe.precision)
-            yield values.reshape(len(batch), recipe.n_views, *values.shape[1:]).mean(axis=1)
-
-    def _clip(self, recipe: Recipe) -> Any:
+    def _load(self, recipe: Recipe) -> Any:
         from ._clip import clip_model
 
-        # Held here, and shared with the other embedders of the process.
         self._model = clip_model(recipe.weights, recipe.device)
         return self._model
 
-    def __getstate__(self) -> dict:
-        state = dict(super().__getstate__())
-        state.pop("_model", None)
-        return state
+    def _vectors(self, recipe: Recipe) -> Callable[..., Any]:
+        return partial(picture_vectors, layers=recipe.layers, pooling=recipe.pooling)
+
+    def _token_rows(self, recipe: Recipe) -> Callable[..., Any]:
+        return partial(picture_tokens, layer=recipe.one_layer())

@@ -66,4 +66,14 @@ def joined(name: str, value: Any) -> EmbeddingTable | None:
     if value is None or hasattr(value, "lookup"):
         return value
     tables = as_tables(name, value)
-    return tables[0] if len(tables) == 1 else join_tables(tables)
+    if len(tables) == 1:
+        return tables[0]
+    ids = tables[0].ids
+    for place, table in enumerate(tables[1:], start=2):
+        if (missing := np.setdiff1d(ids, table.ids)).size:
+            raise KeyError(
+                f"{name}: {missing.size} of the {len(ids)} ids of the first table are not in table {place} of {len(tables)}"
+                f" (first: {str(missing[0])!r}), and what is searched needs all of them. Take the ids that all have"
+                " (table.subset)."
+            )
+    return join_tables(tables)

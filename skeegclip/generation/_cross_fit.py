@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
 from .._utils.epoched import is_view
+from .._utils.estimators import project
 from .._utils.ids import as_ids
 from .._utils.inputs import as_subject, read_epochs
 from .._utils.params import check_number, check_option
@@ -31,6 +33,7 @@ def out_of_fold_embeddings(
     repetitions: str = "both",
     random_state: Any = None,
     verbose: int = 0,
+    like: Any = None,
 ) -> Bunch:
     """Embed each stimulus with an encoder that has not seen it.
 
@@ -59,6 +62,9 @@ def out_of_fold_embeddings(
         Seed of the folds.
     verbose : int
         1 shows a progress bar.
+    like : estimator | None
+        The encoder fitted to all, where encoders have a space of their own (``EEGEncoder(projector=...)``): each fold has
+        another one, and its embeddings are brought into this one's, by the linear map that brings its targets there.
 
     Returns
     -------
@@ -75,15 +81,16 @@ def out_of_fold_embeddings(
     parts: list[tuple[np.ndarray, np.ndarray, bool]] = []
 
     def embed_with(embedder: ImageRetriever, rows: np.ndarray) -> None:
+        move = _into_space(embedder, like, ids)
         some, names = take(X, rows), ids[rows]
         who = None if subject is None else subject[rows]
         if repetitions != "average":
-            parts.append((embedder.embed(some, subject=who), names, False))
+            parts.append((move(embedder.embed(some, subject=who)), names, False))
         if repetitions != "single" and len(np.unique(names)) < len(names):
             mean, names, who = average_repetitions(some, names, subject=who)
-            parts.append((embedder.embed(mean, subject=None if is_view(mean) else who), names, True))
+            parts.append((move(embedder.embed(mean, subject=None if is_view(mean) else who)), names, True))
         elif repetitions == "average":
-            parts.append((embedder.embed(some, subject=who), names, True))
+            parts.append((move(embedder.embed(some, subject=who)), names, True))
 
     embedder = ImageRetriever(encoder, targets=targets)
     if isinstance(encoder, (str, FrozenEstimator)):
@@ -101,6 +108,18 @@ def out_of_fold_embeddings(
         y=np.concatenate(names),
         is_average=np.repeat(averages, [len(z) for z in Z]),
     )
+
+
+def _into_space(embedder: ImageRetriever, like: Any, ids: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """What brings the embeddings of a fold's encoder into the space of another one."""
+    if like is None or embedder.targets_ is None:
+        return lambda z: z
+    vectors = embedder.targets_.lookup(np.unique(ids))
+    own, wanted = embedder.project(vectors), project(like, vectors)
+    if own is vectors and wanted is vectors:
+        return lambda z: z
+    moved = np.linalg.lstsq(own, wanted, rcond=1e-3)[0]
+    return lambda z: z @ moved
 
 
 def take(X: Any, rows: np.ndarray) -> Any:

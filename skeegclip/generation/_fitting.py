@@ -11,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from ._cross_fit import out_of_fold_embeddings
 from ._parts import as_one, fit_on_ids, make_generator, prepare, refine
 from .generators.training import picture_of
+from .scores import beside_embeddings
 
 
 def fit_painters(reconstructor: Any, X: Any, y: Any, subject: Any) -> dict[str, Any]:
@@ -18,10 +19,16 @@ def fit_painters(reconstructor: Any, X: Any, y: Any, subject: Any) -> dict[str, 
     labels = reconstructor._labels(y, reconstructor._given_table())
     ids = None if labels is None else labels.astype(str)
     targets, images, seed = reconstructor.targets_, reconstructor.images, reconstructor.random_state
-    supplies = {"targets": targets, "images": images}
+    # A prior leads to the targets; without one, what follows it gets embeddings as the encoder makes them.
+    own = targets if reconstructor.prior is not None else beside_embeddings(reconstructor)
+    supplies = {"targets": own, "images": images}
     prior, low_level, captioner = (
-        None if part is None else prepare(part, seed, **supplies)
-        for part in (reconstructor.prior, reconstructor.low_level, reconstructor.captioner)
+        None if part is None else prepare(part, seed, **given)
+        for part, given in (
+            (reconstructor.prior, {**supplies, "targets": targets}),
+            (reconstructor.low_level, supplies),
+            (reconstructor.captioner, supplies),
+        )
     )
     generator = prepare(make_generator(reconstructor.generator), seed, **supplies)
     learners = [part for part in (prior, captioner, generator) if _learns(part)]
@@ -68,6 +75,7 @@ def training_embeddings(
         repetitions=reconstructor.repetitions,
         random_state=reconstructor.random_state,
         verbose=int(reconstructor.verbose and sys.stderr.isatty()),
+        like=None if reconstructor._is_passthrough() else reconstructor.encoder_,
     )
     return found.Z, found.y
 

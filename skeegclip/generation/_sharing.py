@@ -108,7 +108,7 @@ class Portable(Savable):
                 for name, value in state.items()
                 if name not in fitted.arrays
             }
-            facts = checked(plain, fitted.facts, loading.folder)
+            facts: Any = checked(plain, fitted.facts, loading.folder)
             for name, value in state.items():
                 setattr(made, name, value if name in fitted.arrays else getattr(facts, name))
             _check_arrays(made, fitted.arrays)

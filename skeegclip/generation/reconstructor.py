@@ -11,6 +11,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.contents import Loading
+from .._utils.estimators import thaw
 from .._utils.folders import Content
 from .._utils.ids import as_ids
 from .._utils.params import check_number, check_option
@@ -387,7 +388,7 @@ class EEGImageReconstructor(EmbeddingComposite):
                 .add(caller="transform", callee="transform")
                 .add(caller="score", callee="transform")
             )
-            router.add(low_level=self.low_level, method_mapping=mapping)
+            router.add(low_level=thaw(self.low_level), method_mapping=mapping)
         return router
 
     def __sklearn_tags__(self):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.pictures import read_picture, square
+from ..embeddings import EmbeddingTable
 from ..metrics import cosine_similarity, n_way_probability, reconstruction_scores
 from .generators.nearest import NearestImageGenerator
 from .generators.training import picture_of
@@ -70,7 +71,7 @@ def score_table(
             "The baselines are training pictures, but fit saw no y. Pass y to fit, even where every part is frozen."
         )
     seen = reconstructor.seen_.astype(str)
-    nearest = NearestImageGenerator(reconstructor.images, targets=reconstructor.targets_)
+    nearest = NearestImageGenerator(reconstructor.images, targets=beside_embeddings(reconstructor))
     nearest.fit(np.zeros((len(seen), Z.shape[1])), seen)
     closest = [nearest.pictures_[i] for i in nearest.nearest(Z)]
     mean = mean_picture(reconstructor.images, seen)
@@ -82,6 +83,16 @@ def score_table(
         stimulus=names,
         **kwargs,
     )
+
+
+def beside_embeddings(reconstructor: Any) -> EmbeddingTable | None:
+    """The targets of a reconstructor in the space of its encoder's embeddings, which may be the encoder's own."""
+    table = reconstructor.targets_
+    if table is None:
+        return None
+    vectors = table.vectors
+    moved = reconstructor.project(vectors)
+    return table if moved is vectors else EmbeddingTable(table.ids, moved)
 
 
 def mean_picture(images: Mapping[str, Any], ids: np.ndarray) -> np.ndarray:

@@ -164,7 +164,7 @@ def _clock(problem: Problem, onset: Any) -> tuple[np.ndarray, np.ndarray]:
         order = np.argsort(recording, kind="stable")
         starts = np.searchsorted(recording[order], recording[order])
         seconds = np.empty(n)
-        seconds[order] = onset * (np.arange(n) - starts)
+        seconds[order] = float(onset) * (np.arange(n) - starts)
         return recording, seconds
     told = per_row("onset", onset, task.X, n)
     if told is None:

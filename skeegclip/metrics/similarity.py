@@ -152,7 +152,7 @@ def inverted_softmax(similarity: ArrayLike, temperature: float = 0.1) -> NDArray
 
 
 def sinkhorn(
-    similarity: ArrayLike, temperature: float = 0.3, strength: float = 0.95, n_iter: int = 100
+    similarity: ArrayLike, temperature: float = 0.5, strength: float = 0.9, n_iter: int = 100
 ) -> NDArray[np.floating]:
     r"""Log of a soft assignment in which each query takes one item, and items are taken about equally often.
 
@@ -173,10 +173,10 @@ def sinkhorn(
     ----------
     similarity : array-like of shape (n_queries, n_gallery)
         Similarities of each query with each gallery item, on any scale.
-    temperature : float, default=0.3
+    temperature : float, default=0.5
         T, positive, in units of :math:`\sigma`, the standard deviation of the similarities without the means of
         rows and columns. The lower, the harder the assignment.
-    strength : float, default=0.95
+    strength : float, default=0.9
         How strictly columns are kept to their share: w, in [0, 1].
     n_iter : int, default=100
         Steps at most; fewer where nothing changes any more.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import logging
+import math
+import re
 import textwrap
 import warnings
 from collections.abc import Iterator
@@ -15,15 +17,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .facts import Told, accepted_by, facts_of_forward, locations, told_to_forward
 from .layers import ProjectionHead
 from .per_subject import SubjectLatent, SubjectLinear, WithSubjectLatent, WithSubjectLinear
 
 _DROPOUT = 0.3  # of the head behind a map of each subject, as in EEGProject
+# What networks say, or we of them, where the names or places of channels are missing.
+_OF_PLACES = ("chs_info", "ch_names", "locations", "positions", "not finite")
+_NOT_FETCHED = "could not fetch"
+_FACTS = {"n_outputs", "n_chans", "n_times", "input_window_seconds", "sfreq", "chs_info", "ch_names"}
 _CARRIERS = "mne.Epochs, or EpochsView.from_arrays(X, info=...)"
 
 
 def build_net(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
-    """Build a network; one of braindecode's is tried on an epoch of zeros.
+    """Build a network; one of braindecode's is tried on one epoch.
 
     braindecode's networks fail in their own ways where they cannot take the shape of the epochs, some only once
     they are used.
@@ -37,7 +44,8 @@ def build_net(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
         before it, `subject_latent` those of a SubjectLatent layer to put behind it, and the `n_outputs` of the head
         behind that, `input_spread` is a number by which epochs are divided before anything else sees them, and
         `output_spread` one by which embeddings are multiplied, unless they are of unit length as such; `output_offset`, an
-        array, is then added to them.
+        array, is then added to them. `ch_names`, `chs_info` and `sfreq` also go to a network whose forward, not its
+        constructor, asks for them (see `facts_of_forward`).
 
     Returns
     -------
@@ -111,20 +119,28 @@ class _Moved:
 
 def _build(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
     if not is_braindecode(cls):
-        return cls(**params)
+        return _made(cls, params)
     with _without_deprecations():
         try:
-            net = cls(**params)
+            net = _made(cls, params)
             shape = _shape_of_output(net, params)
-        except Warning:
-            raise  # warnings that the user turned into errors
         except Exception as error:
+            if isinstance(error, Warning) and _NOT_FETCHED not in str(error):
+                raise  # warnings that the user turned into errors
             raise ValueError(_sentence(cls, params, error)) from error
     if shape is not None and shape != (params.get("n_outputs"),):
         raise ValueError(
             f"net must map (n_epochs, n_chans, n_times) to (n_epochs, n_outputs), got output shape (n_epochs, "
             f"{', '.join(map(str, shape))}) from {cls.__name__}. Choose a model with one vector per epoch."
         )
+    return net
+
+
+def _made(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
+    late = facts_of_forward(cls) - accepted_by(cls).keys()
+    net = cls(**{name: value for name, value in params.items() if name not in late})
+    if told := told_to_forward(cls, params):
+        net.register_forward_pre_hook(Told(told), with_kwargs=True)
     return net
 
 
@@ -135,7 +151,10 @@ def is_braindecode(cls: type) -> bool:
 
 @contextlib.contextmanager
 def _without_deprecations() -> Iterator[None]:
-    """Hide what no user of ours could change: arguments that braindecode will rename, how its convolutions pad."""
+    """Hide what no user of ours could change: arguments that braindecode will rename, how its convolutions pad.
+
+    That a file could not be fetched becomes an error.
+    """
 
     def keep(record: logging.LogRecord) -> bool:
         return "deprecated" not in record.getMessage()
@@ -147,6 +166,10 @@ def _without_deprecations() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             warnings.filterwarnings("ignore", "Using padding='same' with even kernel lengths")
+            # It would take channels in another order than where the file is there, and so would a loaded encoder.
+            warnings.filterwarnings("error", f".*{_NOT_FETCHED}")
+            warnings.filterwarnings("ignore", "enable_nested_tensor is True")
+            warnings.filterwarnings("ignore", "Labram chs_info does not match")  # it is told at every call
             yield
     finally:
         log.removeFilter(keep)
@@ -155,12 +178,15 @@ def _without_deprecations() -> Iterator[None]:
 def _shape_of_output(net: nn.Module, params: dict[str, Any]) -> tuple[int, ...] | None:
     if not {"n_chans", "n_times"} <= params.keys():
         return None  # it takes epochs of any size: there is none to try
+    size = (1, params["n_chans"], params["n_times"])
     net.eval()
     with torch.no_grad():
-        z = net(torch.zeros(1, params["n_chans"], params["n_times"]))
+        z = net(torch.arange(math.prod(size)).sin().reshape(size))
     net.train()
     if not isinstance(z, torch.Tensor):
         raise TypeError(f"it returns a {type(z).__name__}, not one tensor.")
+    if not z.is_meta and not z.isfinite().all():
+        raise ValueError("its output is not finite")
     return tuple(z.shape[1:])
 
 
@@ -171,23 +197,49 @@ def _sentence(cls: type, params: dict[str, Any], error: Exception) -> str:
     # einops puts its reason last, everybody else first.
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     reason = textwrap.shorten(lines[-1 if type(error).__name__ == "EinopsError" else 0], 250).rstrip(".")
+    if "download" in reason.lower():
+        reason = reason.partition(". ")[0]
     return f"net={cls.__name__!r} cannot take epochs of {sizes}: {reason}. {_remedy(cls, params, error)}"
 
 
 def _remedy(cls: type, params: dict[str, Any], error: Exception) -> str:
-    text = f"{error} {error.__cause__ or ''}".lower()
-    accepted = inspect.signature(cls).parameters
+    text = f"{error} {error.__cause__ or ''}"
+    low = text.lower()
+    accepted = accepted_by(cls)
     patch = params.get("patch_size", getattr(accepted.get("patch_size"), "default", None))
-    if isinstance(error, OSError) or "download" in text:
-        return (
-            "It fetches a file when it is built: connect this machine once, or put the file where it looks."
-        )
-    if "chs_info" in text or "ch_names" in text or "locations" in text:
-        return f"It needs names and places of the channels: pass epochs that carry them ({_CARRIERS})."
-    if "sfreq" in text and params.get("sfreq") is None:
+    # Parameters of its own that it speaks of ("groups" may be n_groups).
+    own = [name for name in accepted if "_" in name and name not in _FACTS]
+    named = [name for name in own if re.search(rf"\b(n_)?{name.removeprefix('n_')}\b", text)]
+    unplaced = locations(params.get("chs_info")) is None
+    if "download" in low or _NOT_FETCHED in low or isinstance(error, OSError):
+        where = re.search(r"\S+\.\w+(?= first\b)", text)
+        instead = f"put the file where it looks{f' ({where[0]})' if where else ''}"
+        if named:
+            instead = f"set {' and '.join(named)} in its net_params"
+        return f"It fetches a file when it is built: connect this machine once, or {instead}."
+    if wrapped := re.search(r"\bInterpolated[A-Z]\w*", text):
+        first = f"pass epochs that carry names ({_CARRIERS})"
+        if params.get("chs_info") or params.get("ch_names"):
+            first = "pick those that it knows"
+        return f"It knows channels by name: {first}, or use net={wrapped[0]!r}, which interpolates to its own."
+    if unplaced and any(word in low for word in _OF_PLACES):
+        return f"It needs names and places of the channels: pass epochs that carry them ({_CARRIERS}; set_montage)."
+    if "sfreq" in low and params.get("sfreq") is None:
         return f"It needs the sampling rate: pass epochs that carry it ({_CARRIERS}), or net_params={{'sfreq': ...}}."
-    if isinstance(patch, int) and params.get("n_times", 0) % patch:
-        return f"It reads patches of {patch} samples: crop or resample the epochs to a multiple of them."
+    n_times = params.get("n_times", 0)
+    if isinstance(patch, int) and n_times % patch:
+        below = n_times // patch * patch
+        return (
+            f"It reads patches of {patch} samples: crop or resample the epochs to a multiple of them"
+            f" ({f'{below} or ' if below else ''}{below + patch})."
+        )
+    if named:
+        return f"Set {' and '.join(named)} in its net_params."
+    if "n_chans" in low:
+        return "It takes another number of channels: pick them, or choose another net (skeegclip.nets.list_nets)."
+    if "kernel size" in low or "output size is too small" in low:
+        return "It needs more samples: cut longer epochs, resample to a higher rate, or set its net_params."
     return (
         "Crop or resample the epochs, set its net_params, or choose another net (skeegclip.nets.list_nets)."
     )
+

@@ -51,7 +51,7 @@ def plot_lambda_path(scores: Mapping[str, Any], ax: Axes | None = None) -> Axes:
         )
     if missing := [name for name in _NEEDED if name not in scores]:
         raise ValueError(
-            f"scores have no {missing[0]!r}, but {sorted(scores)}. Pass scores_ of a fitted LambdaPath."
+            f"scores lacks {missing[0]!r} (it has {sorted(scores)}). Pass scores_ of a fitted LambdaPath."
         )
     weights, top1, error, chosen = (np.asarray(scores[name]) for name in _NEEDED)
     place, new = np.arange(len(weights)), ax is None

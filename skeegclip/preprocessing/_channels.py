@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.company import is_each_alone
 from .._utils.epoched import Epoched, is_view
 from .._utils.missing import refuse_missing
 from .._utils.params import check_number, check_option
@@ -233,7 +234,7 @@ class ChannelTransformer(
                 f' of {len(codes)} epochs). Pass unknown="pooled" to use the mean of those seen in fit, or'
                 ' unknown="transductive" to learn from these epochs themselves.'
             )
-        if self.unknown == "pooled":
+        if self.unknown == "pooled" or is_each_alone():
             others = [self._params[self.groups_.relatives(key)].mean(axis=0) for key in new.keys]
             return np.concatenate([self._params, others])
         rows = np.flatnonzero(codes >= n_known)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .._utils.company import is_each_alone
 from .._utils.epoched import Epoched
 from .._utils.params import check_number, check_option
 from .._utils.whitening import power
@@ -209,7 +210,7 @@ class SubjectAligner(ChannelTransformer):
 
     def _params_for(self, X: Any, codes: np.ndarray, new: Groups) -> np.ndarray:
         params = super()._params_for(X, codes, new)
-        if self.known == "self" and self.by == "subject":
+        if self.known == "self" and self.by == "subject" and not is_each_alone():
             rows = np.flatnonzero(codes < len(self.groups_.keys))
             params = params.copy()
             params[np.unique(codes[rows])] = self._learn_rows(X, rows, codes)

@@ -26,10 +26,11 @@ class MVNN(ChannelTransformer):
         "time" takes it over the epochs of a condition at each time, and averages it over times. "time" needs
         conditions that repeat, and a condition shown once tells it nothing. With one time to an epoch it is always
         "time".
-    unknown : "error" | "pooled" | "transductive"
+    unknown : "error" | "pooled" | "transductive" | int
         What to do with a subject or session not seen in fit: refuse it; use the mean covariance of the subject's
         other sessions, or else of everybody; or estimate the covariance on the epochs to be transformed, without
-        their stimuli. The last looks at test data, and reports should say so: see `transductive_`.
+        their stimuli, or on the first so many of them of each subject and session. The last two look at test data, and
+        reports should say so: see `transductive_`.
     verbose : int
         1 shows a progress bar in fit.
 

@@ -25,10 +25,11 @@ class EpochScaler(ChannelTransformer):
         normal noise comes out with unit variance from both). Both are exact, and read a view in blocks.
     per_subject : bool
         Whether each subject, and each session where known, has an offset and a factor of its own.
-    unknown : "error" | "pooled" | "transductive"
+    unknown : "error" | "pooled" | "transductive" | int
         With `per_subject`, what to do with a subject or session not seen in fit: refuse it; use the mean of the
-        subject's other sessions, or else of everybody; or learn from the epochs to be transformed. The last looks at
-        test data, and reports should say so: see `transductive_`.
+        subject's other sessions, or else of everybody; or learn from the epochs to be transformed, or from the first so
+        many of them of each subject and session. The last two look at test data, and reports should say so: see
+        `transductive_`.
 
     Attributes
     ----------

@@ -301,6 +301,10 @@ def test_what_is_refused(planted):
     ]:
         with pytest.raises(ValueError, match=message):
             make(several).set_params(**params).fit(X, y, subject=subject)
+    few = [*list(planted.tables.values())[:1], planted.tables["layer 1"].subset(planted.ids[:-2])]
+    message = "targets: 2 of the 180 ids of the first table are not in table 2 of 2 .first: 'i178'."
+    with pytest.raises(KeyError, match=message):
+        fit(ImageRetriever(make(few)), planted.train)
     with pytest.raises(TypeError, match="targets must be an EmbeddingTable or None, got str"):
         make([words, "more"]).fit(X, y)
 

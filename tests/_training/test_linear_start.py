@@ -156,3 +156,17 @@ def test_an_epoch_is_embedded_alike_alone_and_among_others(rng):
     z = retriever.encoder_.transform(X_test)
     for rows in ([3], [3, 4], [4, 3, 7], np.arange(500)[::-1], np.arange(31)):
         np.testing.assert_array_equal(retriever.encoder_.transform(X_test[rows]), z[rows])
+
+
+@pytest.mark.parametrize("n_latents", [{}, {"n_latents": 6}])  # another width than the targets', and the same
+def test_before_a_head_there_is_no_ridge_regression(n_latents, rng):
+    X, y, X_test, _ = drawn(rng)
+    params = {**QUICK, "net_params": {**QUICK["net_params"], **n_latents}, "max_epochs": 1}
+    vectors, subject = rng.normal(size=(4, 6))[y], np.resize(["a", "b"], len(X))
+    z = [
+        EEGEncoder(net, subject_layer="latent", **params).fit(X, vectors, subject=subject).transform(X_test)
+        for net in ("ridge+atm-s", "atm-s")
+    ]
+    np.testing.assert_array_equal(*z)
+    params["net_params"]["linear"] = True
+    EEGEncoder("atm-s", subject_layer="latent", **params).fit(X, vectors).transform(X_test)

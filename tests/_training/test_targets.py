@@ -42,7 +42,7 @@ def test_numbers_are_never_looked_up():
     [
         (None, {"n": 2}, ValueError, "requires y to be passed, but the target y is None"),
         (["a", "b"], {}, ValueError, "targets is None, but y holds stimulus ids"),
-        (["a", "b"], {"table": {"a": 1}}, TypeError, "targets must be an EmbeddingTable or None, got dict"),
+        (["a", "b"], {"table": {"a": 1}}, TypeError, "targets must be an EmbeddingTable or None, got int"),
         (np.eye(2), {"n": 3}, ValueError, "inconsistent numbers of samples: X has 3, y has 2"),
         ([[1.0, np.nan]], {}, ValueError, "Input y contains NaN"),
         ([["a", "b"]], {}, ValueError, "must be 1-D ids or a 2-D numeric"),

@@ -137,3 +137,18 @@ def test_every_recipe_can_be_named(name):
     table = EmbeddingTable(["cat", "dog"], np.eye(2))
     made = make_recipe(name.replace("_", "-"), table, text_targets=None, protocol="within")
     assert repr(made) == repr(getattr(recipes, name)(table))
+
+
+@pytest.mark.parametrize("name", sorted(set(recipes.__all__) - {"paper"}))
+def test_every_recipe_takes_the_options_and_is_told_of_in_the_help(name):
+    """``linear`` trains no network: beside others that do, it has no batches to make smaller."""
+    table = EmbeddingTable(["cat", "dog"], np.eye(2))
+    short = {"batch_size": 64, "max_epochs": 7}
+    made = make_recipe(name, table, text_targets=None, protocol="within", **short)
+    asked = {
+        key.rpartition("__")[2]: value
+        for key, value in made.get_params().items()
+        if key.endswith(("__batch_size", "__max_epochs"))
+    }
+    assert asked == ({} if name == "linear" else short)
+    assert name in {word.strip(" │,") for word in run("--help").output.split()}

@@ -269,6 +269,29 @@ def test_four_published_effects_have_their_sign():
         assert with_it.mean() > without.mean() + 0.01, name
 
 
+def test_broken_electrodes_are_told_from_how_people_differ():
+    """One loud electrode each, another one in everybody: told apart from noise that is the same in all."""
+    path = Path(__file__).parents[2] / "examples" / "benchmarks" / "simulator_fit.py"
+    statistics = runpy.run_path(str(path))["statistics"]
+    rng, times = np.random.default_rng(0), np.arange(138) / 125 - 0.1
+    X = np.einsum("cd,pkdt->pkct", np.eye(40) + 0.1, rng.standard_normal((10, 5, 40, 138)))
+    X += 20 * rng.standard_normal((5, 40, 1)) * np.exp(-(((times - 0.25) / 0.05) ** 2))
+    sound = statistics(X, times)
+    broken = X.copy()
+    broken[np.arange(10), :, np.arange(10)] *= np.geomspace(5, 20, 10)[:, None, None]
+    broken = statistics(broken, times)
+    noise, overlap = "log amplitude of the noise, spread", "overlap of people's noise covariances"
+    assert sound["people with a loud electrode"] == 0
+    assert sound[overlap] == pytest.approx(sound["overlap without loud electrodes"])
+    assert broken["people with a loud electrode"] == 1
+    assert broken[overlap] < 0.3 * sound[overlap]
+    assert broken[noise] > 5 * sound[noise]
+    assert (
+        broken["the same without loud electrodes"] < 0.3 * broken[noise]
+    )  # the mean over electrodes was subtracted
+    assert broken["overlap without loud electrodes"] > 0.8 * sound[overlap]
+
+
 def test_embeddings_behave_like_clip(data):
     def cosine(table, ids):
         return table.normalized().lookup(ids)

@@ -159,3 +159,16 @@ def test_what_cannot_be_is_refused_before_training(data, params, error, message)
     X, y, table = data
     with pytest.raises(error, match=message):
         LambdaPath(encoder(table)).set_params(**params).fit(X, y)
+
+
+def test_several_targets_are_refused_before_training(data):
+    X, y, table = data
+
+    class Trained(Callback):
+        def on_train_begin(self, net, **kwargs):
+            raise AssertionError
+
+    with pytest.raises(ValueError, match="several targets are for loss_weight=1 alone"):
+        LambdaPath(encoder([table, table], callbacks=[Trained()])).fit(X, y)
+    path = LambdaPath(encoder([table, table]), loss_weights=[1]).fit(X, y)
+    assert path.scores_["loss_weight"].tolist() == [1.0]

@@ -15,8 +15,7 @@ from PIL import Image
 from sklearn.base import clone
 
 from skeegclip import CLIPEmbedder, EmbeddingTable, ImageTable
-from skeegclip.embeddings import _cache, _clip
-from skeegclip.embeddings._recipe import Recipe
+from skeegclip.embeddings import _cache, _clip, _loaded
 from skeegclip.embeddings._views import views
 
 KINDS = ["vit", "resnet", "timm-vit", "timm-convnext", "coca"]
@@ -112,7 +111,7 @@ def test_views_do_not_depend_on_batch_order_or_the_form_of_the_picture(make, pic
 
 def test_views_are_averaged(make, pictures):
     embedder = make(n_views=3)
-    clip = embedder._clip(Recipe.of(embedder))
+    clip = embedder._load(embedder._recipe())
     spoilt = views(clip.shape(pictures[0]), 3, 0)
     expected = make().embed_images(spoilt).vectors.mean(axis=0)
     np.testing.assert_allclose(embedder.embed_images(pictures[:1]).vectors[0], expected, rtol=1e-4, atol=1e-6)
@@ -371,7 +370,7 @@ def test_weights_are_loaded_once_and_freed(make, pictures):
     assert found[0] == found[1] == found[2]
     del final, middle
     gc.collect()
-    assert len(_clip._LOADED) == 0
+    assert len(_loaded._LOADED) == 0
 
 
 def test_parameters_may_change_after_the_first_use(make, tiny_clip, pictures):

@@ -13,7 +13,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from stand_ins import Blur, Namer, Recorder, Sampler
 
-from skeegclip import EEGEncoder, EEGImageReconstructor, EmbeddingTable, EpochsView, ImageTable
+from skeegclip import (
+    EEGEncoder,
+    EEGImageReconstructor,
+    EmbeddingTable,
+    EpochsView,
+    ImageTable,
+    InvertedEncoding,
+)
 from skeegclip.generation import LinearGenerator, NearestImageGenerator
 from skeegclip.metrics import reconstruction_scores
 
@@ -312,6 +319,41 @@ def test_the_report_sets_two_baselines_beside():
     )["PixCorr"]
     assert table.loc["nearest training picture", "PixCorr"] == pytest.approx(direct["generated"], abs=1e-6)
     assert table.loc["mean training picture", "PixCorr"] == pytest.approx(direct["mean"], abs=0.02)
+
+
+def test_pictures_are_compared_in_the_space_of_the_encoder():
+    """An encoder with a space of its own embeds where the targets do not lie."""
+    encoder = InvertedEncoding(3).fit(X[TRAIN], TARGETS.lookup(Y[TRAIN]))
+    nearest = make(encoder=FrozenEstimator(encoder), generator="nearest").fit(X[TRAIN], Y[TRAIN])
+    beside = EmbeddingTable(IDS, encoder.project(VECTORS))
+    direct = NearestImageGenerator(IMAGES, targets=beside).fit(np.zeros((60, 3)), Y[TRAIN])
+    pictures = direct.generate(encoder.predict(X[TEST]))
+    np.testing.assert_array_equal(nearest.transform(X[TEST]), pictures)
+    table = nearest.report(X[TEST], Y[TEST], ["PixCorr"], n_resamples=0, verbose=0)["PixCorr"]
+    assert table["nearest training picture"] == pytest.approx(table["generated"], abs=1e-6)
+
+
+class Turned(Ridge):
+    """Ridge regression whose embeddings are turned otherwise each time that it is fitted."""
+
+    def fit(self, X, y):
+        rng = np.random.default_rng(len(X) + int(1e6 * abs(y[0, 0])))
+        self.turn_ = np.linalg.qr(rng.normal(size=(N_DIMS, N_DIMS)))[0]
+        return super().fit(X, y)
+
+    def predict(self, X):
+        return super().predict(X) @ self.turn_
+
+    def project(self, vectors):
+        return vectors @ self.turn_
+
+
+def test_embeddings_of_all_folds_are_brought_into_the_space_of_the_encoder():
+    plain, turned = (
+        make(encoder=encoder, cross_fit=4, random_state=0).fit(X[TRAIN], Y[TRAIN]).transform(X[TEST])
+        for encoder in (Ridge(), Turned())
+    )
+    assert np.abs(turned.astype(int) - plain).max() <= 1
 
 
 @pytest.mark.parametrize(

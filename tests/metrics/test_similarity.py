@@ -105,7 +105,7 @@ def test_sinkhorn_has_the_marginals_and_the_form_of_a_transport(similarity):
     np.testing.assert_allclose(plan.sum(axis=0), 7 / 9, rtol=1e-5)
     # log P minus the scaled similarities is a number of the row plus a number of the column.
     rest = similarity - similarity.mean(axis=0) - similarity.mean(axis=1, keepdims=True) + similarity.mean()
-    rest = np.log(plan) - similarity / (0.3 * np.sqrt(np.square(rest).sum() / 48))
+    rest = np.log(plan) - similarity / (0.5 * np.sqrt(np.square(rest).sum() / 48))
     np.testing.assert_allclose(rest - rest[:1] - rest[:, :1] + rest[0, 0], 0, atol=1e-9)
 
 

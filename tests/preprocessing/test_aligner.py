@@ -19,6 +19,7 @@ from skeegclip import (
     evaluate,
 )
 from skeegclip._evaluation.decoder import transductive_steps
+from skeegclip._utils.company import each_alone
 from skeegclip.metrics import bootstrap_interval
 from skeegclip.preprocessing import MVNN, EpochScaler, SubjectAligner, _channels
 
@@ -282,6 +283,40 @@ def test_reports_flag_what_looks_at_test_epochs_and_nothing_else():
         "own": "SubjectAligner: people not seen in training are learned from their own test epochs",
         "stretch": "SubjectAligner: people not seen in training are learned from the first 20 of their own test epochs",
     }
+
+
+@pytest.mark.parametrize(
+    ("step", "without"),
+    [
+        (SubjectAligner(unknown="transductive"), SubjectAligner(unknown="pooled")),
+        (SubjectAligner(unknown=20), SubjectAligner(unknown="pooled")),
+        (SubjectAligner(known="self", unknown=20), SubjectAligner(unknown="pooled")),
+        (MVNN(unknown="transductive"), MVNN(unknown="pooled")),
+        (EpochScaler(per_subject=True, unknown=5), EpochScaler(per_subject=True, unknown="pooled")),
+    ],
+)
+def test_beside_them_stands_what_was_learned_in_training_alone(step, without):
+    view, table = pictures()
+    decoders = {
+        name: make_pipeline(each, ImageRetriever(Ridge(10.0), targets=table))
+        for name, each in {"step": step, "without": without}.items()
+    }
+    report = evaluate(decoders, view, cv=LeaveOneGroupOut(), groups=view.subject)
+    assert list(report.estimators) == ["step", "step, each query alone", "without"]
+    values = report.scores.pivot_table("value", ["subject", "metric"], "estimator", sort=False)
+    np.testing.assert_array_equal(values["step, each query alone"], values["without"])
+    assert (values["step"] != values["without"]).any()
+    assert set(report.flags.query("about == 'transductive'")["estimator"]) == {"step"}
+
+
+def test_somebody_known_is_aligned_by_fit_where_each_epoch_is_alone():
+    X, subject = recorded()
+    aligner = SubjectAligner(known="self").fit(X, subject=subject)
+    with each_alone():
+        np.testing.assert_array_equal(
+            aligner.transform(3 * X[:15] + 1, subject="ana"),
+            SubjectAligner().fit(X, subject=subject).transform(3 * X[:15] + 1, subject="ana"),
+        )
 
 
 def test_grid_search_and_one_epoch_at_a_time():

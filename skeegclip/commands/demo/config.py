@@ -24,7 +24,7 @@ class Config:
     data : mapping
         Arguments of ``make_things_like``.
     encoders : mapping
-        Name of a decoder -> arguments of its ``EEGEncoder``. The first is the one that figures show.
+        Name of a network -> arguments of its ``EEGEncoder``.
     alphas : tuple of float
         Penalties that the ridge regression chooses from.
     n_shown : int

@@ -9,16 +9,18 @@ from .config import Config
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+LINEAR = "Linear"
 RIDGE = "Ridge"
 
 
 def make_decoders(config: Config, table: Any, *, seed: int, verbose: int) -> dict[str, Pipeline]:
-    """Return unfitted pipelines by name; each ends in an ImageRetriever."""
+    """Return unfitted pipelines by name, the one that figures show first; each ends in an ImageRetriever."""
     import torch  # noqa: F401 (else the first training would be charged with loading it)
     from mne.decoding import Scaler
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
 
+    from ... import recipes
     from ...decoders.averaging import AveragedTraining
     from ...decoders.encoder import EEGEncoder
     from ...decoders.retrieval import ImageRetriever
@@ -29,7 +31,13 @@ def make_decoders(config: Config, table: Any, *, seed: int, verbose: int) -> dic
     }
     # Without cv, RidgeCV leaves out one row at a time: the mean of all repetitions of one training picture.
     encoders[RIDGE] = AveragedTraining(RidgeCV(alphas=config.alphas), targets=table)
-    return {
+    scaled = {
         name: make_pipeline(Scaler(scalings="mean"), ImageRetriever(encoder, targets=table))
         for name, encoder in encoders.items()
     }
+    return {LINEAR: recipes.linear(table), **scaled}
+
+
+def before(decoder: Pipeline, X: Any) -> Any:
+    """Epochs as the last step of a fitted pipeline gets them."""
+    return decoder[:-1].transform(X) if len(decoder) > 1 else X

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .decoders import before
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -65,6 +67,7 @@ def paint_test(decoder: Any, data: Any, train: Trials, test: Trials, *, seed: in
     """
     from sklearn.frozen import FrozenEstimator
 
+    from ...embeddings import EmbeddingTable
     from ...generation import EEGImageReconstructor, LinearGenerator, NearestImageGenerator
 
     retriever, table = decoder[-1], data.image_embeddings
@@ -75,11 +78,12 @@ def paint_test(decoder: Any, data: Any, train: Trials, test: Trials, *, seed: in
         generator=LinearGenerator(n_components=_N_COMPONENTS),
         verbose=0,
     )
-    X_train, X_test = (decoder[:-1].transform(part.X) for part in (train, test))
+    X_train, X_test = (before(decoder, part.X) for part in (train, test))
     reconstructor.fit(X_train, train.y)
     early = LinearGenerator(data.images, n_components=_N_COMPONENTS)
     early.fit(_early(X_train, data), train.y)
-    nearest = NearestImageGenerator(data.images, targets=table).fit(table.lookup(train.y), train.y)
+    beside = EmbeddingTable(table.ids, retriever.project(table.vectors))
+    nearest = NearestImageGenerator(data.images, targets=beside).fit(beside.lookup(train.y), train.y)
     return Painted(
         pictures=reconstructor.transform(X_test),
         low_level=early.generate(_early(X_test, data)),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .config import Config
+from .decoders import LINEAR
 from .painting import Painted
 from .trials import Trials
 
@@ -36,9 +37,11 @@ class Results:
     painted : Painted
         By its encoder.
     history : dict
-        Learning curves by decoder.
+        Learning curves by network.
     alpha : float
         Penalty of the ridge regression.
+    n_components : int
+        Directions that the linear decoder compares.
     seconds : dict
         By step.
     """
@@ -52,12 +55,19 @@ class Results:
     painted: Painted
     history: dict[str, list[dict]]
     alpha: float
+    n_components: int
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def first(self) -> str:
         """The decoder that figures show."""
-        return next(iter(self.config.encoders))
+        return LINEAR
+
+    def found(self, name: str) -> str:
+        """Top-1 of a decoder among the test pictures, in per cent."""
+        rows = self.report.summary(["top-1"])
+        rows = rows[(rows["estimator"] == name) & (rows["task"] == "retrieval")]
+        return f"{100 * rows['mean'].iloc[0]:.1f} %"
 
 
 def text_table(results: Results) -> str:

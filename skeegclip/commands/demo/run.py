@@ -19,7 +19,7 @@ from ...datasets import make_things_like
 from ...metrics import cosine_similarity
 from ...model_selection import evaluate
 from .config import Config
-from .decoders import RIDGE, make_decoders
+from .decoders import LINEAR, RIDGE, before, make_decoders
 from .figures import make_figures
 from .output import versions
 from .painting import paint_test
@@ -69,21 +69,22 @@ def run_demo(folder: Path, config: Config, *, seed: int = 0) -> Results:
             candidates=data.text_embeddings,
             random_state=seed,
         )
-    first = decoders[next(iter(config.encoders))]
+    first = decoders[LINEAR]
     trials, tested = averaged(data, train), averaged(data, test)
     with _step("Painting what was seen", seconds, "paint"):
         painted = paint_test(first, data, trials, tested, seed=seed)
-    embeddings = first[-1].embed(first[:-1].transform(tested.X))
+    embeddings = first[-1].embed(before(first, tested.X))
     results = Results(
         config,
         seed,
         data,
         tested,
         report,
-        similarity=cosine_similarity(embeddings, data.image_embeddings.lookup(tested.y)),
+        similarity=cosine_similarity(embeddings, first[-1].project(data.image_embeddings.lookup(tested.y))),
         painted=painted,
         history={name: decoders[name][-1].encoder_.history_ for name in config.encoders},
         alpha=float(decoders[RIDGE][-1].encoder_.encoder_.alpha_),
+        n_components=int(first[-1].encoder_.encoder_.n_components_),
         seconds=seconds,
     )
     with _step("Drawing", seconds, "draw"):
@@ -122,6 +123,7 @@ def as_json(results: Results) -> dict[str, Any]:
             "metrics": results.painted.table.to_dict("index"),
         },
         "alpha": results.alpha,
+        "n_components": results.n_components,
         "history": results.history,
         "seconds": results.seconds,
         "versions": versions(),

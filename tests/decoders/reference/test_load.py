@@ -45,7 +45,7 @@ def test_the_block_of_attention_gives_the_published_figures(plain, fill, hashed)
     seen = []
     encoder.net_.module_.tsconv.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     encoder.transform(hashed(2, 63, 250), subject="sub-01")
-    assert_figures(seen[0], [0.000729, 0.018663, 0.042377, 0.314480, 0.300785], 23280.68395, 215.21743)
+    assert_figures(seen[0][:2], [0.000729, 0.018663, 0.042377, 0.314480, 0.300785], 23280.68395, 215.21743)
 
 
 def test_nice_gives_the_published_figures(plain, fill, hashed):
