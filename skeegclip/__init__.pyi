@@ -25,6 +25,7 @@ from .decoders.whitening import SubjectWhitening as SubjectWhitening
 from .decoders.zero_shot import ZeroShotClassifier as ZeroShotClassifier
 from .embeddings import CLIPEmbedder as CLIPEmbedder
 from .embeddings import EmbeddingTable as EmbeddingTable
+from .embeddings import ImageEmbedder as ImageEmbedder
 from .embeddings import ImageTable as ImageTable
 from .epochs import EpochsStore as EpochsStore
 from .epochs import EpochsView as EpochsView
@@ -47,6 +48,7 @@ __all__ = [
     "EnsembleEncoder",
     "EpochsStore",
     "EpochsView",
+    "ImageEmbedder",
     "ImageRetriever",
     "ImageTable",
     "InvertedEncoding",

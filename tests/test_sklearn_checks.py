@@ -147,6 +147,7 @@ ELSEWHERE = {
     "CLIPEmbedder": "it embeds pictures",
     "DiffusionPrior": "generation/prior/test_diffusion_prior.py",
     "EEGCaptioner": "it needs a language model",
+    "ImageEmbedder": "it embeds pictures",
     "LowLevelDecoder": "its targets are pictures or latents of four dimensions",
     "LinearGenerator": "it is given pictures by id",
     "NearestImageGenerator": "it is given pictures by id",

@@ -19,6 +19,7 @@ MAP = dict.fromkeys(AUTO, "evil.Evil")
 # Loads each folder as the package does, and tells what came of it.
 PROGRAM = """
 import json, sys
+from skeegclip.embeddings._vision import find_vision, load_vision
 from skeegclip.embeddings._weights import find_weights, load_tokenizer, load_weights
 from skeegclip.generation.captions.git import load_git
 from skeegclip.generation.low_level.vae import load_vae
@@ -26,6 +27,7 @@ loads = {
     "vae": lambda f: load_vae(f, "cpu"),
     "git": lambda f: load_git(f, "cpu"),
     "clip": lambda f: load_weights(find_weights("local-dir:" + f, None), "cpu"),
+    "image": lambda f: load_vision(find_vision(f, None), "cpu"),
     "tokenizer": lambda f: load_tokenizer("local-dir:" + f),
 }
 for what, folder in json.loads(sys.argv[1]):
@@ -97,6 +99,7 @@ def strangers(tmp_path_factory):
         if name == "git-processor":
             write(path / "processor_config.json", processor_class="Evil", auto_map=MAP)
         made.append(("git", path, "OSError", "contains custom code"))
+    made.append(("image", root / "git-own", "ValueError", "contains custom code"))
 
     text = {"context_length": 8, "hf_model_name": str(own), "hf_tokenizer_name": str(own)}
     text["tokenizer_kwargs"] = {"trust_remote_code": True}

@@ -127,7 +127,7 @@ def _filled(inputs: dict) -> dict:
     """A batch of a multiple of four epochs, the last ones of which may be copies of the first.
 
     How a matrix product sums depends on how many rows it has: a row alone is multiplied by another kernel than a row
-    among others, and what remains of four again by another. In fours, most kernels sum alike; where results are a few
+    among others, and what remains of four again by another. In fours most kernels sum alike; where results are a few
     numbers wide, not all. One epoch takes two to three times as long for it, and whoever cannot wait asks for equality
     `up_to_rounding` alone.
     """

@@ -170,6 +170,7 @@ ELSEWHERE = {
     "DiffusionPrior": "generation",
     "EEGCaptioner": "generation",
     "EEGImageReconstructor": "generation",
+    "ImageEmbedder": "",
     "LowLevelDecoder": "generation",
     "LinearGenerator": "generation",
     "NearestImageGenerator": "generation",

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
-import os
 import pickle
 import shutil
 import sys
-import threading
 import warnings
 from pathlib import Path
 
-import huggingface_hub
 import numpy as np
 import pytest
 
 from skeegclip import CLIPEmbedder
 from skeegclip.embeddings._weights import find_weights
+
+pytestmark = pytest.mark.usefixtures("offline")
 
 PREPROCESS = {
     "mean": (0.5, 0.4, 0.3),
@@ -26,14 +23,6 @@ PREPROCESS = {
     "interpolation": "bilinear",
     "resize_mode": "squash",
 }
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch, tmp_path):
-    """No network, and an empty hub cache."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 @pytest.fixture
@@ -46,23 +35,6 @@ def publish(monkeypatch, tiny_clip):
         monkeypatch.setitem(open_clip.pretrained._PRETRAINED, tiny_clip().name, entries)
 
     return publish
-
-
-@pytest.fixture
-def in_hub_cache(tmp_path):
-    """Put files where the hub's client keeps what it has downloaded."""
-
-    def put(repository, commit, *files):
-        folder = tmp_path / "hub" / f"models--{repository.replace('/', '--')}"
-        snapshot = folder / "snapshots" / commit
-        snapshot.mkdir(parents=True)
-        (folder / "refs").mkdir(exist_ok=True)
-        (folder / "refs" / "main").write_text(commit)
-        for file in files:
-            shutil.copy(file, snapshot)
-        return snapshot
-
-    return put
 
 
 def embed(pictures, model, pretrained="laion2b_s32b_b79k", **params):
@@ -189,42 +161,15 @@ def test_without_its_address_one_sentence_says_what_to_do(tiny_clip, pictures, p
         embed(pictures, tiny_clip().name, "old")
 
 
-class _Hub(http.server.SimpleHTTPRequestHandler):
-    """Serves files as the hub does: /owner/name/resolve/main/file, with the commit in a header."""
-
-    def translate_path(self, path):
-        return os.path.join(self.directory, path.partition("?")[0].rpartition("/")[2])
-
-    def end_headers(self):
-        revision = self.path.split("/")[-2]
-        self.send_header("X-Repo-Commit", "0" * 40 if revision == "main" else revision)
-        self.send_header("ETag", '"' + self.path.rpartition("/")[2] + '"')
-        if not os.path.exists(self.translate_path(self.path)):
-            self.send_header("X-Error-Code", "EntryNotFound")
-        super().end_headers()
-
-    def log_message(self, *args):
-        pass
+@pytest.fixture
+def server(serve, clip_folder):
+    return serve(clip_folder)
 
 
 @pytest.fixture
-def server(clip_folder):
-    handler = functools.partial(_Hub, directory=str(clip_folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
-        thread = threading.Thread(target=serving.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{serving.server_port}"
-        serving.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def hub(server, monkeypatch):
+def hub(server, to_hub):
     """The hub's client talks to our server."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server)
-    template = server + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    to_hub(server)
 
 
 def test_weights_are_downloaded_from_the_hub(hub, pictures, clip_folder, tiny_clip, publish, tmp_path):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..._utils.autoencoders import autoencoder_class, latent_scale, latents_of
 from ..._utils.pictures import read_picture, square
 
 if TYPE_CHECKING:
@@ -54,28 +55,13 @@ def _from_pretrained(name: str | os.PathLike) -> torch.nn.Module:
         folder = folder / "vae"
     found = str(folder) if folder.is_dir() else str(name)
     try:
-        cls = _class_of(AutoencoderKL.load_config(found))
+        cls = autoencoder_class(AutoencoderKL.load_config(found))
         return cls.from_pretrained(found, torch_dtype=torch.float32, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise OSError(
             f"vae={str(name)!r} could not be loaded: neither a folder in diffusers' format nor a model that can be"
             f" downloaded ({str(error).splitlines()[0]})."
         ) from error
-
-
-def _class_of(config: Any) -> Any:
-    """The class that a config names: one of diffusers' autoencoders, never code that comes with the weights.
-
-    diffusers' own AutoModel hands what it does not know on to transformers, which asks on the terminal whether to run
-    the code in a folder.
-    """
-    import diffusers
-
-    name = str(dict(config).get("_class_name"))
-    cls = getattr(diffusers, name, None) if "Autoencoder" in name else None
-    if not (isinstance(cls, type) and issubclass(cls, diffusers.ModelMixin) and hasattr(cls, "decode")):
-        raise ValueError(f"its config names the class {name!r:.60}, which is no autoencoder of diffusers")
-    return cls
 
 
 def encode(vae: Any, pictures: Sequence[Any], *, size: int, batch_size: int) -> Iterator[np.ndarray]:
@@ -104,10 +90,9 @@ def encode(vae: Any, pictures: Sequence[Any], *, size: int, batch_size: int) -> 
         rows = range(start, min(start + batch_size, len(pictures)))
         batch = np.stack([square(read_picture(pictures[row], f"picture {row}"), size) for row in rows])
         with torch.inference_mode():
-            coded = vae.encode(torch.from_numpy(batch).to(device).permute(0, 3, 1, 2) * 2 - 1)
-            z = coded.latent_dist.mode() if hasattr(coded, "latent_dist") else coded.latents
-            mean, scale = _mean_scale(vae, z)
-            yield ((z - mean) * scale).cpu().numpy()
+            yield (
+                latents_of(vae, torch.from_numpy(batch).to(device).permute(0, 3, 1, 2) * 2 - 1).cpu().numpy()
+            )
 
 
 def decode(vae: Any, latents: np.ndarray, *, batch_size: int) -> Iterator[np.ndarray]:
@@ -133,18 +118,7 @@ def decode(vae: Any, latents: np.ndarray, *, batch_size: int) -> Iterator[np.nda
     for start in range(0, len(latents), batch_size):
         z = torch.from_numpy(latents[start : start + batch_size]).to(device)
         with torch.inference_mode():
-            mean, scale = _mean_scale(vae, z)
+            mean, scale = latent_scale(vae, z)
             x = vae.decode(z / scale + mean).sample
             x = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         yield x.permute(0, 2, 3, 1).cpu().numpy()
-
-
-def _mean_scale(vae: Any, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is subtracted from a raw latent, and what it is multiplied by."""
-    config = dict(vae.config)
-    factor = config.get("scaling_factor") or 1.0
-    mean, std = config.get("latents_mean"), config.get("latents_std")
-    if mean is not None and std is not None:
-        each = [z.new_tensor(value).reshape(1, -1, 1, 1) for value in (mean, std)]
-        return each[0], factor / each[1]
-    return z.new_tensor(config.get("shift_factor") or 0.0), z.new_tensor(factor)
