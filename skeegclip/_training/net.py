@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from .._utils.company import is_up_to_rounding
 from .._utils.epoched import is_view
 from ..nets.build import build_net
 from ..nets.over_ranks import batch_norm_over_ranks
@@ -126,11 +127,12 @@ def _filled(inputs: dict) -> dict:
     """A batch of a multiple of four epochs, the last ones of which may be copies of the first.
 
     How a matrix product sums depends on how many rows it has: a row alone is multiplied by another kernel than a row
-    among others, and what remains of four again by another. In fours, most kernels sum alike; where results are a few
-    numbers wide, not all.
+    among others, and what remains of four again by another. In fours most kernels sum alike; where results are a few
+    numbers wide, not all. One epoch takes two to three times as long for it, and whoever cannot wait asks for equality
+    `up_to_rounding` alone.
     """
     missing = -len(inputs["x"]) % _ROWS_OF_A_KERNEL
-    if missing == 0:
+    if missing == 0 or is_up_to_rounding():
         return inputs
     return {name: torch.cat([value, value[[0] * missing]]) for name, value in inputs.items()}
 

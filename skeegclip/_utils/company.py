@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 _ALONE = ContextVar("alone", default=False)
+_ROUNDING = ContextVar("rounding", default=False)
 
 
 @contextmanager
@@ -26,3 +27,18 @@ def each_alone() -> Iterator[None]:
 def is_each_alone() -> bool:
     """Whether a transductive estimator has to leave out what looks at epochs together."""
     return _ALONE.get()
+
+
+@contextmanager
+def up_to_rounding() -> Iterator[None]:
+    """Let an embedding depend on the epochs beside it in its last digits, where one epoch is to be embedded soon."""
+    token = _ROUNDING.set(True)
+    try:
+        yield
+    finally:
+        _ROUNDING.reset(token)
+
+
+def is_up_to_rounding() -> bool:
+    """Whether an embedding may differ in its last digits, alone and in a batch."""
+    return _ROUNDING.get()

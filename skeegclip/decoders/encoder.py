@@ -33,7 +33,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         starts (:doc:`/user_guide/training`); "atm-s" is the published network alone. It is fed epochs of unit spread, whatever their unit: X
         divided by the typical standard deviation of the training epochs.
     net_params : dict | None
-        Further arguments of the network.
+        Further arguments of the network. What the epochs tell of names, places and rate of the channels is handed to
+        its constructor and to its forward where they ask for it; what is given here goes first.
     targets : EmbeddingTable | list of EmbeddingTable | dict of str to EmbeddingTable | None
         Vectors of the stimuli, where ``y`` holds stimulus ids. Several tables of the same stimuli, such as layers of one
         image model, are mixed with learned weights (`layer_mixing`): of one width, or each through a projector

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.company import up_to_rounding
 from .._utils.estimators import fitted_parts, inner_most, last_step
 from .._utils.groups import group_rows
 from .._utils.inputs import as_subject, carried_subject
@@ -116,6 +117,10 @@ class OnlineDecoder(Savable, BaseEstimator):
     Mises-Fisher distributions around the candidates. But the repetitions of a stimulus share what the encoder gets
     wrong of it, so that the product grows far too sure. An error whose share :math:`\\rho` is common to all repetitions
     has in its mean the variance of one repetition times :math:`\\rho + (1 - \\rho) / n`, which takes the place of 1/n.
+
+    An epoch that comes alone is embedded alone. ``EEGEncoder.transform`` gives it copies as company, so that its embedding
+    is the same in every batch, which takes two to three times as long; here similarities may differ by a few millionths
+    between repetitions that come singly and together.
 
     Looking after every repetition does no harm to a Bayesian posterior that holds: it is conditional on all the data
     seen. It is only as good as its calibration: with data of another day or person, calibrate anew.
@@ -385,7 +390,8 @@ def _similarity(
     if candidates is not None:
         decoder = _among(decoder, candidates)
     _, X = last_step(estimator, X, {} if subject is None else {"subject": subject})
-    z, gallery = decoder._search(X, subject)
+    with up_to_rounding():
+        z, gallery = decoder._search(X, subject)
     return gallery.matrix(z).astype(np.float64), gallery.ids
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
-import inspect
 import logging
 import math
 import re
@@ -197,8 +197,8 @@ def _sentence(cls: type, params: dict[str, Any], error: Exception) -> str:
     # einops puts its reason last, everybody else first.
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     reason = textwrap.shorten(lines[-1 if type(error).__name__ == "EinopsError" else 0], 250).rstrip(".")
-    if "download" in reason.lower():
-        reason = reason.partition(". ")[0]
+    if "download" in reason.lower() or _NOT_FETCHED in reason:
+        reason = re.split(r"\. | \(", reason)[0]
     return f"net={cls.__name__!r} cannot take epochs of {sizes}: {reason}. {_remedy(cls, params, error)}"
 
 
@@ -207,9 +207,11 @@ def _remedy(cls: type, params: dict[str, Any], error: Exception) -> str:
     low = text.lower()
     accepted = accepted_by(cls)
     patch = params.get("patch_size", getattr(accepted.get("patch_size"), "default", None))
-    # Parameters of its own that it speaks of ("groups" may be n_groups).
-    own = [name for name in accepted if "_" in name and name not in _FACTS]
-    named = [name for name in own if re.search(rf"\b(n_)?{name.removeprefix('n_')}\b", text)]
+    if says := re.search(r"patch_size \((\d+)\)", text):
+        patch = int(says[1])
+    # Parameters of its own that it speaks of ("groups" may be n_groups, "time_conv_size" time_conv_size_s).
+    stems = {n: n.removeprefix("n_").removesuffix("_s") for n in accepted if "_" in n and n not in _FACTS}
+    named = [name for name, stem in stems.items() if re.search(rf"\b(n_)?{stem}(_s)?\b", text)]
     unplaced = locations(params.get("chs_info")) is None
     if "download" in low or _NOT_FETCHED in low or isinstance(error, OSError):
         where = re.search(r"\S+\.\w+(?= first\b)", text)
@@ -221,7 +223,9 @@ def _remedy(cls: type, params: dict[str, Any], error: Exception) -> str:
         first = f"pass epochs that carry names ({_CARRIERS})"
         if params.get("chs_info") or params.get("ch_names"):
             first = "pick those that it knows"
-        return f"It knows channels by name: {first}, or use net={wrapped[0]!r}, which interpolates to its own."
+        return (
+            f"It knows channels by name: {first}, or use net={wrapped[0]!r}, which interpolates to its own."
+        )
     if unplaced and any(word in low for word in _OF_PLACES):
         return f"It needs names and places of the channels: pass epochs that carry them ({_CARRIERS}; set_montage)."
     if "sfreq" in low and params.get("sfreq") is None:
@@ -233,13 +237,35 @@ def _remedy(cls: type, params: dict[str, Any], error: Exception) -> str:
             f"It reads patches of {patch} samples: crop or resample the epochs to a multiple of them"
             f" ({f'{below} or ' if below else ''}{below + patch})."
         )
+    if "size of tensor" in low and hasattr(cls, "get_positions"):
+        return (
+            "It looks up places by the names of channels: rename those that it does not know, or pick others."
+        )
     if named:
         return f"Set {' and '.join(named)} in its net_params."
-    if "n_chans" in low:
+    if "n_chans" in low or "channels, but got" in low:
         return "It takes another number of channels: pick them, or choose another net (skeegclip.nets.list_nets)."
-    if "kernel size" in low or "output size is too small" in low:
-        return "It needs more samples: cut longer epochs, resample to a higher rate, or set its net_params."
+    if ("kernel size" in low or "output size is too small" in low) and (
+        enough := _enough_samples(cls, params)
+    ):
+        return f"It needs at least {enough} samples at this rate: cut longer epochs, or set its net_params."
     return (
         "Crop or resample the epochs, set its net_params, or choose another net (skeegclip.nets.list_nets)."
     )
 
+
+def _enough_samples(cls: type, params: dict[str, Any]) -> int | None:
+    """How long epochs must be for a network that fails on shorter ones; None where length is not what is missing."""
+
+    def fits(n_times: int) -> bool:
+        sizes = {**params, "n_times": n_times}
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                return _shape_of_output(_made(cls, sizes), sizes) == (params.get("n_outputs"),)
+        except Exception:
+            return False
+
+    high = next((n for n in (params["n_times"] * factor for factor in (2, 4, 8)) if fits(n)), None)
+    if high is None:
+        return None
+    return bisect.bisect_left(range(high), True, lo=high // 2, key=fits)

@@ -44,7 +44,9 @@ def facts_of_forward(cls: type[nn.Module]) -> set[str]:
     ({'ch_names'}, {'chs_info'})
     """
     asked = set(inspect.signature(cls.forward).parameters)
-    return (asked & {"ch_names", "chs_info", "sfreq"}) | ({"chs_info"} if "channel_locations" in asked else set())
+    return (asked & {"ch_names", "chs_info", "sfreq"}) | (
+        {"chs_info"} if "channel_locations" in asked else set()
+    )
 
 
 def told_to_forward(cls: type[nn.Module], params: dict[str, Any]) -> dict[str, Any]:
@@ -85,5 +87,5 @@ class Told:
         if "channel_locations" in facts:
             x = inputs[0]
             places = torch.tensor(facts["channel_locations"], dtype=x.dtype, device=x.device)
-            facts["channel_locations"] = places.expand(len(x), -1, -1)
+            facts["channel_locations"] = places.expand(x.shape[0], -1, -1)
         return inputs, {**facts, **given}

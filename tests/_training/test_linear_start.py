@@ -138,6 +138,18 @@ def test_views_and_projectors_and_weights(rng):
     assert not np.allclose(heavy.transform(X), plain.transform(X), atol=1e-2)
 
 
+@pytest.mark.parametrize("heavy", ["a", "b"])
+def test_a_class_that_weighs_more_is_named_more(rng, heavy):
+    y = np.resize(["a", "b"], 200)
+    X = rng.normal(size=(200, 4, 1)) + (y == "b")[:, None, None]
+    start = ZeroShotClassifier(EEGEncoder(max_epochs=1, lr=1e-12, **QUICK))
+    plain = np.mean(start.fit(X, y).predict(X) == heavy)
+    weighed = np.mean(
+        start.set_params(class_weight={"a": 1, "b": 1} | {heavy: 5}).fit(X, y).predict(X) == heavy
+    )
+    assert weighed > plain + 0.2
+
+
 def test_an_epoch_is_embedded_alike_alone_and_among_others(rng):
     X, y, X_test, _ = drawn(rng)
     retriever = ImageRetriever(EEGEncoder(max_epochs=1, **QUICK)).fit(X, np.array([f"s{i}" for i in y]))

@@ -7,7 +7,14 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
-from skeegclip import EmbeddingTable, EpochsView, ImageRetriever, OnlineDecoder, ZeroShotClassifier
+from skeegclip import (
+    EEGEncoder,
+    EmbeddingTable,
+    EpochsView,
+    ImageRetriever,
+    OnlineDecoder,
+    ZeroShotClassifier,
+)
 from skeegclip.preprocessing import EpochScaler
 
 N_DIMS = 30
@@ -211,3 +218,21 @@ def test_a_temperature_that_is_given_is_not_calibrated():
         OnlineDecoder(retriever, temperature=0.1).calibrate(Z, y)
     with pytest.warns(UserWarning, match="correlation=0.3 cannot act: calibrate finds one"):
         OnlineDecoder(retriever, correlation=0.3).calibrate(Z, y)
+
+
+def test_one_epoch_is_embedded_without_company():
+    rng = np.random.default_rng(0)
+    table = EmbeddingTable([f"i{i}" for i in range(8)], rng.standard_normal((8, 5)))
+    X = 10 * rng.standard_normal((8, 4, 60)).astype(np.float32)
+    encoder = EEGEncoder("eegproject", max_epochs=1, validation=0, device="cpu", random_state=0)
+    retriever = ImageRetriever(encoder, targets=table).fit(X, table.ids)
+    sizes = []
+    retriever.encoder_.net_.module_.register_forward_pre_hook(
+        lambda module, inputs: sizes.append(len(inputs[0]))
+    )
+    online = OnlineDecoder(retriever, temperature=0.1)
+    singly = [online.update(X[i : i + 1]) for i in range(3)][-1]
+    together = online.reset().update(X[:3])
+    retriever.embed(X[:1])
+    assert sizes == [1, 1, 1, 3, 4]
+    np.testing.assert_allclose(singly.posterior, together.posterior, rtol=1e-4)

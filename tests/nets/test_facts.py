@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import warnings
 
@@ -74,7 +75,9 @@ def test_labram_is_told_the_names(x):
 def test_luna_is_told_the_places(x):
     info = info_of()
     net = built("LUNA", info, **LUNA)
-    places = torch.tensor(np.array([ch["loc"][:3] for ch in info["chs"]]), dtype=torch.float32).repeat(3, 1, 1)
+    places = torch.tensor(np.array([ch["loc"][:3] for ch in info["chs"]]), dtype=torch.float32).repeat(
+        3, 1, 1
+    )
     model = own("LUNA", net, info_of(montage=False), **LUNA)
     torch.testing.assert_close(net(x), model(x, channel_locations=places), rtol=0, atol=1e-6)
     assert (net(x) - model(x, channel_locations=places[:, [1, 0, 2, 3]])).abs().max() > 1e-4
@@ -154,11 +157,23 @@ def test_labram_in_an_encoder(tmp_path):
         ("Labram", LABRAM, info_of(), 50, r"patches of 20 samples: crop or resample .* \(40 or 60\)"),
         ("InterpolatedLaBraM", {"num_heads": 2}, info_of(), 250, r"of 200 samples.* \(200 or 400\)"),
         ("LUNA", LUNA, info_of(montage=False), 40, "not finite. It needs names and places .*set_montage"),
-        ("EEGDINO", {}, view_of(mne.create_info(20, 200.0, "eeg")).info, 200, "Set n_channel_embeddings in its"),
+        (
+            "EEGDINO",
+            {},
+            view_of(mne.create_info(20, 200.0, "eeg")).info,
+            200,
+            "Set n_channel_embeddings in its",
+        ),
         ("BENDR", {}, info_of(), 250, "use net='InterpolatedBENDR', which interpolates"),
         ("SleepStagerBlanco2020", {}, info_of(NAMES[:3]), 100, "Set n_groups in its net_params"),
         ("SensingDynamics", {}, info_of(), 40, "It takes another number of channels: pick them"),
-        ("SignalJEPA_PostLocal", {}, info_of(), 100, "It needs more samples: cut longer epochs"),
+        (
+            "SignalJEPA_PostLocal",
+            {},
+            info_of(),
+            100,
+            "It needs at least 152 samples at this rate: cut longer",
+        ),
     ],
 )
 def test_what_is_missing_is_told_in_a_sentence(name, params, info, n_times, remedy):
@@ -167,3 +182,56 @@ def test_what_is_missing_is_told_in_a_sentence(name, params, info, n_times, reme
     with pytest.raises(ValueError, match=f"net='{name}' cannot take epochs .*{remedy}") as caught:
         encoder_of(name, net_params=params).fit(X, np.eye(12))
     assert "\n" not in str(caught.value)
+
+
+def test_enough_samples_are_enough():
+    info = info_of()
+    with pytest.raises(ValueError, match="It needs at least") as caught:
+        build_net(get_net("SignalJEPA_PostLocal")[0], params_of(info, n_times=100))
+    enough = int(str(caught.value).partition("at least ")[2].split()[0])
+    build_net(get_net("SignalJEPA_PostLocal")[0], params_of(info, n_times=enough))
+    with pytest.raises(ValueError, match=f"It needs at least {enough} samples"):
+        build_net(get_net("SignalJEPA_PostLocal")[0], params_of(info, n_times=enough - 1))
+
+
+@pytest.fixture
+def bank(tmp_path, monkeypatch):
+    """The file of places that REVE fetches, as made here."""
+    places = {name: [0.1 * i, 0.02, -0.01 * i] for i, name in enumerate(NAMES)}
+    (tmp_path / "reve_positions.json").write_text(json.dumps(places))
+    monkeypatch.setenv("REVE_POSITIONS_PATH", str(tmp_path))
+    return torch.tensor(list(places.values()))
+
+
+REVE = {
+    "embed_dim": 16,
+    "depth": 1,
+    "heads": 2,
+    "head_dim": 8,
+    "patch_size": 20,
+    "patch_overlap": 2,
+    "freqs": 2,
+}
+
+
+@torch.no_grad()
+def test_reve_with_its_file_and_names_that_it_does_not_know(bank, x):
+    info = info_of()
+    net = built("REVE", info, **REVE)
+    model = own("REVE", net, info, **REVE)
+    torch.testing.assert_close(net(x), model(x, pos=bank.repeat(3, 1, 1)), rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="rename those that it does not know"):
+        built("REVE", info_of([*NAMES[:3], "E17"]), **REVE)
+
+
+def test_a_vocabulary_that_cannot_be_fetched_is_no_other_order(monkeypatch):
+    import braindecode.models.steegformer as module
+
+    def refuse():
+        raise OSError("no network in tests")
+
+    monkeypatch.setattr(module, "_channel_index", refuse)
+    small = {"embed_dim": 16, "depth": 1, "num_heads": 2}
+    with pytest.raises(ValueError, match="connect this machine once, or set chan_pos_idx in its net_params"):
+        built("STEEGFormer", info_of(), **small)
+    built("STEEGFormer", info_of(), chan_pos_idx=[7, 2, 11, 4], **small)
