@@ -27,7 +27,7 @@ def _build(name, n_times=250, sfreq=250.0, **params):
         ("LUNA", {"patch_size": 48}, "can't divide axis of length 250", "It reads patches of 48 samples"),
         ("SignalJEPA", {}, "chs_info is required", "names and places of the channels: pass epochs"),
         ("DGCNN", {"sfreq": None}, "chs_info not specified", "names and places of the channels: pass epochs"),
-        ("HybridNet", {}, "Kernel size can't be greater", "It needs more samples: cut longer epochs"),
+        ("HybridNet", {}, "Kernel size can't be greater", "Crop or resample the epochs, set its net_params"),
         (
             "EEGInceptionERP",
             {"sfreq": None},
