@@ -60,7 +60,9 @@ def main():
     parser.add_argument("--drift", type=float, default=0.4)
     args = parser.parse_args()
     curves = [curve(seed, args.drift, args.people) for seed in range(args.runs)]
-    bound = np.mean([curve(seed, 0.0, args.people)["accuracy"] for seed in range(max(1, args.runs // 10))], axis=0)
+    bound = np.mean(
+        [curve(seed, 0.0, args.people)["accuracy"] for seed in range(max(1, args.runs // 10))], axis=0
+    )
     held, accuracy = coverage(curves, "accuracy", "low", "high")
     held_gain, gain = coverage(curves, "gain", "gain_low", "gain_high")
     names = curves[0][["labels", "minutes"]].astype(str)

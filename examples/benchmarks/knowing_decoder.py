@@ -182,10 +182,14 @@ def table_of(fits):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1], help="of training, in ten epochs a concept")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[1], help="of training, in ten epochs a concept"
+    )
     parser.add_argument("--concepts", type=int, default=400, help="of training, at size 1")
     parser.add_argument("--tested", type=int, default=200, help="pictures to be told apart")
-    parser.add_argument("--decoders", nargs="+", default=DECODERS, help="also others named above, and list_nets()")
+    parser.add_argument(
+        "--decoders", nargs="+", default=DECODERS, help="also others named above, and list_nets()"
+    )
     parser.add_argument("--passes", type=int, default=40, help="of the networks")
     parser.add_argument("--out", help="file of fits; those found there are not made again")
     args = parser.parse_args()

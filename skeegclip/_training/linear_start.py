@@ -22,8 +22,9 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
     """Set the linear path of a network that has one, from the rows that it will be trained on.
 
     Where only directions count (`directions`, the CLIP loss) the path's embeddings are of unit length on average, and the
-    mean of the targets is left out: it is what all predictions would share. Of classes only their plain mean is: that of
-    the rows says as well which class is frequent, or weighs much, and without it one that weighs more is found less.
+    mean of the targets is left out: it is what all predictions would share. Of classes with weights only their plain mean
+    is: that of the rows says which class weighs much, and without it one that weighs more is found less. (How frequent
+    classes are by chance is left out all the same: of few rows it would say more than the epochs do.)
     """
     parts = (part for part in net.module_.modules() if isinstance(getattr(part, "linear", None), LinearPath))
     if (part := next(parts, None)) is None:
@@ -49,8 +50,8 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
     W, f_mean, y_mean = ridge(F / scale, vectors[stimulus] / sizes.get("output_spread", 1.0), fold, weight)
     W, f_mean = W / scale[:, None], f_mean * scale
     if directions:
-        shared = vectors.mean(axis=0) / sizes.get("output_spread", 1.0) if train.targets.are_codes else y_mean
-        y_mean = y_mean - shared
+        weighed = train.targets.are_codes and weight is not None and np.ptp(weight) > 0
+        y_mean = y_mean - vectors.mean(axis=0) / sizes.get("output_spread", 1.0) if weighed else 0 * y_mean
         length = np.linalg.norm(y_mean + (F - f_mean) @ W, axis=1).mean() or 1.0
         W, y_mean = W / length, y_mean / length
     path.set_map(torch.from_numpy(W.T), torch.from_numpy(y_mean - f_mean @ W))

@@ -387,7 +387,7 @@ def test_weights_are_loaded_once_for_all_sizes_and_threads(make, pictures):
     assert len({id(embedder._model.loaded) for embedder in sizes}) == 1
 
     def embed(k, embedder):
-        found[k] = [embedder.embed_images(pictures) for _ in range(5)]
+        found[k] = [embedder.embed_images(pictures) for _ in range(3)]
 
     threads = [threading.Thread(target=embed, args=(k, sizes[k])) for k in range(3)]
     for thread in threads:

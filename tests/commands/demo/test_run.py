@@ -118,7 +118,13 @@ def test_report_loads_nothing(demo):
 
 def test_report_says_what_must_be_said(demo):
     text = re.sub(r"\s+", " ", " ".join(Page(demo[4]).words))
-    for needed in ("These are simulated data", "Where ATM-S stands", "How the epoch was chosen", "Guessing: 8.3 %", "knowing"):
+    for needed in (
+        "These are simulated data",
+        "Where ATM-S stands",
+        "How the epoch was chosen",
+        "Guessing: 8.3 %",
+        "knowing",
+    ):
         assert needed in text
     # The report is that of the evaluation: its sentences, and its sections, each in the list of contents.
     found = as_document(demo[1].report)
