@@ -5,7 +5,7 @@ two batches; then the encoder is saved and loaded, and must embed as before. Whe
 end of the error: what to change. The rate of a model is that of braindecode's own summary. REVE and STEEGFormer fetch a
 file when they are built; the table in the docs was made on a machine without a network.
 
-Run: ``python examples/benchmarks/braindecode_models.py [model ...]`` (ten minutes on one core; ZUNA alone takes 13 GB).
+Run: ``python examples/benchmarks/braindecode_models.py [model ...]`` (ten minutes on one core; ZUNA alone takes 20 GB).
 """
 
 import csv
