@@ -29,5 +29,5 @@ def test_both_figures_stand_at_their_lambda_and_the_choice_is_marked():
 def test_what_is_no_path_is_refused():
     with pytest.raises(TypeError, match="scores must be a dict"):
         plot_lambda_path([1, 2])
-    with pytest.raises(ValueError, match="scores have no 'error'"):
+    with pytest.raises(ValueError, match="scores lacks 'error'"):
         plot_lambda_path({"loss_weight": [1], "top1": [1]})
