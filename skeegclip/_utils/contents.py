@@ -127,7 +127,10 @@ def facts_of(content: Content, loading: Loading) -> dict[str, Any]:
             raise
 
     try:
-        return Unpacker(content.arrays, load_part)(content.facts)
+        facts = Unpacker(content.arrays, load_part)(content.facts)
+        if not isinstance(facts, dict):
+            raise TypeError(f"facts must be a dict, got {type(facts).__name__}")
+        return facts
     except (
         KeyError,
         TypeError,

@@ -559,3 +559,15 @@ def test_kinds_that_are_no_estimators(kind, folders, tmp_path):
     (folder / "skeegclip.json").write_text(json.dumps(sealed(said)))
     with pytest.raises(FolderError, match="there is no"):
         skeegclip.load(folder)
+
+
+@pytest.mark.parametrize("facts", [{"__objects__": [1]}, {"__array__": "x"}, {"params": {}}])
+def test_facts_that_are_no_parameters_and_state(facts, folders, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(folders / "MVNN", tmp_path / "forged")
+    said = json.loads((folder / "skeegclip.json").read_bytes())
+    said["content"]["facts"] = facts
+    (folder / "skeegclip.json").write_text(json.dumps(sealed(said)))
+    with pytest.raises(FolderError):
+        skeegclip.load(folder)
