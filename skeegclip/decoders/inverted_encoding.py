@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_consistent_length
+from sklearn.utils import check_consistent_length, gen_batches
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._utils.params import check_number
@@ -17,7 +17,7 @@ from .._utils.validation import check_epochs, unchanged_on_error
 from .._utils.whitening import power
 from ..metrics import cosine_similarity, ranks
 
-_ITERATIONS = 5
+_ITERATIONS, _ROWS_AT_ONCE = 5, 1024
 _CANDIDATES = (1, 2, 4, 8, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128)
 
 
@@ -197,8 +197,14 @@ class InvertedEncoding(Savable, BaseEstimator):
             Embeddings, with noise of unit variance, in the space that :meth:`project` maps targets to.
         """
         check_is_fitted(self, "filters_")
-        X = np.asarray(check_epochs(self, X, reset=False).X) - self.mean_
-        return np.tensordot(X, self.filters_, ((1, 2), (1, 2))).astype(np.float64) - self.offset_
+        X = check_epochs(self, X, reset=False).X
+        # In double precision, for single depends on where a row stands among others. And in blocks, for a view may be large.
+        filters = self.filters_.astype(np.float64)
+        z = [
+            np.tensordot(np.asarray(X[rows]) - self.mean_, filters, ((1, 2), (1, 2)))
+            for rows in gen_batches(len(X), _ROWS_AT_ONCE)
+        ]
+        return np.concatenate(z) - self.offset_
 
     def project(self, vectors: Any) -> np.ndarray:
         """Bring vectors of stimuli into the space of the embeddings.
