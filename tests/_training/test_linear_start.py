@@ -129,7 +129,7 @@ def test_views_and_projectors_and_weights(rng):
     z = clone(encoder).fit(view, table.ids[y]).transform(view)
     np.testing.assert_array_equal(encoder.fit(X.astype(np.float32), table.ids[y]).transform(view), z)
     assert z.shape == (200, 3)
-    # A row of weight two counts twice in the start.
+    # Weights count in the start.
     params = {**QUICK, "max_epochs": 1, "lr": 1e-12}
     heavy = EEGEncoder(targets=table, **params).fit(
         X, table.ids[y], sample_weight=np.where(y == 0, 50.0, 0.1)
@@ -155,7 +155,8 @@ def test_an_epoch_is_embedded_alike_alone_and_among_others(rng):
     retriever = ImageRetriever(EEGEncoder(max_epochs=1, **QUICK)).fit(X, np.array([f"s{i}" for i in y]))
     z = retriever.encoder_.transform(X_test)
     for rows in ([3], [3, 4], [4, 3, 7], np.arange(500)[::-1], np.arange(31)):
-        np.testing.assert_array_equal(retriever.encoder_.transform(X_test[rows]), z[rows])
+        # To the bit with most processors' kernels, to rounding with all: a tenth of what a kernel of another size makes.
+        np.testing.assert_allclose(retriever.encoder_.transform(X_test[rows]), z[rows], rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("n_latents", [{}, {"n_latents": 6}])  # another width than the targets', and the same
