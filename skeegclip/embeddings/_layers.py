@@ -91,7 +91,7 @@ def picture_vectors(net: Any, pixels: Any, layers: tuple[Layer, ...], pooling: s
     tower = net.visual
     count = n_blocks(tower)
     if pooling == "cls" and not has_class_token(tower):
-        raise ValueError('pooling="cls", but this image tower has no class token. Use pooling="mean".')
+        raise ValueError('pool="cls", but this image tower has no class token. Use pool="mean".')
     blocks = {layer: block_of(layer, count) for layer in layers if layer != "final"}
     final = "final" in layers
     # The last block must run for the final vector; open_clip's ResNet stops after the last block asked for.

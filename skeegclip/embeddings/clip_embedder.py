@@ -42,7 +42,7 @@ class CLIPEmbedder(PictureEmbedder):
         (0, 1] a fraction of the depth: 0.35 of 32 blocks is what has passed 11 of them, block 10. Those vectors are
         the block's output, pooled, without normalisation or projection. A list puts the vectors of its layers one
         after another.
-    pooling : {"mean", "cls"}
+    pool : {"mean", "cls"}
         How the tokens of an intermediate layer become one vector: the mean over the patches (without the class
         token), or the class token.
     blur : float | None
@@ -113,7 +113,7 @@ class CLIPEmbedder(PictureEmbedder):
         pretrained="laion2b_s32b_b79k",
         *,
         layer="final",
-        pooling="mean",
+        pool="mean",
         blur=None,
         foveal=False,
         n_views=1,
@@ -127,7 +127,7 @@ class CLIPEmbedder(PictureEmbedder):
         self.model = model
         self.pretrained = pretrained
         self.layer = layer
-        self.pooling = pooling
+        self.pool = pool
         self.blur = blur
         self.foveal = foveal
         self.n_views = n_views
@@ -198,11 +198,11 @@ class CLIPEmbedder(PictureEmbedder):
         )
 
     def _recipe(self) -> Recipe:
-        check_option("pooling", self.pooling, ["mean", "cls"])
+        check_option("pool", self.pool, ["mean", "cls"])
         return Recipe.of(
             self,
             lambda: find_weights(self.model, self.pretrained),
-            pooling=None if read_layer(self.layer) == ("final",) else self.pooling,
+            pooling=None if read_layer(self.layer) == ("final",) else self.pool,
         )
 
     def _load(self, recipe: Recipe) -> Any:

@@ -196,7 +196,7 @@ def test_equal_pictures_are_computed_once(make, pictures, tmp_path, count):
     [
         {"layer": -1},
         {"layer": [-1, "final"]},
-        {"layer": -1, "pooling": "cls"},
+        {"layer": -1, "pool": "cls"},
         {"blur": 1.0},
         {"blur": 2.0},
         {"blur": 2.0, "foveal": True},
@@ -403,7 +403,7 @@ def test_the_bar_counts_what_is_left(make, pictures, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("params", "error", "match"),
     [
-        ({"pooling": "max"}, ValueError, "pooling must be one of 'mean', 'cls', got 'max'"),
+        ({"pool": "max"}, ValueError, "pool must be one of 'mean', 'cls', got 'max'"),
         ({"blur": 0}, ValueError, "blur must lie in"),
         ({"blur": "foveal"}, TypeError, "blur must be a number or None"),
         ({"foveal": True}, ValueError, "foveal=True needs a blur"),

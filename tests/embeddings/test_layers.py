@@ -49,13 +49,13 @@ def test_intermediate_layers_are_the_blocks_outputs(kind, tiny_clip, pictures):
         for layer in (block, block - len(found)):
             mean = CLIPEmbedder(tiny.name, tiny.weights, layer=layer, **params).embed_images(pictures)
             np.testing.assert_allclose(mean.vectors, tokens[:, patches].mean(axis=1), rtol=1e-4, atol=1e-5)
-        embedder = CLIPEmbedder(tiny.name, tiny.weights, layer=block, pooling="cls", **params)
+        embedder = CLIPEmbedder(tiny.name, tiny.weights, layer=block, pool="cls", **params)
         if kind in WITH_CLASS:
             np.testing.assert_allclose(
                 embedder.embed_images(pictures).vectors, tokens[:, 0], rtol=1e-4, atol=1e-5
             )
         else:
-            with pytest.raises(ValueError, match='has no class token. Use pooling="mean"'):
+            with pytest.raises(ValueError, match='has no class token. Use pool="mean"'):
                 embedder.embed_images(pictures)
 
 
