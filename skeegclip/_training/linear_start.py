@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .._utils.ridge import held_out_errors, solve, spectrum_of
 from ..nets.linear_path import LinearPath
 from .loader import EpochsDataset
 from .net import EncoderNet
@@ -107,28 +108,13 @@ def ridge(
         U, s, basis = np.linalg.svd(F, full_matrices=False)
         F = U * s
     penalties = _PENALTIES * (np.mean(np.sum(F**2, axis=1)) or 1.0)
-    products, moments = F.T @ F, F.T @ Y
+    gram, cross = F.T @ F, F.T @ Y
     penalty = penalties[len(penalties) // 2]
     if len(folds := np.unique(fold)) > 1:
-        errors = sum(_errors(F[fold == k], Y[fold == k], products, moments, penalties) for k in folds)
+        errors = np.zeros(len(penalties))
+        for k in folds:
+            held = F[fold == k].T @ F[fold == k], F[fold == k].T @ Y[fold == k]
+            errors += held_out_errors(spectrum_of(gram - held[0]), cross - held[1], *held, penalties)[0]
         penalty = penalties[np.argmin(errors)]
-    spectrum, V = np.linalg.eigh(products)
-    W = V @ (V.T @ moments / (spectrum.clip(min=0) + penalty)[:, None])
+    W = solve(spectrum_of(gram), cross, penalty)
     return W if basis is None else basis.T @ W, f_mean, y_mean
-
-
-def _errors(
-    F: np.ndarray, Y: np.ndarray, products: np.ndarray, moments: np.ndarray, penalties: np.ndarray
-) -> np.ndarray:
-    """Squared error on the rows held out of a fit on the others, for each penalty, less what all have in common.
-
-    With the solution W = V D C for eigenvectors V, the error |Y - F W|^2 is a quadratic form of the diagonal D, which costs a
-    thousandth of predicting the rows anew for each penalty.
-    """
-    own, told = F.T @ F, F.T @ Y
-    spectrum, V = np.linalg.eigh(products - own)
-    C = V.T @ (moments - told)
-    form = (V.T @ own @ V) * (C @ C.T)
-    gain = np.sum((V.T @ told) * C, axis=1)
-    shrunk = 1 / (spectrum.clip(min=0) + penalties[:, None])
-    return np.einsum("pi,ij,pj->p", shrunk, form, shrunk, optimize=True) - 2 * shrunk @ gain

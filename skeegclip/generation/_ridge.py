@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
-_PENALTIES = (1e-2, 1e-1, 1.0, *(float(p) for p in np.logspace(1, 6, 11)))
+from .._utils.ridge import held_out_errors, solve, spectrum_of
+
+_PENALTIES = np.array([1e-2, 1e-1, 1.0, *np.logspace(1, 6, 11)])
 
 
 @dataclass(frozen=True)
@@ -70,64 +72,17 @@ def ridge_cv(
     # Products of the folds' rows are all that the regressions and their errors need.
     products = [(C[rows].T @ C[rows], C[rows].T @ X[rows]) for rows in held]
     gram, cross = (np.sum(part, axis=0) for part in zip(*products, strict=True))
-    spectra = [_spectrum(gram - fold_gram) for fold_gram, _ in products]
+    spectra = [spectrum_of(gram - fold_gram) for fold_gram, _ in products]
     error = np.sum(
         [
-            _errors(spectrum, cross - fold[1], *fold, goals)
+            held_out_errors(spectrum, cross - fold[1], *fold, _PENALTIES, goals)
             for spectrum, fold in zip(spectra, products, strict=True)
         ],
         axis=0,
     )
     goal, best = np.unravel_index(int(np.argmin(error)), error.shape)
-    penalty, chosen = _PENALTIES[best], goals[int(goal)]
+    penalty, chosen = float(_PENALTIES[best]), goals[int(goal)]
     residuals = np.empty_like(X)
     for rows, spectrum, (_, fold_cross) in zip(held, spectra, products, strict=True):
-        residuals[rows] = X[rows] - C[rows] @ _solve(spectrum, cross - fold_cross, penalty, chosen)
-    return RidgeFit(_solve(_spectrum(gram), cross, penalty, chosen), residuals, penalty, int(goal))
-
-
-def _spectrum(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    values, axes = np.linalg.eigh(gram)
-    return values.clip(min=0), axes
-
-
-def _solve(spectrum: tuple, cross: np.ndarray, penalty: float, goal: np.ndarray | float) -> np.ndarray:
-    """Coefficients that shrink to the diagonal `goal`, from the spectrum of the inputs' products."""
-    values, axes = spectrum
-    return axes @ ((axes.T @ cross + penalty * _diagonal(axes, cross, goal)) / (values[:, None] + penalty))
-
-
-def _diagonal(axes: np.ndarray, cross: np.ndarray, goal: np.ndarray | float) -> np.ndarray:
-    """The matrix with `goal` on its diagonal, along the axes."""
-    if not np.any(goal):
-        return np.zeros_like(cross)
-    inside = min(cross.shape)
-    matrix = np.zeros_like(cross)
-    matrix[:, :inside] = axes.T[:, :inside] * np.broadcast_to(goal, cross.shape[1])[:inside]
-    return matrix
-
-
-def _errors(
-    spectrum: tuple, cross: np.ndarray, held_gram: np.ndarray, held_cross: np.ndarray, goals: Sequence
-) -> np.ndarray:
-    """Squared error on held-out rows (less a constant) by goal and penalty.
-
-    Along the axes of the inputs the coefficients are ``(cross + penalty * goal) / (values + penalty)``, so that the error
-    is a quadratic form in those factors, whose matrices serve every penalty: to try one costs no product of matrices.
-    """
-    values, axes = spectrum
-    gram, target, cross = axes.T @ held_gram @ axes, axes.T @ held_cross, axes.T @ cross
-    factors = 1 / (values + np.array(_PENALTIES)[:, None])  # (n_penalties, n_inputs)
-    own, own_hit = gram * (cross @ cross.T), np.sum(cross * target, axis=1)
-    plain = np.sum(factors @ own * factors, axis=1) - 2 * factors @ own_hit
-    rows = []
-    for goal in goals:
-        row = plain
-        if np.any(goal):
-            A = _diagonal(axes, cross, goal)
-            pulled = factors * np.array(_PENALTIES)[:, None]
-            row = row + 2 * np.sum(factors @ (gram * (cross @ A.T)) * pulled, axis=1)
-            row = row + np.sum(pulled @ (gram * (A @ A.T)) * pulled, axis=1)
-            row = row - 2 * pulled @ np.sum(A * target, axis=1)
-        rows.append(row)
-    return np.stack(rows)
+        residuals[rows] = X[rows] - C[rows] @ solve(spectrum, cross - fold_cross, penalty, chosen)
+    return RidgeFit(solve(spectrum_of(gram), cross, penalty, chosen), residuals, penalty, int(goal))
