@@ -7,22 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.params import check_option
+from ._parts import BUDGET, averaged
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from ..embeddings import EmbeddingTable
-
-# What the papers that follow UBP have in common.
-_BUDGET = {
-    "lr": 1e-4,
-    "optimizer_params": {"weight_decay": 1e-4},
-    "batch_size": 1024,
-    "max_epochs": 50,
-    "validation": 0.05,
-    "same_stimulus": "mask",
-}
 
 
 def shallow_alignment(
@@ -77,7 +67,7 @@ def shallow_alignment(
     >>> [name for name, _ in pipeline.steps]
     ['channels', 'retriever']
     """
-    return _pipeline(protocol, {"targets": targets, "projector": projector, **_BUDGET, **params})
+    return _eegproject(protocol, {"targets": targets, "projector": projector, **BUDGET, **params})
 
 
 def samga(
@@ -148,7 +138,7 @@ def samga(
     first = max(1, max_epochs // 3)
     mmd = (*np.linspace(0.9, 0.2, first).tolist(), *[0.0] * max(1, max_epochs - first))
     own = {"projector": projector, "mmd_weight": mmd, "batch_size": 512, "max_epochs": max_epochs}
-    return _pipeline(protocol, {"targets": targets, **_BUDGET, **own, **params})
+    return _eegproject(protocol, {"targets": targets, **BUDGET, **own, **params})
 
 
 def brain_hive(
@@ -209,7 +199,7 @@ def brain_hive(
     0.0
     """
     mixing = {"layer_mixing": 0.0} if isinstance(targets, (Sequence, Mapping)) else {}
-    return _pipeline(protocol, {"targets": targets, "projector": projector, **mixing, **_BUDGET, **params})
+    return _eegproject(protocol, {"targets": targets, "projector": projector, **mixing, **BUDGET, **params})
 
 
 def enigma(targets: EmbeddingTable, *, n_latents: int = 184, **params: Any) -> Pipeline:
@@ -267,18 +257,7 @@ def enigma(targets: EmbeddingTable, *, n_latents: int = 184, **params: Any) -> P
     return Pipeline([("retriever", ImageRetriever(EEGEncoder(**{**own, **params})))])
 
 
-def _pipeline(protocol: str, settings: dict[str, Any]) -> Pipeline:
-    """EEGProject on averaged repetitions, of the channels that the papers take."""
-    from sklearn.pipeline import Pipeline
-
-    from ..decoders.averaging import AveragedTraining
+def _eegproject(protocol: str, settings: dict[str, Any]) -> Pipeline:
     from ..decoders.encoder import EEGEncoder
-    from ..decoders.retrieval import ImageRetriever
-    from ..preprocessing import PickChannels
 
-    check_option("protocol", protocol, ["within", "loso"])
-    encoder = EEGEncoder(**{"net": "eegproject", **settings})
-    steps: list[tuple[str, Any]] = [("retriever", ImageRetriever(AveragedTraining(encoder)))]
-    if protocol == "within":
-        steps.insert(0, ("channels", PickChannels("occipito-parietal")))
-    return Pipeline(steps)
+    return averaged(protocol, EEGEncoder(**{"net": "eegproject", **settings}))

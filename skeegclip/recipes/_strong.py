@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._utils.params import check_option
+from ._parts import BUDGET, averaged
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -69,31 +69,12 @@ def strong(
     >>> [name for name, _ in recipes.strong(EmbeddingTable(["cat", "dog"], [[1, 0], [0, 1]])).steps]
     ['channels', 'scale', 'retriever']
     """
-    from sklearn.pipeline import Pipeline
-
-    from ..decoders.averaging import AveragedTraining
     from ..decoders.encoder import EEGEncoder
     from ..decoders.ensemble import EnsembleEncoder
-    from ..decoders.retrieval import ImageRetriever
-    from ..preprocessing import EpochScaler, PickChannels
+    from ..preprocessing import EpochScaler
 
-    check_option("protocol", protocol, ["within", "loso"])
     net = "eegproject" if protocol == "within" else "nice"
-    settings = {
-        "targets": targets,
-        "projector": projector,
-        "normalize": "image",
-        "same_stimulus": "mask",
-        "lr": 1e-4,
-        "optimizer_params": {"weight_decay": 1e-4},
-        "batch_size": 1024,
-        "max_epochs": 50,
-        "validation": 0.05,
-    }
-    encoder = EEGEncoder(**{"net": net, **settings, **params})
+    own = {"net": net, "targets": targets, "projector": projector, "normalize": "image"}
+    encoder = EEGEncoder(**{**own, **BUDGET, **params})
     ensemble = EnsembleEncoder([(net, encoder)], n_seeds=n_seeds, random_state=random_state)
-    retriever = ("retriever", ImageRetriever(AveragedTraining(ensemble)))
-    steps = [("scale", EpochScaler()), retriever]
-    if protocol == "within":
-        steps.insert(0, ("channels", PickChannels("occipito-parietal")))
-    return Pipeline(steps)
+    return averaged(protocol, ensemble, ("scale", EpochScaler()))
