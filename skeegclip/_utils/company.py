@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
 _ALONE = ContextVar("alone", default=False)
@@ -11,17 +11,21 @@ _ROUNDING = ContextVar("rounding", default=False)
 
 
 @contextmanager
-def each_alone() -> Iterator[None]:
+def _on(flag: ContextVar[bool]) -> Iterator[None]:
+    token = flag.set(True)
+    try:
+        yield
+    finally:
+        flag.reset(token)
+
+
+def each_alone() -> AbstractContextManager[None]:
     """Ask transductive estimators for what they would say of each epoch alone.
 
     Not a parameter, so that it reaches them however deep they lie, and frozen ones stay as they are; each thread has its
     own.
     """
-    token = _ALONE.set(True)
-    try:
-        yield
-    finally:
-        _ALONE.reset(token)
+    return _on(_ALONE)
 
 
 def is_each_alone() -> bool:
@@ -29,14 +33,9 @@ def is_each_alone() -> bool:
     return _ALONE.get()
 
 
-@contextmanager
-def up_to_rounding() -> Iterator[None]:
+def up_to_rounding() -> AbstractContextManager[None]:
     """Let an embedding depend on the epochs beside it in its last digits, where one epoch is to be embedded soon."""
-    token = _ROUNDING.set(True)
-    try:
-        yield
-    finally:
-        _ROUNDING.reset(token)
+    return _on(_ROUNDING)
 
 
 def is_up_to_rounding() -> bool:
