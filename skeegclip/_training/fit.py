@@ -143,7 +143,7 @@ def fit_encoder(
             )
         if before is not None:
             _take_over(before.net, net)
-        else:
+        elif ranks.rank == 0:  # who gives the weights to all others
             start_linear(net, train, directions=_only_directions(encoder), seed=seed)
         ranks.share_state(net.module_, net.criterion_)
         if ranks.rank:
