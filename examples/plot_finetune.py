@@ -26,7 +26,7 @@ data = make_things_like(
     n_images_per_concept=5,
     n_test_concepts=40,
     n_dims=48,
-    snr=4,
+    snr=8,
     random_state=0,
 )
 back = [name[0] in "OP" for name in data.info.ch_names]
@@ -42,7 +42,7 @@ len(X[~new & train]), len(X_new), len(X_test)
 # -----------
 # No layer for each person: what all share is wanted.
 common = {"targets": data.image_embeddings, "random_state": 0, "device": "cpu", "subject_layer": "none"}
-others = EEGEncoder("nice", max_epochs=12, batch_size=128, lr=1e-3, **common)
+others = EEGEncoder("nice", max_epochs=15, batch_size=64, lr=1e-3, **common)
 others.fit(X[~new & train], data.y[~new & train])
 state = others.net_.module_.state_dict()
 print(f"as it is, for the new person: {others.score(X_test, y_test):.0%} of {len(X_test)}")

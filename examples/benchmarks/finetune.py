@@ -1,6 +1,7 @@
 """Fine-tuning for a new person against training from nothing, by minutes of recording; time and memory of each `train=`.
 
-    python finetune.py --seeds 2 --minutes 5 15 60 --out finetune.csv
+    python finetune.py --people 3 --passes 15 --ways nothing all head probe     # what it is worth
+    python finetune.py --net atm-s --minutes 5 --people 1 --passes 1            # what it costs
 
 People are simulated, with one picture in four seconds. The pretrained weights are made here, on other people, who saw the same
 training pictures; the test pictures nobody has seen in training. Chance is 1 %.
@@ -62,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--net", default="atm-s")
+    parser.add_argument("--net", default="nice")
     parser.add_argument("--minutes", type=int, nargs="+", default=[5, 15, 60])
     parser.add_argument("--ways", nargs="+", default=list(_WAYS), choices=list(_WAYS))
     parser.add_argument("--seeds", type=int, default=1)
