@@ -187,6 +187,15 @@ def _low_rank(module: nn.Module, x: torch.Tensor, rank: int, new: set[str]) -> I
             part.activation_relu_or_gelu = flag
 
 
+def merged_state(module: nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of the weights as they are when the updates have been added, by the names that the network always has."""
+    state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    for name, layer in module.named_modules():
+        if hasattr(layer, "get_delta_weight"):
+            state[f"{name}.base_layer.weight"] += layer.get_delta_weight("default").detach()
+    return {name.replace(".base_layer.", "."): value for name, value in state.items() if _LORA not in name}
+
+
 def _linear_layers(module: nn.Module, x: torch.Tensor, new: set[str]) -> list[str]:
     """Frozen linear layers that a pass calls: of others (LaBraM's qkv) the forward reads the weights by hand."""
     linear = {

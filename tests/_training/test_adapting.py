@@ -14,6 +14,7 @@ from skorch.callbacks import Callback
 from small_nets import Blocks, TorchTransformer
 
 from skeegclip import EEGEncoder, load
+from skeegclip._training.callbacks import KeepPasses
 
 N, N_CHANS, N_TIMES, N_DIMS = 60, 2, 12, 5
 COMMON = {"max_epochs": 3, "batch_size": 20, "lr": 1e-2, "device": "cpu", "random_state": 0}
@@ -145,6 +146,21 @@ def test_updates_act_in_validation_as_they_do_when_they_are_added(net, data):
     np.testing.assert_allclose(encoder.transform(data[0]), shown.z, rtol=1e-4, atol=1e-5)
     without = fitted(state, data, net=net, train="head", lr=1e-12).transform(data[0])
     assert np.abs(without - shown.z).max() > 0.01
+
+
+@needs_peft
+def test_the_weights_of_a_pass_are_kept_as_the_network_has_them(start, data, tmp_path):
+    keep = KeepPasses(tmp_path)
+    encoder = fitted(start, data, train="lora", callbacks=[keep], validation=0)
+    *_, last = keep.passes()
+    kept = torch.load(last, weights_only=True)["module_"]
+    state = encoder.net_.module_.state_dict()
+    assert list(kept) == list(state)
+    for name, value in state.items():
+        torch.testing.assert_close(kept[name], value)
+    none = KeepPasses(tmp_path)
+    fitted(start, data, train="probe", callbacks=[none])
+    assert none.passes() == []
 
 
 def test_lora_needs_linear_layers_and_peft(start, data, monkeypatch):
