@@ -73,10 +73,11 @@ def read_pretrained(given: Any) -> WeightsSource:
             return _of_file(path)
         if path.is_dir():
             return _of_folder(path)
-        match = _REPOSITORY.fullmatch(given) if isinstance(given, str) else None
-        if match is None or given.endswith(_SUFFIXES) and match["file"] is None:
+        name = os.fspath(given)
+        match = _REPOSITORY.fullmatch(name) if isinstance(given, str) else None
+        if match is None or (name.endswith(_SUFFIXES) and match["file"] is None):
             raise FileNotFoundError(
-                f"pretrained={os.fspath(given)!r} is neither a file nor a folder, nor owner/name of the hub. Check the path."
+                f"pretrained={name!r} is neither a file nor a folder, nor owner/name of the hub. Check the path."
             )
         return _of_hub(**match.groupdict())
     if callable(given) and not isinstance(given, type):
