@@ -11,6 +11,8 @@ import numpy as np
 
 from .missing import refuse_masked
 
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
 _TOLERANCE = 1e-3  # what rounding may leave outside 0..1
 
 

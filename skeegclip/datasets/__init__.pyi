@@ -1,6 +1,8 @@
+from .bids import load_bids as load_bids
 from .fetch import fetch_things_eeg2 as fetch_things_eeg2
 from .fetch import fetch_things_meg as fetch_things_meg
 from .raw_things_eeg2 import preprocess_things_eeg2 as preprocess_things_eeg2
+from .recordings import load_recordings as load_recordings
 from .simulate import make_things_like as make_things_like
 from .things_eeg2 import load_things_eeg2 as load_things_eeg2
 from .things_meg import load_things_meg as load_things_meg
@@ -8,6 +10,8 @@ from .things_meg import load_things_meg as load_things_meg
 __all__ = [
     "fetch_things_eeg2",
     "fetch_things_meg",
+    "load_bids",
+    "load_recordings",
     "load_things_eeg2",
     "load_things_meg",
     "make_things_like",

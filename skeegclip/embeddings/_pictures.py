@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 
 from .._utils.ids import unique_ids
-from .._utils.pictures import open_rgb, to_rgb
+from .._utils.pictures import SUFFIXES, open_rgb, to_rgb
 from .image_table import ImageTable
-
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 # Reading a picture that the user opened moves its file pointer: one thread at a time.
 _READING = threading.Lock()
