@@ -1,19 +1,29 @@
+from .alljoined import load_alljoined as load_alljoined
 from .bids import load_bids as load_bids
+from .eeg_imagenet import load_eeg_imagenet as load_eeg_imagenet
+from .eegdash import stream_eegdash as stream_eegdash
 from .fetch import fetch_things_eeg2 as fetch_things_eeg2
 from .fetch import fetch_things_meg as fetch_things_meg
+from .nod import load_nod as load_nod
 from .raw_things_eeg2 import preprocess_things_eeg2 as preprocess_things_eeg2
 from .recordings import load_recordings as load_recordings
 from .simulate import make_things_like as make_things_like
+from .things_eeg1 import load_things_eeg1 as load_things_eeg1
 from .things_eeg2 import load_things_eeg2 as load_things_eeg2
 from .things_meg import load_things_meg as load_things_meg
 
 __all__ = [
     "fetch_things_eeg2",
     "fetch_things_meg",
+    "load_alljoined",
     "load_bids",
+    "load_eeg_imagenet",
+    "load_nod",
     "load_recordings",
+    "load_things_eeg1",
     "load_things_eeg2",
     "load_things_meg",
     "make_things_like",
     "preprocess_things_eeg2",
+    "stream_eegdash",
 ]

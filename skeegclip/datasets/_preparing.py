@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import warnings
@@ -14,6 +15,7 @@ import numpy as np
 
 from .._utils.channels import channel_kinds, data_picks, display_factors
 from .._utils.params import check_number, check_option
+from .._utils.scratch import scratch_folder
 from .._utils.size import odd_size, size_of
 from ._breaks import from_start, lie_whole
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import mne
 
 _AT_ONCE = 2**28  # bytes of continuous data
+_IN_MEMORY = 2**29  # bytes of a recording's epochs; more of them are kept in a file meanwhile
 _BLOCK = 256  # epochs
 _NO_DATA = re.compile(
     r"eog|ecg|ekg|emg|gsr|\beda\b|resp|trig|status|\bsti\b|stim|event|marker|photo|diode|pulse|sat\b|\bacc", re.IGNORECASE
@@ -247,7 +250,10 @@ class Prepared:
 
     def blocks(self, samples: np.ndarray) -> Iterator[np.ndarray]:
         """Yield epochs at some samples, counted from the start of the recording, in microvolts (MEG: fT)."""
-        X = np.empty((len(samples), len(self.picks), len(self.grid.times)), dtype=np.float32)
+        with roomy((len(samples), len(self.picks), len(self.grid.times))) as X:
+            yield from self._blocks(samples, X)
+
+    def _blocks(self, samples: np.ndarray, X: np.ndarray) -> Iterator[np.ndarray]:
         factors = display_factors(channel_kinds(self.raw.info))
         step = max(1, _AT_ONCE // (8 * len(self.raw.times)))
         for start in range(0, len(self.picks), step):
@@ -302,6 +308,16 @@ class Prepared:
         scale = factors[self.picks]
         epochs = mne.EpochsArray(X / scale, info, proj=False, verbose="ERROR").interpolate_bads(verbose="ERROR")
         return (epochs.get_data(copy=False) * scale).astype(np.float32)
+
+
+@contextlib.contextmanager
+def roomy(shape: tuple[int, int, int]) -> Iterator[np.ndarray]:
+    """Give room for epochs: memory, or, where they are many, a file that goes with the block or with the process."""
+    if 4 * math.prod(shape) <= _IN_MEMORY:
+        yield np.empty(shape, dtype=np.float32)
+        return
+    with scratch_folder("epochs") as folder:
+        yield np.memmap(folder / "epochs.f32", np.float32, "w+", shape=shape)
 
 
 def prepared(raw: Any, prep: Preparation, name: str) -> Prepared:
