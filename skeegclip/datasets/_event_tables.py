@@ -43,12 +43,16 @@ def check_reading(stimulus: Any, query: Any, columns: Any) -> Reading:
             raise TypeError(f"{name} must be text{' or None' if none else ''}, got {type(value).__name__}.")
     if isinstance(columns, str):
         columns = [columns]
-    named = check_dict("columns", columns) if columns is None or isinstance(columns, Mapping) else {
-        name: name for name in columns
-    }
+    named = (
+        check_dict("columns", columns)
+        if columns is None or isinstance(columns, Mapping)
+        else {name: name for name in columns}
+    )
     taken = {"stimulus", "subject", "session", "run", "task", "onset", "repetition", "bads"} & set(named)
     if taken:
-        raise ValueError(f"columns: {sorted(taken)} are made by the loader. Use other names: {{'my_run': 'run'}}.")
+        raise ValueError(
+            f"columns: {sorted(taken)} are made by the loader. Use other names: {{'my_run': 'run'}}."
+        )
     return Reading(stimulus, query, named)
 
 
@@ -126,7 +130,7 @@ def shown(table: pd.DataFrame, reading: Reading, source: str) -> Shown:
         both = events["written"][events["onset"] == onset].tolist()
         raise ValueError(
             f"{source} shows {' and '.join(map(repr, both))} at one time, {onset:g} s: an epoch has one picture. Choose"
-            ' with query=, such as query="trial_type == \'picture\'".'
+            " with query=, such as query=\"trial_type == 'picture'\"."
         )
     return Shown(events, n_events, n_chosen - len(events), n_events - n_chosen)
 
@@ -144,7 +148,9 @@ def _chosen(table: pd.DataFrame, query: str, source: str) -> np.ndarray:
         ) from error
     chosen = np.asarray(chosen)
     if chosen.shape != (len(table),) or chosen.dtype.kind != "b":
-        raise ValueError(f"query: {query!r} must be true or false for each event, such as \"trial_type == 'go'\".")
+        raise ValueError(
+            f"query: {query!r} must be true or false for each event, such as \"trial_type == 'go'\"."
+        )
     return chosen
 
 

@@ -92,7 +92,13 @@ def load(
         for source in sources
         if len(source.shown.events)
     ]
-    how = {**prep.stated(), "stimulus": reading.stimulus, "query": reading.query, "columns": reading.columns, "dtype": dtype}
+    how = {
+        **prep.stated(),
+        "stimulus": reading.stimulus,
+        "query": reading.query,
+        "columns": reading.columns,
+        "dtype": dtype,
+    }
     store = stream(recordings, out, folder=root, how=how, dtype=dtype, verbose=verbose)
     warn_of(told, stacklevel=4)
     return _bunch(store, sources, manifest)
@@ -101,7 +107,10 @@ def load(
 def warn_of(told: list[str], *, stacklevel: int) -> None:
     """Warn of what :func:`cut` has noted."""
     for kind, what in (
-        ("cut", "their epochs reach beyond the recording, or touch what is marked as bad or a break; they are left out"),
+        (
+            "cut",
+            "their epochs reach beyond the recording, or touch what is marked as bad or a break; they are left out",
+        ),
         ("bad", "their numbers are kept (bads='keep'); the column bads of the rows names them"),
     ):
         some = [text.partition(":")[2] for text in told if text.startswith(kind)]

@@ -66,7 +66,9 @@ def with_onsets(table: Any, raw: Any, marks: list[Any], stimulus: str, name: str
             }
         )
     if "onset" in table:
-        raise ValueError(f"marks: the events of {name} have a column onset already. Pass marks=None, or drop it.")
+        raise ValueError(
+            f"marks: the events of {name} have a column onset already. Pass marks=None, or drop it."
+        )
     if len(table) != len(found):
         raise ValueError(
             f"marks: {name} has {len(found)} marks {', '.join(map(repr, marks[:3]))}{', ...' if len(marks) > 3 else ''},"
@@ -90,9 +92,13 @@ def _find(raw: Any, marks: list[Any], name: str) -> pd.DataFrame:
     if absent := [mark for mark in marks if mark not in there]:
         some = ", ".join(f"{mark!r} ({n})" for mark, n in there.most_common(_SHOWN))
         if len(absent) == len(marks):
-            raise ValueError(f"marks: {name} has none of {absent[:3]!r} among its {what}: {some or 'there are none'}.")
+            raise ValueError(
+                f"marks: {name} has none of {absent[:3]!r} among its {what}: {some or 'there are none'}."
+            )
     keep = np.flatnonzero(np.isin(np.array(found, dtype=object), np.array(marks, dtype=object)))
-    table = pd.DataFrame({"onset": np.asarray(onset, dtype=float)[keep], "mark": [found[row] for row in keep]})
+    table = pd.DataFrame(
+        {"onset": np.asarray(onset, dtype=float)[keep], "mark": [found[row] for row in keep]}
+    )
     return table.sort_values("onset", kind="stable", ignore_index=True)
 
 

@@ -58,7 +58,7 @@ def picture_manifest(written: Iterable[str], folders: Sequence[Path], *, stackle
     """
     import pandas as pd
 
-    names = dict(sorted((picture_id(name), name) for name in reversed(sorted(set(written)))))
+    names = dict(sorted((picture_id(name), name) for name in set(written)))
     _refuse_alike(set(written))
     paths = [_find(names[key], folders) for key in names]
     missing = [key for key, path in zip(names, paths, strict=True) if path == ""]
@@ -82,6 +82,8 @@ def _refuse_alike(written: set[str]) -> None:
         absolute = bool(_ABSOLUTE.match(path))
         # Of a path on another computer the last folder counts too: faces/01.png is not houses/01.png.
         place = "/".join(path.split("/")[-2:]) if absolute else picture_place(name)
+        if place == picture_id(name):  # without a suffix, which the folder of pictures will tell
+            continue
         other, kept = seen.setdefault((picture_id(name), absolute), (place, name))
         if other != place:
             raise ValueError(
@@ -94,7 +96,9 @@ def _find(written: str, folders: Sequence[Path]) -> str:
     place = picture_place(written)
     has_suffix = Path(place).suffix.lower() in SUFFIXES
     for folder in folders:
-        files = [folder / place] if has_suffix else [folder / f"{place}{suffix}" for suffix in sorted(SUFFIXES)]
+        files = (
+            [folder / place] if has_suffix else [folder / f"{place}{suffix}" for suffix in sorted(SUFFIXES)]
+        )
         found = [file for file in files if file.is_file()]
         if len(found) > 1:
             raise ValueError(

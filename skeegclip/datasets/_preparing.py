@@ -26,7 +26,8 @@ _AT_ONCE = 2**28  # bytes of continuous data
 _IN_MEMORY = 2**29  # bytes of a recording's epochs; more of them are kept in a file meanwhile
 _BLOCK = 256  # epochs
 _NO_DATA = re.compile(
-    r"eog|ecg|ekg|emg|gsr|\beda\b|resp|trig|status|\bsti\b|stim|event|marker|photo|diode|pulse|sat\b|\bacc", re.IGNORECASE
+    r"eog|ecg|ekg|emg|gsr|\beda\b|resp|trig|status|\bsti\b|stim|event|marker|photo|diode|pulse|sat\b|\bacc",
+    re.IGNORECASE,
 )
 _KINDS = {"eeg": {"eeg"}, "meg": {"mag", "grad"}, "ieeg": {"seeg", "ecog", "dbs"}}
 # The filter of resample_poly reaches ten samples of the lower rate to each side.
@@ -71,7 +72,11 @@ class Preparation:
 
     def stated(self) -> dict[str, Any]:
         """Return it in what JSON has."""
-        own = None if self.prepare is None else getattr(self.prepare, "__qualname__", type(self.prepare).__name__)
+        own = (
+            None
+            if self.prepare is None
+            else getattr(self.prepare, "__qualname__", type(self.prepare).__name__)
+        )
         return {
             "datatype": self.datatype,
             "channels": None if self.channels is None else list(self.channels),
@@ -86,7 +91,15 @@ class Preparation:
 
 
 def check_preparation(
-    datatype: Any, channels: Any, prepare: Any, bads: Any, band: Any, sfreq: Any, tmin: Any, tmax: Any, baseline: Any
+    datatype: Any,
+    channels: Any,
+    prepare: Any,
+    bads: Any,
+    band: Any,
+    sfreq: Any,
+    tmin: Any,
+    tmax: Any,
+    baseline: Any,
 ) -> Preparation:
     """Check the parameters of these names."""
     check_option("datatype", datatype, [*DATATYPES, None])
@@ -100,7 +113,9 @@ def check_preparation(
     if names is not None and (not names or len(set(names)) < len(names)):
         raise ValueError("channels must name at least one channel, and each once.")
     if prepare is not None and not callable(prepare):
-        raise TypeError(f"prepare must be a function of a Raw that returns one, got {type(prepare).__name__}.")
+        raise TypeError(
+            f"prepare must be a function of a Raw that returns one, got {type(prepare).__name__}."
+        )
     low, high = _pair("band", band) or (None, None)
     span = _pair("baseline", baseline)
     if span is not None:
@@ -108,7 +123,15 @@ def check_preparation(
         if not tmin <= first <= last <= tmax:
             raise ValueError(f"baseline must lie within the epoch, {tmin:g} to {tmax:g} s, got {baseline!r}.")
     return Preparation(
-        datatype, names, prepare, bads, (low, high), None if sfreq is None else float(sfreq), float(tmin), float(tmax), span
+        datatype,
+        names,
+        prepare,
+        bads,
+        (low, high),
+        None if sfreq is None else float(sfreq),
+        float(tmin),
+        float(tmax),
+        span,
     )
 
 
@@ -157,7 +180,9 @@ class Grid:
                 f" sfreq={recorded:g} or less, or None."
             )
         ratio = Fraction(sfreq / recorded).limit_denominator(_LARGEST)
-        grid = cls(sfreq, ratio.numerator, ratio.denominator, _sample(prep.tmin, sfreq), _sample(prep.tmax, sfreq))
+        grid = cls(
+            sfreq, ratio.numerator, ratio.denominator, _sample(prep.tmin, sfreq), _sample(prep.tmax, sfreq)
+        )
         off = abs(recorded * grid.up / grid.down - sfreq) / sfreq * max(abs(grid.first), abs(grid.last))
         if off > 0.05:
             raise ValueError(
@@ -306,7 +331,9 @@ class Prepared:
         info = self.info
         info["bads"] = list(self.bads)
         scale = factors[self.picks]
-        epochs = mne.EpochsArray(X / scale, info, proj=False, verbose="ERROR").interpolate_bads(verbose="ERROR")
+        epochs = mne.EpochsArray(X / scale, info, proj=False, verbose="ERROR").interpolate_bads(
+            verbose="ERROR"
+        )
         return (epochs.get_data(copy=False) * scale).astype(np.float32)
 
 
@@ -376,7 +403,11 @@ def _warn_names(names: list[str], recording: str) -> None:
 def _check_positions(raw: Any, picks: list[int], bads: tuple[str, ...], name: str) -> None:
     """Refuse to interpolate without positions, or from nothing."""
     places = np.array([raw.info["chs"][pick]["loc"][:3] for pick in picks])
-    unknown = [raw.ch_names[pick] for pick, place in zip(picks, places, strict=True) if not np.isfinite(place).all() or not place.any()]
+    unknown = [
+        raw.ch_names[pick]
+        for pick, place in zip(picks, places, strict=True)
+        if not np.isfinite(place).all() or not place.any()
+    ]
     instead = "Pass bads='keep', or channels= without them"
     if unknown:
         raise ValueError(
@@ -385,4 +416,6 @@ def _check_positions(raw: Any, picks: list[int], bads: tuple[str, ...], name: st
             " raw.set_montage('standard_1005')."
         )
     if len(bads) > len(picks) / 2:
-        raise ValueError(f"bads: {len(bads)} of {len(picks)} channels of {name} are marked as bad. {instead}.")
+        raise ValueError(
+            f"bads: {len(bads)} of {len(picks)} channels of {name} are marked as bad. {instead}."
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,14 +56,17 @@ def as_list(files: Any) -> list[RecordingFile]:
             if isinstance(some, (str, os.PathLike)):
                 found.append(_recording(Path(some), subject, "", ""))
             else:
-                found += [_recording(Path(file), subject, "", str(run)) for run, file in enumerate(some, start=1)]
+                found += [
+                    _recording(Path(file), subject, "", str(run)) for run, file in enumerate(some, start=1)
+                ]
     elif isinstance(files, (str, os.PathLike, pd.DataFrame)):
         table = read_table(files, "files")
         if absent := [column for column in ("file", "subject") if column not in table]:
             raise ValueError(f"files: the table lacks the columns {absent}; it has {list(table)}.")
         place = Path() if isinstance(files, pd.DataFrame) else Path(files).parent
         found = [
-            _recording(place / row["file"], *(row.get(name, "") for name in _IDS)) for row in table.to_dict("records")
+            _recording(place / row["file"], *(row.get(name, "") for name in _IDS))
+            for row in table.to_dict("records")
         ]
     else:
         raise TypeError(
@@ -73,7 +77,9 @@ def as_list(files: Any) -> list[RecordingFile]:
         raise ValueError("files names no recording.")
     keys = [recording.key for recording in found]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
-        raise ValueError(f"files: {twice[0]!r} is the name of several recordings. Tell them apart by session or run.")
+        raise ValueError(
+            f"files: {twice[0]!r} is the name of several recordings. Tell them apart by session or run."
+        )
     return found
 
 
@@ -120,7 +126,9 @@ def events_of(recordings: list[RecordingFile], events: Any, stimulus: str) -> li
                 f" {some}."
             )
     if sum(map(len, tables)) > len(table):
-        raise ValueError(f"events: rows belong to several recordings by {by}. Add a column file, session or run.")
+        raise ValueError(
+            f"events: rows belong to several recordings by {by}. Add a column file, session or run."
+        )
     return tables
 
 
@@ -130,9 +138,13 @@ def _belongs(table: pd.DataFrame, recording: RecordingFile, by: list[str]) -> pd
     mine = pd.Series(True, index=table.index)
     for name in by:
         if name == "file":
-            path = recording.file.as_posix()
-            written = table["file"].str.strip().str.replace("\\", "/")
-            mine &= written.map(lambda text: path == text or path.endswith(f"/{text.removeprefix('./')}"))
+            mine &= table["file"].map(partial(_names, recording.file.as_posix()))
         elif recording.ids[name] or name == "subject":
             mine &= table[name].str.strip() == recording.ids[name]
     return mine
+
+
+def _names(path: str, written: str) -> bool:
+    """Whether a name, or the end of a path, is that of a file."""
+    text = written.strip().replace("\\", "/").removeprefix("./")
+    return path == text or path.endswith(f"/{text}")

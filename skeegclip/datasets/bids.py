@@ -155,7 +155,11 @@ def load_bids(
     if images is not None and not Path(images).is_dir():
         raise FileNotFoundError(f"images: {str(images)!r} is not a folder.")
     runs = find_runs(place, "load_bids", DATATYPES if datatype is None else [datatype])
-    for name, prefix, wanted in (("subject", "sub", subjects), ("session", "ses", sessions), ("task", "task", tasks)):
+    for name, prefix, wanted in (
+        ("subject", "sub", subjects),
+        ("session", "ses", sessions),
+        ("task", "task", tasks),
+    ):
         runs = _chosen(runs, name, prefix, wanted)
     if not runs:
         raise FileNotFoundError(

@@ -1,5 +1,7 @@
 """Small recordings in the formats of real ones, written by other means than those that read them."""
 
+from functools import cache
+
 import mne
 import numpy as np
 import scipy.io
@@ -9,14 +11,23 @@ SFREQ = 500.0
 MARK = 0.4  # seconds between pictures
 
 
+@cache
+def montage():
+    return mne.channels.make_standard_montage("standard_1020")
+
+
 def make_raw(seed=0, n_seconds=40, sfreq=SFREQ, names=NAMES, first_samp=0):
     """Noise in volts, each channel with a level of its own, positions, and an EOG."""
     rng = np.random.default_rng(seed)
-    info = mne.create_info(list(names), sfreq, ["eog" if n == "HEOG" else "eeg" for n in names], verbose=False)
+    info = mne.create_info(
+        list(names), sfreq, ["eog" if n == "HEOG" else "eeg" for n in names], verbose=False
+    )
     info["line_freq"] = 50
-    data = 1e-6 * (10 * rng.standard_normal((len(names), int(n_seconds * sfreq))) + 3 * np.arange(len(names))[:, None])
+    data = 1e-6 * (
+        10 * rng.standard_normal((len(names), int(n_seconds * sfreq))) + 3 * np.arange(len(names))[:, None]
+    )
     raw = mne.io.RawArray(data, info, first_samp=first_samp, verbose=False)
-    raw.set_montage("standard_1005", on_missing="ignore", verbose=False)
+    raw.set_montage(montage(), on_missing="ignore", verbose=False)
     return raw.set_meas_date(1_500_000_000.0)
 
 
@@ -32,28 +43,38 @@ def write_edf(path, raw, unit="uV", factor=1e6):
         return "".join(f"{value!s:<{width}}"[:width] for value in values)
 
     header = texts(["0"], 8) + texts(["X X X X"], 80) + texts(["Startdate X X X X"], 80) + "01.01.2001.00.00"
-    header += texts([256 * (n + 1)], 8) + texts([""], 44) + texts([n_records], 8) + texts([1], 8) + texts([n], 4)
+    header += (
+        texts([256 * (n + 1)], 8) + texts([""], 44) + texts([n_records], 8) + texts([1], 8) + texts([n], 4)
+    )
     header += texts(raw.ch_names, 16) + texts([""] * n, 80) + texts([unit] * n, 8)
-    header += texts(low.astype(int), 8) + texts(high.astype(int), 8) + texts([-32768] * n, 8) + texts([32767] * n, 8)
+    header += (
+        texts(low.astype(int), 8)
+        + texts(high.astype(int), 8)
+        + texts([-32768] * n, 8)
+        + texts([32767] * n, 8)
+    )
     header += texts([""] * n, 80) + texts([rate] * n, 8) + texts([""] * n, 32)
     records = digital.reshape(n, n_records, rate).transpose(1, 0, 2)
-    path.write_bytes(header.replace("01.01.2001.00.00", "01.01.0100.00.00").encode("ascii") + records.tobytes())
+    path.write_bytes(
+        header.replace("01.01.2001.00.00", "01.01.0100.00.00").encode("ascii") + records.tobytes()
+    )
     return (high - low).max() / 65535 / factor  # the step, in volts
 
 
 def write_set(path, raw, events=()):
-    """Write EEGLAB's format: microvolts; events are (type, latency in samples from 1)."""
-    data = raw.get_data() * 1e6
+    """Write EEGLAB's format: microvolts in a file of their own; events are (type, latency in samples from 1)."""
+    data = (raw.get_data() * 1e6).astype("<f4")
+    path.with_suffix(".fdt").write_bytes(data.T.tobytes())
     chans = np.zeros(len(data), dtype=[("labels", object), ("X", object), ("Y", object), ("Z", object)])
     for row, (name, ch) in enumerate(zip(raw.ch_names, raw.info["chs"], strict=True)):
-        x, y, z = 1e3 * np.nan_to_num(ch["loc"][:3])
+        x, y, z = 700 * np.nan_to_num(ch["loc"][:3])
         chans[row] = (name, y, -x, z)
     marks = np.zeros(len(events), dtype=[("type", object), ("latency", object), ("duration", object)])
     for row, (kind, latency) in enumerate(events):
         marks[row] = (kind, float(latency), 0.0)
     eeg = {
         "setname": "x", "nbchan": len(data), "pnts": data.shape[1], "trials": 1, "srate": raw.info["sfreq"],
-        "xmin": 0.0, "xmax": (data.shape[1] - 1) / raw.info["sfreq"], "data": data.astype(np.float32),
+        "xmin": 0.0, "xmax": (data.shape[1] - 1) / raw.info["sfreq"], "data": f"{path.stem}.fdt",
         "chanlocs": chans, "event": marks, "icawinv": [], "icaweights": [], "icasphere": [], "icachansind": [],
         "ref": "common", "epoch": [], "chaninfo": {"plotrad": 0.5}, "urevent": [],
     }  # fmt: skip
@@ -89,7 +110,15 @@ def by_hand(raw, onsets, tmin=-0.2, tmax=1.0, baseline=(None, 0), picks="eeg"):
     samples = np.round(np.asarray(onsets) * raw.info["sfreq"]).astype(int) + raw.first_samp
     events = np.column_stack([samples, np.zeros_like(samples), np.arange(1, len(samples) + 1)])
     epochs = mne.Epochs(
-        raw, events, tmin=tmin, tmax=tmax, baseline=baseline, picks=picks, proj=False, preload=True, verbose=False
+        raw,
+        events,
+        tmin=tmin,
+        tmax=tmax,
+        baseline=baseline,
+        picks=picks,
+        proj=False,
+        preload=True,
+        verbose=False,
     )
     assert len(epochs) == len(onsets)
     return epochs.get_data() * (1e6 if picks == "eeg" else 1e15)
