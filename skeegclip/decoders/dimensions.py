@@ -168,7 +168,9 @@ class DimensionDecoder(Savable, TransformerMixin, BaseEstimator):
             raise ValueError(
                 f'dimensions has {values.shape[1]} columns and {len(named)} names in meta["names"]. Pass one name each.'
             )
-        self.names_ = tuple(f"dimension {i}" for i in range(values.shape[1])) if named is None else tuple(named)
+        self.names_ = (
+            tuple(f"dimension {i}" for i in range(values.shape[1])) if named is None else tuple(named)
+        )
 
     def transform(self, X: Any) -> np.ndarray:
         """Tell the values of embeddings.

@@ -84,7 +84,9 @@ def test_stimuli_are_looked_up_by_their_object(planted):
 def test_values_themselves_are_the_same_as_a_table(planted):
     X, objects, table = planted
     given = DimensionDecoder().fit(X, table.lookup(objects))
-    np.testing.assert_allclose(given.predict(X), DimensionDecoder(table).fit(X, objects).predict(X), atol=0.05)
+    np.testing.assert_allclose(
+        given.predict(X), DimensionDecoder(table).fit(X, objects).predict(X), atol=0.05
+    )
 
 
 def test_in_a_pipeline_searched_and_frozen(planted):
