@@ -1,3 +1,4 @@
+from .dimensions import fetch_dimensions as fetch_dimensions
 from .fetch import fetch_things_eeg2 as fetch_things_eeg2
 from .fetch import fetch_things_meg as fetch_things_meg
 from .raw_things_eeg2 import preprocess_things_eeg2 as preprocess_things_eeg2
@@ -6,6 +7,7 @@ from .things_eeg2 import load_things_eeg2 as load_things_eeg2
 from .things_meg import load_things_meg as load_things_meg
 
 __all__ = [
+    "fetch_dimensions",
     "fetch_things_eeg2",
     "fetch_things_meg",
     "load_things_eeg2",
