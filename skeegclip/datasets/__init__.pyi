@@ -1,12 +1,14 @@
 from .dimensions import fetch_dimensions as fetch_dimensions
 from .fetch import fetch_things_eeg2 as fetch_things_eeg2
 from .fetch import fetch_things_meg as fetch_things_meg
+from .moabb import as_moabb_dataset as as_moabb_dataset
 from .raw_things_eeg2 import preprocess_things_eeg2 as preprocess_things_eeg2
 from .simulate import make_things_like as make_things_like
 from .things_eeg2 import load_things_eeg2 as load_things_eeg2
 from .things_meg import load_things_meg as load_things_meg
 
 __all__ = [
+    "as_moabb_dataset",
     "fetch_dimensions",
     "fetch_things_eeg2",
     "fetch_things_meg",

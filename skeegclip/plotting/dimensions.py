@@ -76,9 +76,7 @@ def _bars(report: DimensionReport, ax: Axes | None, n_best: int, alpha: float) -
         above = (table["p_corrected"] <= alpha).to_numpy()
         places = np.arange(len(names))
         ax.barh(places, table["r"], color=np.where(above, HIT, "0.75"), height=0.7)
-        line = ax.axvline(
-            report.threshold, color=GREY, ls=(0, (4, 2)), lw=0.9, label="5 % of the largest by chance"
-        )
+        line = ax.axvline(report.threshold, color=GREY, ls=(0, (4, 2)), lw=0.9, label="chance, 5 %")
         ax.axvline(0, color="0.2", lw=0.6)
         ax.set_yticks(places, names)
         ax.invert_yaxis()
@@ -110,11 +108,7 @@ def _lines(report: DimensionReport, ax: Axes | None, n_best: int, alpha: float) 
                 mew=0.5,
                 label="_dots",
             )
-        handles.append(
-            ax.axhline(
-                report.threshold, color=GREY, ls=(0, (4, 2)), lw=0.9, label="5 % of the largest by chance"
-            )
-        )
+        handles.append(ax.axhline(report.threshold, color=GREY, ls=(0, (4, 2)), lw=0.9, label="chance, 5 %"))
         ax.axhline(0, color="0.2", lw=0.6)
         ax.set_xlabel("End of the window (s)" if growing else "Middle of the window (s)")
         ax.set_ylabel(f"Correlation over {len(report.objects)} objects")
