@@ -210,7 +210,7 @@ class DimensionDecoder(Savable, TransformerMixin, BaseEstimator):
         return np.asarray(self.transform(X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Mean over the dimensions of the correlation of decoded and true values.
+        """Average the correlation of decoded and true values over the dimensions.
 
         Parameters
         ----------
@@ -231,7 +231,7 @@ class DimensionDecoder(Savable, TransformerMixin, BaseEstimator):
         return _mean_correlation(values, np.asarray(true, dtype=np.float64), sample_weight)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the dimensions.
+        """Name the dimensions.
 
         Parameters
         ----------
