@@ -72,8 +72,7 @@ def net_spec(
             )
             params["subject_latent"] = {**layer, "n_latents": params["n_outputs"], "n_outputs": n_outputs}
     if read.places is not None:
-        dropout = {"dropout": given.pop("channel_dropout")} if "channel_dropout" in given else {}
-        params["channel_layer"] = {"places": read.places, "gains": gains, **dropout}
+        params["channel_layer"] = {"places": read.places, "gains": gains}
     unknown = sorted(set(given) - takes)
     if unknown:
         own = sorted(takes - set(known) - {"self"})

@@ -64,16 +64,9 @@ def _features(path: LinearPath, train: EpochsDataset, rows: np.ndarray, layer: A
     parts = np.array_split(rows, -(-len(rows) // _ROWS_AT_ONCE))
     blocks = (train.read(part) for part in parts)
     if layer is not None:
-        blocks = (_without_dropout(layer, block.to(train.device)) for block in blocks)
-    return np.concatenate([path.features(block).cpu().numpy().astype(np.float64) for block in blocks])
-
-
-def _without_dropout(layer: Any, block: torch.Tensor) -> torch.Tensor:
-    was = layer.training
+        blocks = (layer(block.to(train.device)) for block in blocks)
     with torch.no_grad():
-        made = layer.eval()(block)
-    layer.train(was)
-    return made
+        return np.concatenate([path.features(block).cpu().numpy().astype(np.float64) for block in blocks])
 
 
 def _channel_spread(F: np.ndarray, n_bins: int) -> np.ndarray:

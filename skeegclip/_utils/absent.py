@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from .epoched import Epoched
+from .stated import Stated
 
 
 def absent(X: np.ndarray) -> np.ndarray:
@@ -24,9 +22,9 @@ def filled(X: np.ndarray) -> np.ndarray:
     return np.where(lacks[:, :, None], X.dtype.type(0), X)
 
 
-def refuse_mixed(read: Epoched, owner: str) -> Any:
+def refuse_mixed(stated: Stated, owner: str) -> None:
     """Refuse epochs of several caps where each channel has to mean one thing."""
-    if read.stated.mixed:
+    if stated.mixed:
         raise ValueError(
             f"X holds epochs of several caps, and {owner} wants the same channels of everybody. Map them to one cap first,"
             " with skeegclip.preprocessing.InterpolateChannels, treat each person's epochs alone before"

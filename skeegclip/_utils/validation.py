@@ -54,7 +54,7 @@ def check_epochs(
 
     read = read_epochs(X, subject)
     if not any_cap:
-        refuse_mixed(read, type(estimator).__name__)
+        refuse_mixed(read.stated, type(estimator).__name__)
     same_chans = reset or not any_cap
     if is_view(read.X):
         # Validating a view whole would read it from disk: its values are checked per batch.
@@ -162,7 +162,7 @@ def check_told(
     estimator: Any, X: Any, read: Epoched, given: Any, *, reset: bool, any_unit: bool = False
 ) -> None:
     """Do as :func:`check_stated` for an X, `read`, that goes as `given` to a part that does not check it itself."""
-    refuse_mixed(read, type(estimator).__name__)
+    refuse_mixed(read.stated, type(estimator).__name__)
     array = read.X if is_view(read.X) or isinstance(read.X, np.ndarray) else np.asarray(read.X)
     if getattr(array, "ndim", 0) == 2 and array.dtype.kind in "fiu":
         array = array[:, :, None]

@@ -78,8 +78,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     montage : {None, "positions"}
         None wants the channels of fit of all epochs ever after. "positions" takes any cap in fit and afterwards, several
         in one list or view (:doc:`/user_guide/other_caps`): a layer before the network maps the channels that an epoch has
-        to those of all caps of fit, by where they are. ``net_params["channel_dropout"]`` (0) is the largest share of its
-        channels that an epoch loses in training.
+        to those of all caps of fit, by where they are.
     optimizer : {"adamw", "adam", "sgd"} | type
         Optimizer, or a torch optimizer class.
     optimizer_params : dict | None

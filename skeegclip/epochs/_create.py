@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.absent import refuse_mixed
 from .._utils.channels import describe, log_left_out
 from .._utils.epoched import Epoched
 from .._utils.params import check_number, check_option
@@ -49,6 +50,7 @@ def create(
     """Write a new store; after an error a folder that was not there is not there."""
     check_option("dtype", dtype, ["float32", "float16"])
     read = as_blocks(X)
+    refuse_mixed(read.stated, "an EpochsStore")
     frame = _frame(read, rows)
     info = read.info if info is None else info
     if info is None:
@@ -97,6 +99,7 @@ def create(
 def append(folder: Path, X: Any, rows: Any) -> None:
     """Write after what a store holds."""
     read = as_blocks(X)
+    refuse_mixed(read.stated, "an EpochsStore")
     frame = _frame(read, rows)
     read_manifest(folder)  # before the lock, which would be a change
     with only_writer(folder):

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.channels import channel_kinds
+from .._utils.epoched import is_view
+from .._utils.inputs import as_mne_list
+from .._utils.windows import unwrapped
 from ._adapters import carried_info
 from .positions import CENTRE, HELMET, SCALP, directions, site_directions
 from .sites import are_lettered, is_lettered, sites_of
@@ -33,7 +36,8 @@ def places_of(X: Any) -> np.ndarray:
     ValueError
         Names the channels whose place is not known.
     """
-    info = carried_info(X)
+    carries = is_view(X) or as_mne_list(X) is not None or unwrapped(X)[0] is not None
+    info = carried_info(X) if carries else None
     if info is None:
         raise ValueError(
             "X does not name its channels, so that their places are not known. Pass mne.Epochs, or"

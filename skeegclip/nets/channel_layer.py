@@ -31,8 +31,6 @@ class ChannelLayer(nn.Module):
         Number of harmonics of the Fourier features in each of two directions.
     sharpness : float, default=50.0
         How fast weights fall at first: with minus the cosine of the angle times this.
-    dropout : float, default=0.0
-        In training, the largest share of its channels that an epoch loses; the share is drawn for each epoch.
 
     References
     ----------
@@ -56,13 +54,10 @@ class ChannelLayer(nn.Module):
         gains: Any = None,
         n_harmonics: int = 8,
         sharpness: float = 50.0,
-        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if not 0 <= dropout < 1:
-            raise ValueError(f"channel_dropout must be in [0, 1), got {dropout!r}.")
         own = torch.tensor(np.asarray(places, dtype=np.float32))
-        self.n_harmonics, self.sharpness, self.p = n_harmonics, sharpness, dropout
+        self.n_harmonics, self.sharpness = n_harmonics, sharpness
         self.register_buffer("places", own, persistent=False)
         factors = None if gains is None else torch.tensor(np.asarray(gains, dtype=np.float32))
         self.register_buffer("gains", factors, persistent=False)
@@ -88,9 +83,6 @@ class ChannelLayer(nn.Module):
         x = torch.where(here[:, :, None], x, torch.zeros_like(x))
         if self.gains is not None:
             x = x * self.gains[places[:, 3].long()][:, None]
-        if self.training and self.p > 0:
-            here = here & self._kept(here)
-            x = x * here[:, :, None]
         weights = self._weights(places)
         total = here.to(weights.dtype) @ weights.T
         return (weights @ x) / total.clamp(min=torch.finfo(torch.float32).tiny)[:, :, None]
@@ -102,12 +94,6 @@ class ChannelLayer(nn.Module):
         logits = logits - logits.detach().amax(dim=1, keepdim=True)
         same = self.places[:, None, 3] == places[:, 3]
         return logits.float().clamp(min=_LEAST).exp() * same
-
-    def _kept(self, here: Tensor) -> Tensor:
-        """Which channels stay, at least one of those that are there."""
-        share = self.p * torch.rand(len(here), 1, device=here.device)
-        draws = torch.rand(here.shape, device=here.device).masked_fill(~here, -1.0)
-        return (draws >= share) | (draws == draws.amax(dim=1, keepdim=True))
 
 
 def fourier_features(directions: Tensor, n_harmonics: int) -> Tensor:
