@@ -25,7 +25,25 @@ from skeegclip.metrics import cosine_similarity, ranks
 from skeegclip.preprocessing import InterpolateChannels
 
 LOST = (0, 8, 16, 32, 48, 56)
-TEN_TWENTY = "Fp1 Fp2 F7 F3 F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 Oz".split()
+TEN_TWENTY = [
+    "Fp1",
+    "Fp2",
+    "F7",
+    "F3",
+    "F4",
+    "F8",
+    "T7",
+    "C3",
+    "Cz",
+    "C4",
+    "T8",
+    "P7",
+    "P3",
+    "Pz",
+    "P4",
+    "P8",
+    "Oz",
+]
 
 
 def simulate(seed):
@@ -117,9 +135,7 @@ def intervals(table, rng):
     for (cap, how), part in table.groupby(["cap", "how"], sort=False):
         values = np.stack(part["hits"].to_list()).astype(float)
         n, m = values.shape
-        draws = [
-            values[np.ix_(rng.integers(n, size=n), rng.integers(m, size=m))].mean() for _ in range(1000)
-        ]
+        draws = [values[np.ix_(rng.integers(n, size=n), rng.integers(m, size=m))].mean() for _ in range(1000)]
         low, high = np.percentile(draws, [2.5, 97.5])
         rows.append({"cap": cap, "how": how, "mean": values.mean(), "low": low, "high": high})
     return pd.DataFrame(rows)

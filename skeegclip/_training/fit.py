@@ -73,9 +73,7 @@ def fit_encoder(
     subjects = np.array([], dtype=str) if read.subject is None else np.unique(read.subject)
     budget = resolve(encoder.batch_size, encoder.max_epochs, n_epochs, ranks.size)
     train_rows, valid_rows = hold_out(targets, encoder.validation, budget.batch_size, seed)
-    spreads = (
-        _spreads(encoder, read, targets, train_rows, ranks) if before is None else _same_spreads(before)
-    )
+    spreads = _spreads(encoder, read, targets, train_rows, ranks) if before is None else _same_spreads(before)
     spec = _spec(encoder, read, targets, len(subjects), spreads)
     if before is not None:
         own = {name: before.spec.net_params[name] for name in _OF_OUTPUT if name in before.spec.net_params}
@@ -181,9 +179,7 @@ def without_weightless(read: Epoched, y: Any, sample_weight: Any) -> tuple[Epoch
     return replace(read, X=read.X[rows], subject=subject), y[rows], weight[rows]
 
 
-def _spec(
-    encoder: Any, read: Epoched, targets: Targets, n_subjects: int, spreads: dict[str, Any]
-) -> NetSpec:
+def _spec(encoder: Any, read: Epoched, targets: Targets, n_subjects: int, spreads: dict[str, Any]) -> NetSpec:
     cls, params = net_spec(
         encoder.net,
         encoder.net_params,

@@ -14,6 +14,7 @@ import torch
 from .._utils.company import is_up_to_rounding
 from .._utils.epoched import is_view
 from ..nets.build import build_net
+from ..nets.channel_layer import WithChannelLayer
 from ..nets.over_ranks import batch_norm_over_ranks
 from .loader import EpochsDataset, read_ahead, read_view, told_places, writeable
 from .ranks import ALONE, Ranks
@@ -44,7 +45,8 @@ class EncoderNet(Trainer):
 
     def initialize_module(self) -> EncoderNet:
         self.module_ = build_net(self.module, self.get_params_for("module"))
-        self.takes_subject_ = "subject" in inspect.signature(self.module_.forward).parameters
+        inner = self.module_.net if isinstance(self.module_, WithChannelLayer) else self.module_
+        self.takes_subject_ = "subject" in inspect.signature(inner.forward).parameters
         return self
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:

@@ -67,7 +67,12 @@ def check_epochs(
         _refuse_shape(read.X)
         if not reset:
             _refuse_one_epoch(estimator, read.X)
-        how: dict[str, Any] = {"dtype": np.float32, "order": "C", "allow_nd": True, "ensure_all_finite": False}
+        how: dict[str, Any] = {
+            "dtype": np.float32,
+            "order": "C",
+            "allow_nd": True,
+            "ensure_all_finite": False,
+        }
         if same_chans:
             array = validate_data(estimator, read.X, reset=reset, **how)
         else:
@@ -87,9 +92,7 @@ def check_epochs(
         )
     read = replace(read, X=array)
     measured = not (is_lazy and is_view(array))
-    stated = check_stated(
-        estimator, read, reset=reset, is_measured=measured, any_cap=any_cap, stacklevel=5
-    )
+    stated = check_stated(estimator, read, reset=reset, is_measured=measured, any_cap=any_cap, stacklevel=5)
     return replace(read, stated=stated)
 
 

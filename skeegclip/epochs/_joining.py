@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _OWNER = "the first of these have"
-_SAME_PLACE = np.cos(np.deg2rad(20.0))  # heads differ by less, BioSemi's C3 and that of the 10-20 system by more
+_SAME_PLACE = np.cos(
+    np.deg2rad(20.0)
+)  # heads differ by less, BioSemi's C3 and that of the 10-20 system by more
 
 
 class Joined:

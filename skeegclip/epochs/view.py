@@ -199,7 +199,6 @@ class EpochsView(Deriving):
         log_left_out(read.left_out)
         return cls._of(data, known, info, read.stated.tmin or 0.0, None if info is None else read.stated)
 
-
     @classmethod
     def join(cls, views: Sequence[Any]) -> EpochsView:
         """Put epochs of several people, of one cap or of several, into one view.

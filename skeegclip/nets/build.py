@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .channel_layer import Before, ChannelLayer
+from .channel_layer import ChannelLayer, WithChannelLayer
 from .facts import Told, accepted_by, facts_of_forward, locations, told_to_forward
 from .layers import ProjectionHead
 from .per_subject import SubjectLatent, SubjectLinear, WithSubjectLatent, WithSubjectLinear
@@ -80,8 +80,7 @@ def build_net(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
     if layer is not None:
         net = WithSubjectLinear(SubjectLinear(**layer), net)
     if channels is not None:
-        net.channel_layer = ChannelLayer(**channels)
-        net.register_forward_pre_hook(Before(), with_kwargs=True)
+        net = WithChannelLayer(ChannelLayer(**channels), net)
     if divisor != 1:
         net.register_forward_pre_hook(_Divided(divisor))
     return net

@@ -103,7 +103,7 @@ def fourier_features(directions: Tensor, n_harmonics: int) -> Tensor:
     """
     x, y, z = directions.unbind(1)
     angle = torch.acos(z.clamp(-1, 1))
-    radius = torch.hypot(x, y).clamp(min=1e-6)
+    radius = (x * x + y * y).sqrt().clamp(min=1e-6)  # ONNX knows no hypot
     flat = torch.stack([x, y], 1) * (angle / radius)[:, None] / math.pi  # in [-1, 1]
     numbers = torch.arange(n_harmonics, device=directions.device, dtype=directions.dtype)
     phase = math.pi / 1.2 * flat[:, :, None] * numbers
@@ -111,13 +111,22 @@ def fourier_features(directions: Tensor, n_harmonics: int) -> Tensor:
     return torch.cat([phase.cos(), phase.sin()], 1)
 
 
-class Before:
-    """Puts the channel layer of a network before it; a hook, so that the network keeps its class and names of weights."""
+class WithChannelLayer(nn.Module):
+    """A network behind a channel layer.
 
-    def __call__(
-        self, module: Any, inputs: tuple[Any, ...], given: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        places = given.pop("places", None)
-        # One cap a batch, told for each epoch as everything is.
-        x = module.channel_layer(inputs[0], None if places is None else places[0])
-        return (x, *inputs[1:]), given
+    Parameters
+    ----------
+    layer : ChannelLayer
+        The layer.
+    net : Module
+        Any network.
+    """
+
+    def __init__(self, layer: ChannelLayer, net: nn.Module) -> None:
+        super().__init__()
+        self.channel_layer, self.net = layer, net
+
+    def forward(self, x: Tensor, subject: Tensor | None = None, places: Tensor | None = None) -> Tensor:
+        """Embed epochs (batch, n_chans, n_times) of subjects (batch,), of one cap with `places` (batch, n_chans, 4)."""
+        x = self.channel_layer(x, None if places is None else places[0])
+        return self.net(x) if subject is None else self.net(x, subject=subject)

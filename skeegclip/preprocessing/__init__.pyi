@@ -5,4 +5,11 @@ from .interpolation import InterpolateChannels as InterpolateChannels
 from .mvnn import MVNN as MVNN
 from .scaler import EpochScaler as EpochScaler
 
-__all__ = ["MVNN", "EpochScaler", "InterpolateChannels", "PickChannels", "SubjectAligner", "average_repetitions"]
+__all__ = [
+    "MVNN",
+    "EpochScaler",
+    "InterpolateChannels",
+    "PickChannels",
+    "SubjectAligner",
+    "average_repetitions",
+]

@@ -184,7 +184,9 @@ class Interpolation:
         The channels wanted, and where they are.
     """
 
-    def __init__(self, ch_names: Any, places: np.ndarray, wanted: list[str], wanted_places: np.ndarray) -> None:
+    def __init__(
+        self, ch_names: Any, places: np.ndarray, wanted: list[str], wanted_places: np.ndarray
+    ) -> None:
         self.ch_names, self.places = list(ch_names), places
         self.wanted, self.wanted_places = wanted, wanted_places
         self._matrices: dict[bytes, np.ndarray] = {}
@@ -217,7 +219,9 @@ def spline_matrix(
     import mne
 
     if not len(ch_names):
-        raise ValueError("X: an epoch has none of its view's channels. Pick channels that every cap has some of.")
+        raise ValueError(
+            "X: an epoch has none of its view's channels. Pick channels that every cap has some of."
+        )
     own = {name: row for row, name in enumerate(ch_names)}
     matrix = np.zeros((len(wanted), len(ch_names)))
     missing = []

@@ -28,7 +28,10 @@ def joined(X):
     """The first three epochs have a cap of two channels, the others one of five."""
     infos = [mne.create_info([f"E{k}" for k in range(n)], 100.0, "eeg") for n in (2, 5)]
     return EpochsView.join(
-        [EpochsView.from_arrays(part, info=info) for part, info in zip((X[:3, :2], X[3:]), infos, strict=True)]
+        [
+            EpochsView.from_arrays(part, info=info)
+            for part, info in zip((X[:3, :2], X[3:]), infos, strict=True)
+        ]
     )
 
 

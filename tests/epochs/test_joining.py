@@ -103,7 +103,10 @@ def test_stores_of_several_caps_are_read_as_they_are_used(parts, tmp_path):
     stored = EpochsView.join([EpochsStore.open(tmp_path / name).view() for name in "ab"])
     both = EpochsView.join(parts)
     assert np.array_equal(stored, both, equal_nan=True)
-    assert stored.content_key() == EpochsView.join([EpochsStore.open(tmp_path / n).view() for n in "ab"]).content_key()
+    assert (
+        stored.content_key()
+        == EpochsView.join([EpochsStore.open(tmp_path / n).view() for n in "ab"]).content_key()
+    )
     assert stored[::2].content_key() != stored.content_key()
 
 

@@ -23,7 +23,9 @@ def test_names_tell_what_positions_do():
     named = places_of_info(info([f"EEG {name.upper()}-Ref" for name in THINGS_EEG_CHANNELS]))
     assert np.allclose(np.linalg.norm(placed[:, :3], axis=1), 1, atol=1e-6)
     assert degrees(placed, named).max() < 6
-    assert placed[THINGS_EEG_CHANNELS.index("Oz"), 1] < -0.9 < 0.9 < placed[THINGS_EEG_CHANNELS.index("Cz"), 2]
+    assert (
+        placed[THINGS_EEG_CHANNELS.index("Oz"), 1] < -0.9 < 0.9 < placed[THINGS_EEG_CHANNELS.index("Cz"), 2]
+    )
 
 
 def test_heads_of_other_sizes_share_directions():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skeegclip.nets import ATM
+from skeegclip.nets import ATM, get_net
 from skeegclip.nets.build import build_net
 from skeegclip.nets.channel_layer import ChannelLayer, fourier_features
 
@@ -42,7 +42,9 @@ def test_features_are_the_waves_of_a_map(places):
     top = fourier_features(torch.tensor([[0.0, 0.0, 1.0]]), 3)
     torch.testing.assert_close(top, torch.tensor([[1.0] * 9 + [0.0] * 9]))
     right = fourier_features(torch.tensor([[1.0, 0.0, 0.0]]), 2)  # a quarter of the way round: 0.5 on the map
-    torch.testing.assert_close(right[0, :4], torch.tensor([1.0, 1.0, np.cos(np.pi / 2.4), np.cos(np.pi / 2.4)], dtype=torch.float32))
+    torch.testing.assert_close(
+        right[0, :4], torch.tensor([1.0, 1.0, np.cos(np.pi / 2.4), np.cos(np.pi / 2.4)], dtype=torch.float32)
+    )
 
 
 def test_order_of_channels_does_not_matter(layer, places):
@@ -84,12 +86,22 @@ def test_gradients_are_finite_with_absent_channels(layer, places):
     assert layer.weight.grad.abs().max() > 0
 
 
-def test_a_network_behind_it_keeps_its_class_and_names(places):
-    sizes = {"n_outputs": 8, "n_chans": 12, "n_times": 100}
-    net = build_net(ATM, {**sizes, "channel_layer": {"places": places}}).eval()
-    assert type(net) is ATM
-    plain = build_net(ATM, sizes)
-    assert set(net.state_dict()) - set(plain.state_dict()) == {"channel_layer.weight"}
+@pytest.mark.parametrize("net", ["atm-s", "EEGNet"])
+def test_any_network_stands_behind_it(places, net):
+    cls, own = get_net(net, 100)
+    net = build_net(
+        cls, {"n_outputs": 8, "n_chans": 12, "n_times": 100, **own, "channel_layer": {"places": places}}
+    )
+    assert isinstance(net.eval().net, cls)
     assert net(torch.randn(3, 12, 100)).shape == (3, 8)
     told = torch.from_numpy(places[:2]).expand(3, -1, -1)
-    assert net(torch.randn(3, 2, 100), subject=torch.zeros(3, dtype=torch.long) - 1, places=told).shape == (3, 8)
+    assert net(torch.randn(3, 2, 100), places=told).shape == (3, 8)
+
+
+def test_subjects_reach_the_network_behind_it(places):
+    sizes = {"n_outputs": 8, "n_chans": 12, "n_times": 100, "n_subjects": 2}
+    net = build_net(ATM, {**sizes, "channel_layer": {"places": places}}).eval()
+    x = torch.randn(2, 12, 100)
+    same = net(x, subject=torch.tensor([0, 1]))
+    swapped = net(x, subject=torch.tensor([1, 0]))
+    assert (same - swapped).abs().max() > 1e-4

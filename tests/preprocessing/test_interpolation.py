@@ -1,12 +1,15 @@
 """InterpolateChannels against MNE's own interpolation, and through everything that epochs pass."""
 
+import pickle
+
 import mne
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
-from skeegclip import EmbeddingTable, EpochsView, ImageRetriever, OnlineDecoder
+from skeegclip import EmbeddingTable, EpochsView, ImageRetriever, OnlineDecoder, load
 from skeegclip.epochs.positions import CENTRE
 from skeegclip.epochs.sites import THINGS_EEG_CHANNELS
 from skeegclip.preprocessing import InterpolateChannels
@@ -74,8 +77,9 @@ def test_every_cap_of_a_view_is_mapped_as_it_is_alone(epochs, all_channels):
 
 
 def test_epochs_stay_epochs_and_lists_stay_lists(epochs, all_channels):
-    few = epochs.copy().pick(["Pz", "Oz", "Cz", "Fz"]).set_eeg_reference("average", projection=False)
-    made = all_channels.transform([few, epochs])
+    few = epochs.copy().pick(["Pz", "Oz", "Cz", "CPz"]).set_eeg_reference("average", projection=False)
+    all_channels = InterpolateChannels(NAMES).fit(few)
+    made = all_channels.transform([few, few[:3]])
     assert [part.ch_names for part in made] == [NAMES, NAMES]
     assert made[0].tmin == few.tmin
     assert (made[0].events[:, 2] == few.events[:, 2]).all()
@@ -128,3 +132,12 @@ def test_rows_of_the_matrix_sum_to_one():
     matrix = spline_matrix([f"E{k}" for k in range(8)], places[:8], [f"E{k}" for k in range(12)], places)
     assert np.allclose(matrix.sum(axis=1), 1, atol=1e-5)
     assert np.array_equal(matrix[:8], np.eye(8))
+
+
+def test_it_is_kept_and_cloned(all_channels, epochs, tmp_path):
+    few = EpochsView.from_epochs(epochs.copy().pick(["Pz", "Oz", "Cz"]))
+    expected = np.asarray(all_channels.transform(few))
+    all_channels.save(tmp_path / "channels")
+    for copy in (load(tmp_path / "channels"), pickle.loads(pickle.dumps(all_channels))):
+        assert np.array_equal(copy.transform(few), expected)
+    assert clone(all_channels).channels == NAMES
