@@ -38,7 +38,7 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
     most = min(_MOST_ROWS, _MOST_NUMBERS // path.weight.shape[1])
     rows = np.sort(rng.permutation(train.rows)[:most])
     # A linear layer of subjects that stands before it is the identity still.
-    F = _features(path, train, rows)
+    F = _features(path, train, rows, getattr(net.module_, "channel_layer", None))
     F /= sizes["input_spread"]
     with torch.no_grad():
         vectors = net.criterion_.project(train.vectors).cpu().numpy().astype(np.float64)
@@ -60,11 +60,13 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
         part.gate.zero_()
 
 
-def _features(path: LinearPath, train: EpochsDataset, rows: np.ndarray) -> np.ndarray:
+def _features(path: LinearPath, train: EpochsDataset, rows: np.ndarray, layer: Any) -> np.ndarray:
     parts = np.array_split(rows, -(-len(rows) // _ROWS_AT_ONCE))
-    return np.concatenate(
-        [path.features(train.read(part)).cpu().numpy().astype(np.float64) for part in parts]
-    )
+    blocks = (train.read(part) for part in parts)
+    if layer is not None:
+        blocks = (layer(block.to(train.device)) for block in blocks)
+    with torch.no_grad():
+        return np.concatenate([path.features(block).cpu().numpy().astype(np.float64) for block in blocks])
 
 
 def _channel_spread(F: np.ndarray, n_bins: int) -> np.ndarray:

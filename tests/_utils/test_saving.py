@@ -177,6 +177,7 @@ ELSEWHERE = {
     "EEGCaptioner": "generation",
     "EEGImageReconstructor": "generation",
     "ImageEmbedder": "",
+    "InterpolateChannels": "preprocessing",  # of named channels alone
     "LowLevelDecoder": "generation",
     "LinearGenerator": "generation",
     "NearestImageGenerator": "generation",
