@@ -42,6 +42,11 @@ class EncoderNet(Trainer):
     def __init__(self, module: Any, *args: Any, ranks: Ranks = ALONE, **kwargs: Any) -> None:
         super().__init__(module, *args, **kwargs)
         self.ranks = ranks
+        self.groups: list[dict[str, Any]] | None = None  # of the optimizer, where not all learn alike
+
+    def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> tuple[tuple, dict]:
+        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        return args if self.groups is None else (self.groups,), kwargs
 
     def initialize_module(self) -> EncoderNet:
         self.module_ = build_net(self.module, self.get_params_for("module"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -39,6 +40,24 @@ class FittedEncoder(SharedEncoder):
     verbose: Any
     subject_layer: str
     montage: str | None
+    transform: Callable[..., np.ndarray]
+
+    def predict(self, X: Any, subject: Any = None) -> np.ndarray:
+        """Embed epochs, in the type that scikit-learn expects of a regressor.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times)
+            Epochs, in any form that fit takes.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_epochs, n_dims)
+            Embeddings, not normalised.
+        """
+        return self.transform(X, subject=subject).astype(np.float64)
 
     def calibrate(
         self, X: Any, y: Any, subject: Any = None, *, max_epochs: int = 100, lr: float | None = None
@@ -245,6 +264,10 @@ class FittedEncoder(SharedEncoder):
     @property
     def trained_on_(self) -> dict[str, Seen]:  # numpydoc ignore=GL08
         return self.fitted_.trained_on
+
+    @property
+    def pretrained_(self) -> dict[str, Any] | None:  # numpydoc ignore=GL08
+        return self.fitted_.pretrained
 
     @property
     def temperature_(self) -> float:  # numpydoc ignore=GL08

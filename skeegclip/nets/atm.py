@@ -120,6 +120,7 @@ class ATM(nn.Module):
     torch.Size([2, 1024])
     """
 
+    last_layers = ("head", "gate")
     _channels = slice(1, None)  # of the tokens that leave attention: all but the subject's
 
     def __init__(

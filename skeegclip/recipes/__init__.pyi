@@ -1,3 +1,4 @@
+from ._finetune import finetune as finetune
 from ._later import brain_hive as brain_hive
 from ._later import enigma as enigma
 from ._later import samga as samga
@@ -12,6 +13,7 @@ __all__ = [
     "atm_paper",
     "brain_hive",
     "enigma",
+    "finetune",
     "linear",
     "nice",
     "paper",

@@ -39,7 +39,7 @@ def table():
 @pytest.mark.parametrize("name", recipes.__all__)
 def test_recipes_are_plain_pipelines_that_say_what_they_are(name, table):
     make = getattr(recipes, name)
-    pipeline = make("mlp", table) if name == "paper" else make(table)
+    pipeline = make("mlp", table) if name in ("paper", "finetune") else make(table)
     assert type(pipeline) is Pipeline
     assert "ImageRetriever" in repr(pipeline)
     assert repr(clone(pipeline)) == repr(pipeline)
