@@ -92,7 +92,14 @@ def measure(seed, snr, **sizes):
                 scorer = make_retrieval_scorer(table, k=5, average=average)
                 value = scorer(decoder, data.X[test], data.y[test])
                 rows.append(
-                    {"decoder": name, "seed": seed, "person": person, "score": score, "top5": value, "cpu_s": spent}
+                    {
+                        "decoder": name,
+                        "seed": seed,
+                        "person": person,
+                        "score": score,
+                        "top5": value,
+                        "cpu_s": spent,
+                    }
                 )
     return pd.DataFrame(rows)
 

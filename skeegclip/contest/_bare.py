@@ -1,7 +1,7 @@
 """A process that has torch and numpy only, as a contest may."""
 
 # Run as ``python -c SCRIPT folder epochs.npy ...``; predictions take the place of the epochs.
-SCRIPT = '''
+SCRIPT = """
 import importlib.metadata, importlib.util, json, re, sys
 
 def needed(name, found):
@@ -48,4 +48,4 @@ with open(folder + "/facts.json", encoding="utf-8") as file:
 model = submission.Solver().load_model({**meta, "device": "cpu", "submission_dir": folder})
 for path in paths:
     np.save(path, model(torch.from_numpy(np.load(path))).numpy())
-'''
+"""

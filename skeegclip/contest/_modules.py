@@ -97,9 +97,7 @@ class Network(nn.Module):
         x = x.float()
         if not self.takes_subject:
             return self.net(x)
-        return self.net(
-            x, subject=torch.full((x.shape[0],), -1, dtype=torch.int64, device=x.device)
-        )
+        return self.net(x, subject=torch.full((x.shape[0],), -1, dtype=torch.int64, device=x.device))
 
 
 class MeanOfUnits(nn.Module):
@@ -113,3 +111,11 @@ class MeanOfUnits(nn.Module):
         """Embed epochs."""
         units = [F.normalize(member(x).double(), dim=1) for member in self.members]
         return torch.stack(units).mean(dim=0)
+
+
+class Single(nn.Module):
+    """To single precision, as networks give it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Round."""
+        return x.float()

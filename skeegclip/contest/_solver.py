@@ -98,7 +98,9 @@ def _channels(meta, facts):
     n_chans = _of(meta, "n_chans")
     if wanted is None or names is None:
         if n_chans is not None and n_chans != facts["n_chans"]:
-            raise ValueError(f"meta says n_chans={n_chans}, but this model reads {facts['n_chans']} channels.")
+            raise ValueError(
+                f"meta says n_chans={n_chans}, but this model reads {facts['n_chans']} channels."
+            )
         return None, facts["n_chans"]
     names = list(names)
     if n_chans is not None and n_chans != len(names):

@@ -20,7 +20,7 @@ from ..preprocessing import PickChannels
 from ..preprocessing._channels import ChannelTransformer
 from ..preprocessing._map import OwnMap
 from ..preprocessing._recordings import Groups
-from ._modules import Affine, MapChannels, MeanOfUnits, Network, Pick, WhitenEach
+from ._modules import Affine, MapChannels, MeanOfUnits, Network, Pick, Single, WhitenEach
 
 _ROWS, _MOST_BYTES = 256, 2**30
 _LINEAR = 1e-6  # of the largest value
@@ -40,7 +40,7 @@ def translate(decoder: Any, shape: Shape) -> nn.Module:
             raise refusal(
                 part, f"it looks at all test epochs together ({said})", "Leave it out, or learn in fit alone"
             )
-    return nn.Sequential(*_predictor(decoder, shape))
+    return nn.Sequential(*_predictor(decoder, shape), Single())
 
 
 def refusal(part: Any, why: str, remedy: str) -> ValueError:

@@ -136,9 +136,7 @@ def export_submission(
     write_listed(folder, contents)
 
 
-def _input_of(
-    decoder: Any, X: Any, ch_names: Any, sfreq: Any
-) -> tuple[Stated, tuple[int, int], float]:
+def _input_of(decoder: Any, X: Any, ch_names: Any, sfreq: Any) -> tuple[Stated, tuple[int, int], float]:
     """What is known of the epochs that the decoder takes, their shape, and how large they are."""
     check_number("sfreq", sfreq, low=0, open_low=True, none=True)
     first = _first(decoder)

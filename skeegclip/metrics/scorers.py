@@ -10,7 +10,7 @@ import numpy as np
 from .._utils.estimators import embed, find_table, inner_most, project
 from .._utils.inputs import as_subject, carried_subject
 from .._utils.params import check_number, check_option
-from ..metrics.of_estimators import image_similarity
+from ..metrics.of_estimators import averaged_embeddings, image_similarity
 from ._checks import check_n_way
 from .ranking import n_way_probability
 from .similarity import cosine_similarity
@@ -88,7 +88,7 @@ class RetrievalScorer:
             )
         if self.average is not None:
             people = carried_subject(X) if subject is None else as_subject(subject, len(target))
-            queries, target = _averaged(queries, target, people)
+            queries, target, _ = averaged_embeddings(queries, target, people)
         step = max(1, _BLOCK // n_gallery)
         hits = 0.0
         for start in range(0, len(queries), step):
@@ -142,17 +142,6 @@ class RetrievalScorer:
     def __sklearn_clone__(self) -> RetrievalScorer:
         # Immutable: cloning a search must not copy a table of many megabytes.
         return self
-
-
-def _averaged(
-    queries: NDArray[Any], target: NDArray[np.intp], people: NDArray[Any] | None
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Return the mean embedding of each person and stimulus, in double precision, and its stimulus."""
-    person = np.zeros_like(target) if people is None else np.unique(people, return_inverse=True)[1]
-    pairs, group = np.unique(np.stack([person, target]), axis=1, return_inverse=True)
-    total = np.zeros((pairs.shape[1], queries.shape[1]))
-    np.add.at(total, group.reshape(-1), queries)
-    return total / np.bincount(group.reshape(-1))[:, None], pairs[1]
 
 
 def make_retrieval_scorer(
