@@ -1,3 +1,4 @@
+from . import contest as contest
 from . import datasets as datasets
 from . import embeddings as embeddings
 from . import epochs as epochs
@@ -60,6 +61,7 @@ __all__ = [
     "OnlineResult",
     "SubjectWhitening",
     "ZeroShotClassifier",
+    "contest",
     "datasets",
     "embeddings",
     "epochs",
