@@ -79,7 +79,9 @@ def test_both_know_their_source_and_licence(load):
     assert "Licence" in data.DESCR
     assert "cite" in data.DESCR
     name = load.__name__.removeprefix("load_")
-    assert (files("skeegclip.datasets") / "recordings" / f"{name}_LICENSE").read_text().count("Copyright (c)") == 1
+    assert (files("skeegclip.datasets") / "recordings" / f"{name}_LICENSE").read_text().count(
+        "Copyright (c)"
+    ) == 1
 
 
 def test_they_are_small():
