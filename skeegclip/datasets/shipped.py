@@ -13,7 +13,7 @@ from ..epochs.positions import eeg_montage
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
-_FOLDER = files(__package__) / "recordings"
+_FOLDER = files(__package__) / "_shipped"
 
 
 def load_faces_houses(*, return_X_y: bool = False) -> Any:

@@ -79,13 +79,13 @@ def test_both_know_their_source_and_licence(load):
     assert "Licence" in data.DESCR
     assert "cite" in data.DESCR
     name = load.__name__.removeprefix("load_")
-    assert (files("skeegclip.datasets") / "recordings" / f"{name}_LICENSE").read_text().count(
+    assert (files("skeegclip.datasets") / "_shipped" / f"{name}_LICENSE").read_text().count(
         "Copyright (c)"
     ) == 1
 
 
 def test_they_are_small():
-    folder = files("skeegclip.datasets") / "recordings"
+    folder = files("skeegclip.datasets") / "_shipped"
     assert sum(len(file.read_bytes()) for file in folder.iterdir()) < 4_000_000
 
 
