@@ -9,6 +9,8 @@ from .moabb import as_moabb_dataset as as_moabb_dataset
 from .nod import load_nod as load_nod
 from .raw_things_eeg2 import preprocess_things_eeg2 as preprocess_things_eeg2
 from .recordings import load_recordings as load_recordings
+from .shipped import load_faces_houses as load_faces_houses
+from .shipped import load_things_sub08 as load_things_sub08
 from .simulate import make_things_like as make_things_like
 from .things_eeg1 import load_things_eeg1 as load_things_eeg1
 from .things_eeg2 import load_things_eeg2 as load_things_eeg2
@@ -22,11 +24,13 @@ __all__ = [
     "load_alljoined",
     "load_bids",
     "load_eeg_imagenet",
+    "load_faces_houses",
     "load_nod",
     "load_recordings",
     "load_things_eeg1",
     "load_things_eeg2",
     "load_things_meg",
+    "load_things_sub08",
     "make_things_like",
     "preprocess_things_eeg2",
     "stream_eegdash",
