@@ -40,7 +40,9 @@ def pytest_runtest_call() -> None:
 
 
 def _seed_what_all_share(seed: int) -> None:
-    """Seed the generators of the process, so that a test draws the same numbers whichever ran before it."""
+    """Seed the generators of the process and let it tell all warnings, whichever test ran before."""
+    if "skeegclip._utils.telling" in sys.modules:
+        sys.modules["skeegclip._utils.telling"].forget()
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     if "torch" in sys.modules:
@@ -85,7 +87,7 @@ def real_data() -> Path:
     folder = Path(os.environ.get("SKEEGCLIP_TEST_DATA", _DEFAULT))
     if not folder.is_dir():
         pytest.skip(
-            "no folder of real data; set SKEEGCLIP_TEST_DATA to one that holds things_eeg2_sub08/ etc."
+            "no folder of real data; set SKEEGCLIP_TEST_DATA to one that holds things_eeg1_category_erps/ etc."
         )
     return folder
 
@@ -110,12 +112,12 @@ def category_erps(real_data: Path) -> EpochsView:
 
 
 @pytest.fixture(scope="session")
-def things_eeg2_sub08(real_data: Path) -> tuple[np.ndarray, np.ndarray]:
+def things_eeg2_sub08() -> tuple[np.ndarray, np.ndarray]:
     """EEG and image embeddings (200, 1024) of THINGS-EEG2's test images, subject 8, in the same order."""
-    folder = real_data / "things_eeg2_sub08"
-    if not folder.is_dir():
-        pytest.skip("real data has no folder things_eeg2_sub08/")
-    return np.load(folder / "eeg_embeddings.npy"), np.load(folder / "image_embeddings.npy")
+    from skeegclip.datasets import load_things_sub08
+
+    data = load_things_sub08()
+    return data.X, data.image_embeddings.vectors
 
 
 class Killer:

@@ -41,6 +41,7 @@ def net_spec(
     unknown_subject: str,
     input_spread: float,
     output_spread: float,
+    gains: Any = None,
 ) -> tuple[type, dict]:
     """The network class and all its arguments for these epochs, as `skeegclip.nets.build.build_net` takes them."""
     _, n_chans, n_times = read.X.shape
@@ -71,6 +72,8 @@ def net_spec(
                 "n_latents", given.pop("n_latents", _N_LATENTS), low=1, integer=True
             )
             params["subject_latent"] = {**layer, "n_latents": params["n_outputs"], "n_outputs": n_outputs}
+    if read.places is not None:
+        params["channel_layer"] = {"places": read.places, "gains": gains}
     unknown = sorted(set(given) - takes)
     if unknown:
         own = sorted(takes - set(known) - {"self"})

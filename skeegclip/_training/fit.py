@@ -81,9 +81,7 @@ def fit_encoder(
     budget = resolve(encoder.batch_size, encoder.max_epochs, n_epochs, ranks.size)
     # A probe has no passes to choose from.
     train_rows, valid_rows = hold_out(targets, 0 if probed else encoder.validation, budget.batch_size, seed)
-    spreads = (
-        _spreads(encoder, read.X, targets, train_rows, ranks) if before is None else _same_spreads(before)
-    )
+    spreads = _spreads(encoder, read, targets, train_rows, ranks) if before is None else _same_spreads(before)
     spec = _spec(encoder, read, targets, len(subjects), spreads)
     if before is not None:
         own = {name: before.spec.net_params[name] for name in _OF_OUTPUT if name in before.spec.net_params}
@@ -124,6 +122,8 @@ def fit_encoder(
             params |= asdict(budget)  # what "auto" stood for decides, not the word
             params["n_processes"] = ranks.size
             arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes, targets.weight]
+            if read.places is not None:
+                arrays.append(read.places)
             if source is not None:
                 arrays += [source.state]
             if before is not None:
@@ -212,9 +212,7 @@ def without_weightless(read: Epoched, y: Any, sample_weight: Any) -> tuple[Epoch
     return replace(read, X=read.X[rows], subject=subject), y[rows], weight[rows]
 
 
-def _spec(
-    encoder: Any, read: Epoched, targets: Targets, n_subjects: int, spreads: dict[str, float]
-) -> NetSpec:
+def _spec(encoder: Any, read: Epoched, targets: Targets, n_subjects: int, spreads: dict[str, Any]) -> NetSpec:
     cls, params = net_spec(
         encoder.net,
         encoder.net_params,
@@ -236,24 +234,39 @@ def _n_outputs(encoder: Any, targets: Targets) -> int:
 
 
 def _spreads(
-    encoder: Any, X: Any, targets: Targets, train_rows: np.ndarray, ranks: Ranks
-) -> dict[str, float]:
+    encoder: Any, read: Epoched, targets: Targets, train_rows: np.ndarray, ranks: Ranks
+) -> dict[str, Any]:
     """How large epochs and targets are: a network need not know the unit of either, and is fed and asks for one."""
-    spread = ranks.agree(typical_spread(X, train_rows)) or 1.0
+    spread = ranks.agree(typical_spread(read.X, train_rows)) or 1.0
     # The CLIP loss alone asks for directions, not for lengths.
     return {
         "input_spread": spread,
         "output_spread": 1.0 if _only_directions(encoder) else math.sqrt(targets.variance),
+        "gains": _gains(read, train_rows, spread, ranks),
     }
+
+
+def _gains(read: Epoched, rows: np.ndarray, spread: float, ranks: Ranks) -> np.ndarray | None:
+    """What brings channels of several types, whose units differ, to one spread; by the number of the type."""
+    types = np.unique(read.places[:, 3]).astype(int) if read.places is not None else []
+    if len(types) < 2:
+        return None
+    gains = np.ones(max(types) + 1, dtype=np.float32)
+    for number in types:
+        own = np.flatnonzero(read.places[:, 3] == number)
+        gains[number] = spread / (ranks.agree(typical_spread(read.X, rows, own)) or spread)
+    return gains
 
 
 def _only_directions(encoder: Any) -> bool:
     return bool(np.all(np.equal(encoder.loss_weight, 1)))
 
 
-def _same_spreads(before: FittedNet) -> dict[str, float]:
+def _same_spreads(before: FittedNet) -> dict[str, Any]:
     """The old ones, with which the weights that go on learned."""
-    return {name: before.spec.net_params.get(name, 1.0) for name in ("input_spread", "output_spread")}
+    params = before.spec.net_params
+    same = {name: params.get(name, 1.0) for name in ("input_spread", "output_spread")}
+    return {**same, "gains": params.get("channel_layer", {}).get("gains")}
 
 
 def _criterion_params(encoder: Any, targets: Targets, n_subjects: int) -> dict:

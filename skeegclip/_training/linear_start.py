@@ -37,7 +37,7 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
     rng = np.random.default_rng([seed, 4])
     rows = _drawn(train, path.weight.shape[1], rng)
     # A linear layer of subjects that stands before it is the identity still.
-    F = _features(path, train, rows)
+    F = _features(path, train, rows, getattr(net.module_, "channel_layer", None))
     F /= sizes["input_spread"]
     scale = np.repeat(_channel_spread(F, path.n_bins), path.n_bins)
     path.set_map(*_map_to_targets(net, train, rows, F, scale, directions=directions, rng=rng))
@@ -102,11 +102,13 @@ def _map_to_targets(
     return torch.from_numpy(W.T), torch.from_numpy(y_mean - f_mean @ W)
 
 
-def _features(path: LinearPath, train: EpochsDataset, rows: np.ndarray) -> np.ndarray:
+def _features(path: LinearPath, train: EpochsDataset, rows: np.ndarray, layer: Any) -> np.ndarray:
     parts = np.array_split(rows, -(-len(rows) // _ROWS_AT_ONCE))
-    return np.concatenate(
-        [path.features(train.read(part)).cpu().numpy().astype(np.float64) for part in parts]
-    )
+    blocks = (train.read(part) for part in parts)
+    if layer is not None:
+        blocks = (layer(block.to(train.device)) for block in blocks)
+    with torch.no_grad():
+        return np.concatenate([path.features(block).cpu().numpy().astype(np.float64) for block in blocks])
 
 
 def _channel_spread(F: np.ndarray, n_bins: int) -> np.ndarray:

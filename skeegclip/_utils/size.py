@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from .epoched import Epoched, is_view
+from .absent import absent
+from .epoched import Epoched, is_mixed, is_view
 from .stated import Stated
 
 # Scalp EEG in microvolts has a spread of 1 to 100, in volts of 1e-6 to 1e-4; MEG in tesla lies lower still.
@@ -54,6 +56,12 @@ def size_of(X: Any, *, in_fit: bool = True) -> tuple[float, float]:
         block = block - mean[:, :, None]
         variance = np.einsum("ect,ect->ec", block, block) / block.shape[2]
         variance[variance <= 1e-12 * np.square(mean)] = 0.0  # rounding
+        if is_mixed(X):
+            lacks = absent(block)
+            variance[lacks] = np.nan
+            n_own = np.maximum(1, (~lacks).sum(axis=1))
+            middle = np.take_along_axis(np.sort(variance, axis=1), n_own[:, None] // 2, axis=1)[:, 0]
+            return math.sqrt(_median(np.nansum(variance, axis=1) / n_own)), math.sqrt(_median(middle))
         rms = _median(np.add.reduce(variance, axis=1) / variance.shape[1])
         if X.shape[2] == 1 and not in_fit:
             rms = max(rms, float(np.mean(variance + np.square(mean))))
@@ -103,13 +111,21 @@ def _factor(ratio: float) -> str:
     )
 
 
-def warn_size(read: Epoched, stated: Stated, owner: str, *, stacklevel: int) -> None:
-    """Warn of epochs whose numbers are far too small or too large for microvolts."""
-    spread = (stated.size or (0.0, 0.0))[0]
-    kinds = set(stated.ch_types or ())
+def odd_size(spread: float, kinds: Iterable[str]) -> str | None:
+    """Tell whether a standard deviation is far too "large" or too "small" for microvolts; None where it is neither."""
+    kinds = set(kinds)
     limit = _TOO_MUCH_MEG if kinds & {"mag", "grad"} else _TOO_MUCH_ABOVE
     is_optical = bool(kinds) and all(kind.startswith(("fnirs", "hb")) for kind in kinds)
     if limit < spread < math.inf:
+        return "large"
+    return "small" if 0 < spread < _VOLTS_BELOW and not is_optical else None
+
+
+def warn_size(read: Epoched, stated: Stated, owner: str, *, stacklevel: int) -> None:
+    """Warn of epochs whose numbers are far too small or too large for microvolts."""
+    spread = (stated.size or (0.0, 0.0))[0]
+    odd = odd_size(spread, stated.ch_types or ())
+    if odd == "large":
         text = (
             "The data of these Epochs seem to be in microvolts, where MNE expects volts: multiply them by 1e-6 before"
             " Epochs are made of them."
@@ -117,7 +133,7 @@ def warn_size(read: Epoched, stated: Stated, owner: str, *, stacklevel: int) -> 
             else "Multiply by 1e-6 if they were converted twice, or pass mne.Epochs, which are converted."
         )
         what = f"is a million times too large for microvolts; {owner} expects microvolts"
-    elif 0 < spread < _VOLTS_BELOW and not is_optical:
+    elif odd == "small":
         text = (
             "MNE expects volts in Epochs, and they were converted: look at what Epochs were made of."
             if read.is_converted

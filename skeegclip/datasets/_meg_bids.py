@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.channels import data_picks
+from ._bids_files import import_mne_bids, read_run
 from ._meg_rows import CATCH, rows_of
 from ._stores import add_epochs
 
@@ -75,13 +75,7 @@ def convert_bids(
 
 
 def _runs(root: Path, name: str) -> list[Any]:
-    try:
-        import mne_bids
-    except ImportError as error:
-        raise ImportError(
-            "source='bids' reads recordings with the package mne-bids, which is not installed. Run"
-            " `pip install mne-bids`, or use the published epochs: source='epochs'."
-        ) from error
+    mne_bids = import_mne_bids("source='bids'", ", or use the published epochs: source='epochs'")
     found = mne_bids.find_matching_paths(
         root,
         subjects=f"{_SUBJECT}{int(name[4:])}",
@@ -142,12 +136,7 @@ class _Run:
     """One recording: filtered, cut into epochs, scored by the time before the picture, decimated."""
 
     def __init__(self, run: Any, window: tuple[float, float]) -> None:
-        import mne_bids
-
-        with warnings.catch_warnings():
-            # Of what mne-bids makes of the events: they are read from their file below.
-            warnings.simplefilter("ignore")
-            self.raw = mne_bids.read_raw_bids(run, verbose="ERROR")
+        self.raw = read_run(run)
         self.file = Path(run.copy().update(suffix="events", extension=".tsv").fpath)
         if _BROKEN in self.raw.ch_names:
             self.raw.drop_channels([_BROKEN])

@@ -91,8 +91,7 @@ def as_bunch(view: EpochsView, rows: pd.DataFrame, manifest: pd.DataFrame, **mor
     return Bunch(
         X=view,
         y=view.stimulus,
-        concept=rows["concept"].to_numpy(dtype=str),
-        split=rows["split"].to_numpy(dtype=str),
+        **{name: rows[name].to_numpy(dtype=str) for name in ("concept", "split") if name in rows},
         subject=view.subject,
         repetition=rows["repetition"].to_numpy(),
         times=view.times,

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.params import check_number, check_option, check_schedule
 from .._utils.size import check_size
 from .._utils.stated import check_alike
-from .._utils.validation import check_epochs, unchanged_on_error
+from .._utils.validation import unchanged_on_error
 from ._fitted_encoder import FittedEncoder
 
 _REQUESTS = {"subject": True}
@@ -75,6 +75,10 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         themselves.
     unknown_subject : {"shared", "mean"}
         What stands for a subject not seen in fit: the shared token or map, or the mean of the known ones.
+    montage : {None, "positions"}
+        None wants the channels of fit of all epochs ever after. "positions" takes any cap in fit and afterwards, several
+        in one list or view (:doc:`/user_guide/other_caps`): a layer before the network maps the channels that an epoch has
+        to those of all caps of fit, by where they are.
     pretrained : path-like | str | Mapping | Module | callable | None
         Weights that somebody trained before, to start from (:doc:`/user_guide/pretrained`): a file (safetensors, or
         pickled tensors alone), a folder with one or that :meth:`save` wrote, "owner/name" of the hub
@@ -226,6 +230,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         subject_layer="token",
         projector=None,
         unknown_subject="shared",
+        montage=None,
         pretrained=None,
         train="all",
         lora_rank=8,
@@ -264,6 +269,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.subject_layer = subject_layer
         self.projector = projector
         self.unknown_subject = unknown_subject
+        self.montage = montage
         self.pretrained = pretrained
         self.train = train
         self.lora_rank = lora_rank
@@ -328,7 +334,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
             self._check_params()
             # The weights that go on learned from epochs of one unit, rate and order of channels.
             before = getattr(self, "fitted_", None) if self.warm_start else None
-            read = check_epochs(self, X, subject=subject, reset=True)
+            read = self._read(X, subject, reset=True)
             if before is not None:
                 owner = f"{type(self).__name__}(warm_start=True) was fitted with"
                 check_alike(read.stated, before.stated, owner)
@@ -342,6 +348,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         check_option("same_stimulus", self.same_stimulus, ["positive", "mask", "negative"])
         check_option("subject_layer", self.subject_layer, ["token", "linear", "latent", "none"])
         check_option("unknown_subject", self.unknown_subject, ["shared", "mean"])
+        check_option("montage", self.montage, [None, "positions"])
         check_schedule("loss_weight", self.loss_weight, low=0, high=1)
         check_schedule("mmd_weight", self.mmd_weight, low=0, high=1)
         check_number("layer_mixing", self.layer_mixing, low=0, high=1)
@@ -427,8 +434,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         from .._training.net import embed
 
         check_is_fitted(self, "net_")
-        read = check_epochs(self, X, subject=subject, reset=False)
-        return embed(self.net_, read.X, self._subject_codes(read.subject, len(read.X))).numpy()
+        read = self._read(X, subject)
+        codes = self._subject_codes(read.subject, len(read.X))
+        return embed(self.net_, read.X, codes, places=read.places).numpy()
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, subject: Any = None) -> float:
         """Top-1 retrieval accuracy in the gallery of the distinct stimuli in y.

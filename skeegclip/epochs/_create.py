@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.absent import refuse_mixed
 from .._utils.channels import describe, log_left_out
 from .._utils.epoched import Epoched
 from .._utils.params import check_number, check_option
@@ -45,10 +47,13 @@ def create(
     tmin: float | None,
     dtype: str,
     overwrite: bool,
+    origin: Any = None,
 ) -> None:
     """Write a new store; after an error a folder that was not there is not there."""
     check_option("dtype", dtype, ["float32", "float16"])
+    origin = as_origin(origin)
     read = as_blocks(X)
+    refuse_mixed(read.stated, "an EpochsStore")
     frame = _frame(read, rows)
     info = read.info if info is None else info
     if info is None:
@@ -84,7 +89,7 @@ def create(
                 generation="" if old is None else secrets.token_hex(8),
             )
             replaced = () if old is None else old.names()
-            commit(folder, state, blocks, frame, to_json(info, tmin, known), replaced)
+            commit(folder, state, blocks, frame, to_json(info, tmin, known), replaced, origin)
         except BaseException:
             if not locked and current(folder) is None:
                 with contextlib.suppress(OSError):  # Windows keeps the lock file while it is held
@@ -94,13 +99,19 @@ def create(
             raise
 
 
-def append(folder: Path, X: Any, rows: Any) -> None:
+def append(folder: Path, X: Any, rows: Any, origin: Any = None) -> None:
     """Write after what a store holds."""
+    origin = as_origin(origin)
     read = as_blocks(X)
+    refuse_mixed(read.stated, "an EpochsStore")
     frame = _frame(read, rows)
     read_manifest(folder)  # before the lock, which would be a change
     with only_writer(folder):
         now = read_manifest(folder)
+        if origin is not None and any(part.origin == origin for part in now.parts):
+            raise FileExistsError(
+                f"origin: {str(folder)!r} holds epochs of this origin already. Leave them out, or tell of another origin."
+            )
         shards = Shards(folder, now)
         opened(folder, now.rows_name, now.rows_bytes).close()
         info, _, known = from_json(folder, now)
@@ -112,7 +123,24 @@ def append(folder: Path, X: Any, rows: Any) -> None:
         blocks = itertools.chain([first], blocks)
         blocks = _of_size(blocks, size_of(_last(shards)), "the store has", read.is_converted)
         recover(folder)
-        commit(folder, start, blocks, conformed)
+        commit(folder, start, blocks, conformed, origin=origin)
+
+
+def as_origin(origin: Any) -> dict[str, Any] | None:
+    """Return what the epochs were made of as it will be read again."""
+    if origin is None:
+        return None
+    if not isinstance(origin, Mapping):
+        raise TypeError(f"origin must be a mapping, got {type(origin).__name__}.")
+    try:
+        told = json.loads(json.dumps(dict(origin), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"origin must hold what JSON has: text, numbers, lists, mappings ({error})."
+        ) from None
+    if told != dict(origin):  # a tuple comes back as a list, a number that is a key as text
+        raise TypeError("origin must come back from JSON as it is: use lists for tuples, and text for keys.")
+    return told
 
 
 def _of_size(blocks: Iterable[np.ndarray], size: Any, owner: str, is_converted: bool) -> Iterator[np.ndarray]:

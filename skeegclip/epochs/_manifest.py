@@ -18,6 +18,7 @@ FORMAT = "skeegclip-epochs-store"
 NAME = "manifest.json"
 LOCK = ".lock"
 _VERSION = 2
+_TRACED = 3  # of a store that tells what its parts were made of
 _SUFFIX = {"float32": "f32", "float16": "f16"}
 _LIMIT = 2**26  # bytes of a manifest: parts of a million appends
 _MOST = 2**48  # of anything counted: products of two stay numbers that files can have
@@ -49,6 +50,8 @@ class Part:
         sha256 of its rows; None in version 1.
     id : str
         Drawn by the write.
+    origin : dict | None
+        What it was made of, as the writer has told; since version 3.
     """
 
     n_epochs: int
@@ -56,6 +59,7 @@ class Part:
     epochs: int | None
     rows: str | None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    origin: dict[str, Any] | None = None
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
@@ -89,7 +93,7 @@ class Manifest:
     times : list of int
         When each shard was last written, in ns: who edits one in place is found out by it.
     version : int
-        Of the format: 1 has no digests.
+        Of the format: 1 has no digests; 3 is 2 with an origin of some part, which earlier versions of skeegclip refuse.
     """
 
     n_chans: int
@@ -148,6 +152,9 @@ class Manifest:
     def to_json(self) -> bytes:
         """Return the text of the file."""
         content = {"format": FORMAT, **asdict(self)}
+        for part in content["parts"]:
+            if part["origin"] is None:  # as before there were any
+                del part["origin"]
         return json.dumps(content | {"sha256": _digest(content)}, indent=1).encode()
 
 
@@ -195,10 +202,10 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"path: {str(path)!r} is not the manifest of an EpochsStore.")
     version = content.get("version")
-    if type(version) is not int or version not in (1, _VERSION):
+    if type(version) is not int or not 1 <= version <= _TRACED:
         raise ValueError(
             f"path: {str(folder)!r} is an EpochsStore of version {str(version)[:20]}; this skeegclip reads versions 1 to"
-            f" {_VERSION}. Upgrade skeegclip."
+            f" {_TRACED}. Upgrade skeegclip."
         )
     try:
         return _of_first(content) if version == 1 else _of_second(content)
@@ -271,5 +278,7 @@ def _refuse(faults: dict[str, bool]) -> None:
 
 def added(start: Manifest, **facts: Any) -> Manifest:
     """Return the state after a write, with the part it has added."""
-    part = Part(facts["n_epochs"], facts["rows_bytes"], facts.pop("epochs"), facts.pop("rows"))
-    return replace(start, **facts, parts=[*start.parts, part])
+    origin = facts.pop("origin")
+    part = Part(facts["n_epochs"], facts["rows_bytes"], facts.pop("epochs"), facts.pop("rows"), origin=origin)
+    version = start.version if origin is None else _TRACED
+    return replace(start, **facts, parts=[*start.parts, part], version=version)

@@ -50,6 +50,7 @@ def commit(
     frame: pd.DataFrame,
     info: bytes | None = None,
     replaced: Iterable[str] = (),
+    origin: dict[str, Any] | None = None,
 ) -> None:
     """Write blocks after the epochs of `start`, then make the new state count.
 
@@ -69,6 +70,8 @@ def commit(
         Content of the info file of a new store.
     replaced : iterable of str
         Files that are removed when the new state counts.
+    origin : dict | None
+        What the epochs were made of.
     """
     is_new = info is not None
     try:
@@ -97,6 +100,7 @@ def commit(
             epochs=shards.digest,
             rows=hashlib.sha256(text).hexdigest(),
             times=times,
+            origin=origin,
         )
         write_at(folder / FRESH, 0, state.to_json(), is_new=True)
         sync(folder / FRESH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ class EpochsStore:
         (n_epochs, n_chans, n_times).
     dtype : dtype
         Type on disk.
+    origins : list of (dict, slice)
+        What writes have told of what their epochs were made of, and the rows of each.
 
     See Also
     --------
@@ -91,6 +94,7 @@ class EpochsStore:
         tmin: float | None = None,
         dtype: str = "float32",
         overwrite: bool = False,
+        origin: Mapping[str, Any] | None = None,
     ) -> EpochsStore:
         """Write epochs into a new store.
 
@@ -116,6 +120,9 @@ class EpochsStore:
             Type on disk. float16 takes half the space and keeps three digits, of values up to 65504.
         overwrite : bool
             Whether a store that is there already may be replaced. Views of it that are open go on.
+        origin : mapping | None
+            What the epochs were made of (the name of a recording, its files and their digests, say), in what JSON has.
+            It is kept in the manifest and counts from the moment that the epochs do; :attr:`origins` tells it.
 
         Returns
         -------
@@ -132,7 +139,7 @@ class EpochsStore:
             If X holds NaN or inf or varies in shape, rows do not fit, or X carries no info and none is given.
         """
         folder = Path(path)
-        create(folder, X, rows, info=info, tmin=tmin, dtype=dtype, overwrite=overwrite)
+        create(folder, X, rows, info=info, tmin=tmin, dtype=dtype, overwrite=overwrite, origin=origin)
         return cls._at(folder)
 
     @classmethod
@@ -160,7 +167,7 @@ class EpochsStore:
         read_manifest(folder)
         return cls._at(folder)
 
-    def append(self, X: Any, rows: Any = None) -> EpochsStore:
+    def append(self, X: Any, rows: Any = None, *, origin: Mapping[str, Any] | None = None) -> EpochsStore:
         """Write epochs after those that are there.
 
         Parameters
@@ -169,6 +176,8 @@ class EpochsStore:
             Epochs in any form that :meth:`create` takes, with the channels, rate, times, reference and unit of the store.
         rows : DataFrame | mapping of columns, length n_epochs | None
             Their table, with the columns of the store; None takes that of X.
+        origin : mapping | None
+            What the epochs were made of, as in :meth:`create`. What the store has of this origin is not written twice.
 
         Returns
         -------
@@ -180,11 +189,12 @@ class EpochsStore:
         BlockingIOError
             If another process is writing to it.
         FileExistsError
-            If a file that is no part of the store has the name of one that it would make.
+            If a file that is no part of the store has the name of one that it would make, or the store has epochs of this
+            `origin`.
         ValueError, TypeError
             If X holds NaN or inf, or X or rows do not fit the store, or it is damaged; it is left as it was.
         """
-        append(self.path, X, rows)
+        append(self.path, X, rows, origin)
         return self
 
     def view(self) -> EpochsView:
@@ -242,6 +252,16 @@ class EpochsStore:
     @property
     def dtype(self) -> np.dtype:  # numpydoc ignore=GL08
         return np.dtype(read_manifest(self.path).dtype)
+
+    @property
+    def origins(self) -> list[tuple[dict[str, Any], slice]]:  # numpydoc ignore=GL08
+        parts = read_manifest(self.path).parts
+        starts = [0, *(part.n_epochs for part in parts)]
+        return [
+            (part.origin, slice(start, part.n_epochs))
+            for start, part in zip(starts, parts, strict=False)
+            if part.origin is not None
+        ]
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -1,3 +1,4 @@
+from ._contest import contest as contest
 from ._finetune import finetune as finetune
 from ._later import brain_hive as brain_hive
 from ._later import enigma as enigma
@@ -12,6 +13,7 @@ from ._strong import strong as strong
 __all__ = [
     "atm_paper",
     "brain_hive",
+    "contest",
     "enigma",
     "finetune",
     "linear",
