@@ -175,9 +175,10 @@ def fit_encoder(
         if ranks.rank:
             seed_torch(seed + ranks.rank, device)  # the same dropout in every share would be less of it
         if not probed:
-            x = train.read(train.rows[:2]).to(device)
+            few = train.rows[:2]
+            inputs, _ = train.batch(few, train.read(few))
             how = {name: getattr(encoder, name) for name in ("lora_rank", "layer_decay", "head_lr")}
-            with adapted(net, encoder.train, x, not_arrived=missing, **how):
+            with adapted(net, encoder.train, inputs, not_arrived=missing, **how):
                 net.fit_passes(train)
     loaded = None if probed else loaded_pass(user, net.history)
     history, selection = _report(net, targets, train, valid, encoder.validation, loaded)

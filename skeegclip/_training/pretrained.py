@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..nets.heads import Probe, head_of
-from ..nets.per_subject import PerSubject, WithSubjectLinear
+from ..nets.heads import Probe, beginnings, head_of
+from ..nets.per_subject import PerSubject
 from .weights_source import WeightsSource
 
 # Names that may stand before those of the network, and what share of a file must begin so to be tried.
@@ -47,9 +47,7 @@ def load_into(net: nn.Module, source: WeightsSource) -> dict[str, Any]:
     """
     skipped = _within(net.state_dict(), _not_taken(net))
     wanted = {name: value for name, value in net.state_dict().items() if name not in skipped}
-    dropped, added = _best_beginnings(
-        wanted, source.state, "net." if isinstance(net, WithSubjectLinear) else ""
-    )
+    dropped, added = _best_beginnings(wanted, source.state, beginnings(net))
     offered = {
         added + key.removeprefix(dropped): (key, value)
         for key, value in source.state.items()
@@ -99,7 +97,7 @@ def summary(report: dict[str, Any]) -> str:
     )
 
 
-def _best_beginnings(wanted: dict[str, Any], state: dict[str, Any], wrapper: str) -> tuple[str, str]:
+def _best_beginnings(wanted: dict[str, Any], state: dict[str, Any], own: list[str]) -> tuple[str, str]:
     """What to leave out of the names of a file, and to put before them, so that the most numbers arrive."""
     counts: Counter[str] = Counter()
     for key in state:
@@ -116,7 +114,7 @@ def _best_beginnings(wanted: dict[str, Any], state: dict[str, Any], wrapper: str
             value.numel() for name, value in inside if name in wanted and value.shape == wanted[name].shape
         )
 
-    pairs = itertools.product(sorted(before, key=len), sorted({"", wrapper}))
+    pairs = itertools.product(sorted(before, key=len), own)
     return max(pairs, key=arriving)  # of equal ones the first, which changes the least
 
 

@@ -4,6 +4,7 @@ import sys
 import warnings
 from importlib.util import find_spec
 
+import mne
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from skorch.callbacks import Callback
 from small_nets import Blocks, TorchTransformer
 
-from skeegclip import EEGEncoder, load
+from skeegclip import EEGEncoder, EpochsView, load
 from skeegclip._training.callbacks import KeepPasses
 
 N, N_CHANS, N_TIMES, N_DIMS = 60, 2, 12, 5
@@ -108,6 +109,23 @@ def test_people_are_learned_beside_a_head(start, data):
     assert encoder.subjects_.tolist() == ["a", "b", "c"]
     after = encoder.net_.module_.state_dict()
     assert all(torch.equal(after[f"net.{name}"], state[f"net.{name}"]) for name in start)
+
+
+@pytest.mark.parametrize("train", WAYS[1:])
+def test_a_layer_of_channels_stands_before_what_arrives(data, train):
+    info = mne.create_info(["O1", "O2"], 100.0, "eeg").set_montage("standard_1020")
+    X, y = EpochsView.from_arrays(data[0], info=info), data[1]
+    first = EEGEncoder(Blocks, montage="positions", **{**COMMON, "max_epochs": 1}).fit(X, y)
+    state = {name: value.clone() for name, value in first.net_.module_.state_dict().items()}
+    encoder = EEGEncoder(Blocks, montage="positions", pretrained=state, train=train, **COMMON).fit(X, y)
+    assert encoder.pretrained_["added"] == ""
+    linear = {f"net.{name}" for name in LINEAR} if train == "lora" else set()
+    moved = {name for name in changed(encoder, state) if not name.startswith("channel_layer.")}
+    assert moved == {f"net.{name}" for name in HEAD} | linear
+    assert train == "lora" or not any(name.startswith("channel_layer.") for name in changed(encoder, state))
+    bare = {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
+    encoder = EEGEncoder(Blocks, montage="positions", pretrained=bare, **COMMON).fit(X, y)
+    assert encoder.pretrained_["added"] == "net."
 
 
 @needs_peft
