@@ -20,7 +20,7 @@ def view_of(sfreq=128.0, tmin=-0.1015625, sessions=False):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(96, 5, 30)).astype("float32") * 10
     y, subject = np.tile(["face", "house"], 48), np.repeat(["ana", "ben", "eve", "tom"], 24)
-    X[y == "face", :2, 10:20] += 4
+    X[y == "face", :2, 10:20] += 15
     order = rng.permutation(96)
     rows = {"session": np.where(np.arange(96) % 24 < 12, "ses-01", "ses-02")[order]} if sessions else None
     info = mne.create_info(["O1", "O2", "Cz", "Fz", "Pz"], sfreq, "eeg").set_montage("colin27_1020")

@@ -95,7 +95,7 @@ def test_the_correction_keeps_its_word_where_rows_of_an_object_are_alike():
         table = table_of(30, rng, n_dims=20)
         values = np.repeat(rng.normal(size=(30, 20)), 4, axis=0) + 0.1 * rng.normal(size=(120, 20))
         report = dimension_correlations(
-            values, np.repeat(table.ids, 4), table, n_permutations=199, random_state=seed
+            values, np.repeat(table.ids, 4), table, n_permutations=99, random_state=seed
         )
         called += len(report.significant()) > 0
     assert 1 <= called <= stats.binom.ppf(0.999, 200, 0.05)
