@@ -18,7 +18,7 @@ from skeegclip.datasets import make_things_like
 
 data = make_things_like(
     n_subjects=6,
-    n_train_concepts=100,
+    n_train_concepts=80,
     n_images_per_concept=2,
     n_train_repetitions=1,
     n_test_concepts=50,
@@ -35,7 +35,25 @@ view = EpochsView.from_arrays(
 )
 names = list(view.ch_names)
 rng = np.random.default_rng(0)
-small = "Oz Pz Cz P3 P4 P7 P8 C3 C4 T7 T8 F3 F4 F7 F8 Fp1 Fp2".split()
+small = [
+    "Oz",
+    "Pz",
+    "Cz",
+    "P3",
+    "P4",
+    "P7",
+    "P8",
+    "C3",
+    "C4",
+    "T7",
+    "T8",
+    "F3",
+    "F4",
+    "F7",
+    "F8",
+    "Fp1",
+    "Fp2",
+]
 caps = [names, names[::2], small, rng.permutation(names)[:32].tolist(), names[::-1]]
 people = [view.select(subject=f"sub-{k:02d}", split="train").pick(cap) for k, cap in enumerate(caps, start=1)]
 [person.shape for person in people]
