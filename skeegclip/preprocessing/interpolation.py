@@ -150,6 +150,7 @@ class InterpolateChannels(Savable, TransformerMixin, BaseEstimator):
         places, names = _places(X), list(self.channels)
         view = X if is_view(X) else EpochsView.from_epochs(X)
         function = Interpolation(view.ch_names, places, names, self.places_)
+        assert view.sfreq is not None  # an info has told the places
         return view._mapped_to(function, info_at(names, self.places_, view.sfreq))
 
     def _epochs(self, epochs: Any) -> Any:
