@@ -89,7 +89,8 @@ class ChannelLayer(nn.Module):
 
     def _weights(self, places: Tensor) -> Tensor:
         """Weights (n_virtual, n_chans), not yet divided by their sum over the channels that an epoch has."""
-        nearness = self.places[:, :3] @ places[:, :3].T - 1
+        # No matrix product, which half precision would round to steps that the exponential shows.
+        nearness = (self.places[:, None, :3] * places[:, :3]).sum(dim=2) - 1
         logits = self.sharpness * nearness + self.weight @ fourier_features(places[:, :3], self.n_harmonics).T
         logits = logits - logits.detach().amax(dim=1, keepdim=True)
         same = self.places[:, None, 3] == places[:, 3]
