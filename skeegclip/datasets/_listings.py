@@ -10,6 +10,8 @@ from ._download import Remote
 
 OSF = "https://api.osf.io/v2"
 OPENNEURO = "https://s3.amazonaws.com/openneuro.org"
+NEMAR = "https://data.nemar.org"
+_HASHES = ("sha256", "md5", "git")
 _TIMEOUT = 60
 
 
@@ -87,6 +89,21 @@ def s3_files(prefix: str, base: str) -> list[Remote]:
         token = tree.findtext(f"{space}NextContinuationToken", "")
         if not token:
             return files
+
+
+def nemar_files(dataset: str, base: str) -> list[Remote]:
+    """List the files of the latest version of a data set of NEMAR."""
+    version = _get(f"{base}/{dataset}/").json()["latest"]
+    if not version:
+        raise FileNotFoundError(f"{dataset} has no version yet at {base}.")
+    place = f"{base}/{dataset}/{version}"
+    files = []
+    for entry in _get(f"{place}/manifest.json").json():
+        kind = str(entry.get("checksum_algorithm", "")).lower()
+        hash_ = f"{kind}:{entry['checksum']}" if kind in _HASHES and entry.get("checksum") else None
+        # Not the address in the list, which may be good for an hour only: this one leads to where the file is.
+        files.append(Remote(entry["path"], f"{place}/{quote(entry['path'])}", int(entry["size"]), hash_))
+    return files
 
 
 def _get(url: str) -> Any:

@@ -89,7 +89,7 @@ def load(
     manifest = picture_manifest(written, folders, stacklevel=3)
     told: list[str] = []
     recordings = [
-        Recording(source.key, _remotes(source, root), lambda _, s=source: _cut(s, prep, reading, told))
+        Recording(source.key, _remotes(source, root), lambda _, s=source: cut(s, prep, reading, told))
         for source in sources
         if len(source.shown.events)
     ]
@@ -101,6 +101,12 @@ def load(
         "dtype": dtype,
     }
     store = stream(recordings, out, folder=root, how=how, dtype=dtype, verbose=verbose)
+    warn_of(told, stacklevel=4)
+    return _bunch(store, sources, manifest)
+
+
+def warn_of(told: list[str], *, stacklevel: int) -> None:
+    """Warn of what :func:`cut` has noted."""
     for kind, what in (
         (
             "cut",
@@ -113,16 +119,15 @@ def load(
             warnings.warn(
                 f"{'; '.join(some[:5])}{f'; and {len(some) - 5} recordings more' if len(some) > 5 else ''}: {what}.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
-    return _bunch(store, sources, manifest)
 
 
 def _remotes(source: Source, root: Path) -> tuple[Remote, ...]:
     return tuple(Remote(file.relative_to(root).as_posix(), "") for file in source.files)
 
 
-def _cut(source: Source, prep: Preparation, reading: Reading, told: list[str]) -> Cut:
+def cut(source: Source, prep: Preparation, reading: Reading, told: list[str]) -> Cut:
     """Read a recording, and note what people should know of it."""
     import pandas as pd
 

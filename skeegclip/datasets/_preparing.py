@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import warnings
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.channels import channel_kinds, data_picks, display_factors
+from .._utils.scratch import scratch_folder
 from .._utils.size import odd_size, size_of
 from ._breaks import from_start, lie_whole
 from ._preparation import KINDS, Grid, Preparation
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import mne
 
 _AT_ONCE = 2**28  # bytes of continuous data
+_IN_MEMORY = 2**29  # bytes of a recording's epochs; more of them are kept in a file meanwhile
 _BLOCK = 256  # epochs
 _INSTEAD = "Pass bads='keep', or channels= without them"
 _NO_DATA = re.compile(
@@ -81,7 +84,10 @@ class Prepared:
 
     def blocks(self, samples: np.ndarray) -> Iterator[np.ndarray]:
         """Yield epochs at some samples, counted from the start of the recording, in microvolts (MEG: fT)."""
-        X = np.empty((len(samples), len(self.picks), len(self.grid.times)), dtype=np.float32)
+        with roomy((len(samples), len(self.picks), len(self.grid.times))) as X:
+            yield from self._blocks(samples, X)
+
+    def _blocks(self, samples: np.ndarray, X: np.ndarray) -> Iterator[np.ndarray]:
         factors = display_factors(channel_kinds(self.raw.info))
         step = max(1, _AT_ONCE // (8 * len(self.raw.times)))
         for start in range(0, len(self.picks), step):
@@ -142,6 +148,16 @@ class Prepared:
                 f"bads: {', '.join(self.bads)} of {self.name} cannot be made of the other channels ({error}). {_INSTEAD}."
             ) from error
         return (epochs.get_data(copy=False) * scale).astype(np.float32)
+
+
+@contextlib.contextmanager
+def roomy(shape: tuple[int, int, int]) -> Iterator[np.ndarray]:
+    """Give room for epochs: memory, or, where they are many, a file that goes with the block or with the process."""
+    if 4 * math.prod(shape) <= _IN_MEMORY:
+        yield np.empty(shape, dtype=np.float32)
+        return
+    with scratch_folder("epochs") as folder:
+        yield np.memmap(folder / "epochs.f32", np.float32, "w+", shape=shape)
 
 
 def prepared(raw: Any, prep: Preparation, name: str) -> Prepared:

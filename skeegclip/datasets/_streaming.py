@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,18 +115,19 @@ def stream(
     if folder is None:  # what a kill has left between writing and removing
         _remove(recordings, place, needed)
     sink = _Sink(path, dtype)
+    verified: dict[str, dict[str, Any]] = {}  # what recordings share is read once
     done = len(recordings) - len(todo)
     with tqdm(
         total=len(recordings), initial=done, desc="Converting", unit="recording", disable=not verbose
     ) as bar:
         for recording in todo:
             bar.set_postfix_str(recording.key)
-            files = [_verified(file, place, verbose) for file in recording.files]
-            sink.write(
-                recording.key,
-                recording.read(place),
-                {"recording": recording.key, "files": files, "how": how},
-            )
+            for file in recording.files:
+                if file.name not in verified:
+                    verified[file.name] = _verified(file, place, verbose)
+            files = [verified[file.name] for file in recording.files]
+            origin = {"recording": recording.key, "files": files, "how": how}
+            sink.write(recording.key, recording.read(place), origin)
             needed.subtract(file.name for file in recording.files)
             if folder is None:
                 _remove([recording], place, needed)
@@ -173,12 +174,15 @@ def _same(expected: str | None, known: dict[str, Any]) -> bool:
 def _verified(file: Remote, folder: Path, verbose: int) -> dict[str, Any]:
     """Bring a file here, and return its name, size and digests; refuse what is not as it was published."""
     path = path_below(folder, file.name)
-    if file.url:
-        download([file], folder, verbose=int(verbose > 1))
+    kind, _, expected = (file.hash or "").partition(":")
+    if file.url:  # git's hash is of the size too, and pooch does not know it
+        known = replace(file, hash=None) if kind == "git" else file
+        download([known], folder, verbose=int(verbose > 1))
     elif not path.is_file():
         raise FileNotFoundError(f"{str(path)!r} is missing (or a link to what was not downloaded yet).")
-    kind, _, expected = (file.hash or "").partition(":")
-    digests = {name: hashlib.new(name) for name in {"sha256", kind} - {""}}
+    digests = {name: hashlib.new("sha1" if name == "git" else name) for name in {"sha256", kind} - {""}}
+    if kind == "git":
+        digests["git"].update(f"blob {path.stat().st_size}\0".encode())
     size = 0
     with open(path, "rb") as content:
         while chunk := content.read(_CHUNK):
@@ -246,14 +250,14 @@ class _Sink:
         self.shown.update(shown)
 
     def _order(self, key: str, names: tuple[str, ...], sfreq: float, cut: Cut) -> list[int] | None:
-        """Return where the channels of the store are among those of a recording; None where they are in place."""
+        """Return where the channels of the store are among those of a recording, which may have more; None where all
+        are in place."""
         assert self.shape is not None
         there, rate, tmin, n_times = self.shape
-        if set(names) != set(there):
-            odd = sorted(set(names) ^ set(there))
+        if absent := [name for name in there if name not in names]:
             raise ValueError(
-                f"{key} has {len(names)} channels and the store {len(there)}; {len(odd)} are not in both (first:"
-                f" {odd[0]!r}). Pass another folder for the store."
+                f"{key} has {len(names)} channels, and lacks {len(absent)} of the {len(there)} in the store (first:"
+                f" {absent[0]!r}). Pass channels= those that all recordings have, and another folder for the store."
             )
         if not np.allclose((sfreq, cut.tmin, cut.n_times), (rate, tmin, n_times), rtol=0, atol=1e-6):
             raise ValueError(

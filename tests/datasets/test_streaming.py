@@ -196,7 +196,10 @@ def test_recordings_that_do_not_fit_are_named(place, tmp_path):
         )
 
     for facts, message in (
-        ({"info": mne.create_info(["Pz", "Oz", "O2"], 100.0, "eeg")}, "2 are not in both .first: 'O1'"),
+        (
+            {"info": mne.create_info(["Pz", "Oz", "O2"], 100.0, "eeg")},
+            "lacks 1 of the 3 in the store .first: 'O1'",
+        ),
         ({"tmin": 0.0}, "recording-1 has 20 times from 0 s"),
         ({"rows": read(1, place).rows[:0]}, "recording-1: no picture was shown"),
     ):
