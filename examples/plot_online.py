@@ -61,7 +61,7 @@ print(f"temperature {online.temperature_:.3f}, correlation {online.correlation_:
 # Repetitions are handed over as they come, and :meth:`~skeegclip.OnlineDecoder.reset` begins the next trial.
 shown = data.y[test][0]
 for epoch in X[test][data.y[test] == shown]:
-    result = online.update(epoch[None])
+    result = online.update(epoch)
     print(f"{result.n_repetitions:2d}  {result.best}  {result.posterior[0]:.2f}")
     if result.stop:
         break

@@ -1,3 +1,4 @@
+from . import contest as contest
 from . import datasets as datasets
 from . import embeddings as embeddings
 from . import epochs as epochs
@@ -13,6 +14,7 @@ from . import recipes as recipes
 from ._utils.saving import load as load
 from ._utils.saving import save as save
 from .decoders.averaging import AveragedTraining as AveragedTraining
+from .decoders.dimensions import DimensionDecoder as DimensionDecoder
 from .decoders.encoder import EEGEncoder as EEGEncoder
 from .decoders.ensemble import EnsembleEncoder as EnsembleEncoder
 from .decoders.inverted_encoding import InvertedEncoding as InvertedEncoding
@@ -41,6 +43,7 @@ __all__ = [
     "AveragedTraining",
     "CLIPEmbedder",
     "DiffusionPrior",
+    "DimensionDecoder",
     "EEGCaptioner",
     "EEGEncoder",
     "EEGImageReconstructor",
@@ -58,6 +61,7 @@ __all__ = [
     "OnlineResult",
     "SubjectWhitening",
     "ZeroShotClassifier",
+    "contest",
     "datasets",
     "embeddings",
     "epochs",

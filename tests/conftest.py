@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import http.server
 import json
 import os
 import random
+import shutil
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from functools import partial
@@ -35,7 +40,9 @@ def pytest_runtest_call() -> None:
 
 
 def _seed_what_all_share(seed: int) -> None:
-    """Seed the generators of the process, so that a test draws the same numbers whichever ran before it."""
+    """Seed the generators of the process and let it tell all warnings, whichever test ran before."""
+    if "skeegclip._utils.telling" in sys.modules:
+        sys.modules["skeegclip._utils.telling"].forget()
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     if "torch" in sys.modules:
@@ -80,7 +87,7 @@ def real_data() -> Path:
     folder = Path(os.environ.get("SKEEGCLIP_TEST_DATA", _DEFAULT))
     if not folder.is_dir():
         pytest.skip(
-            "no folder of real data; set SKEEGCLIP_TEST_DATA to one that holds things_eeg2_sub08/ etc."
+            "no folder of real data; set SKEEGCLIP_TEST_DATA to one that holds things_eeg1_category_erps/ etc."
         )
     return folder
 
@@ -105,12 +112,12 @@ def category_erps(real_data: Path) -> EpochsView:
 
 
 @pytest.fixture(scope="session")
-def things_eeg2_sub08(real_data: Path) -> tuple[np.ndarray, np.ndarray]:
+def things_eeg2_sub08() -> tuple[np.ndarray, np.ndarray]:
     """EEG and image embeddings (200, 1024) of THINGS-EEG2's test images, subject 8, in the same order."""
-    folder = real_data / "things_eeg2_sub08"
-    if not folder.is_dir():
-        pytest.skip("real data has no folder things_eeg2_sub08/")
-    return np.load(folder / "eeg_embeddings.npy"), np.load(folder / "image_embeddings.npy")
+    from skeegclip.datasets import load_things_sub08
+
+    data = load_things_sub08()
+    return data.X, data.image_embeddings.vectors
 
 
 class Killer:
@@ -265,3 +272,79 @@ def _places(value):
 @pytest.fixture
 def mutate() -> Mutator:
     return Mutator(7)
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No network, and an empty hub cache."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture
+def in_hub_cache(tmp_path):
+    """Put files where the hub's client keeps what it has downloaded."""
+
+    def put(repository, commit, *files):
+        folder = tmp_path / "hub" / f"models--{repository.replace('/', '--')}"
+        snapshot = folder / "snapshots" / commit
+        snapshot.mkdir(parents=True)
+        (folder / "refs").mkdir(exist_ok=True)
+        (folder / "refs" / "main").write_text(commit)
+        for file in files:
+            shutil.copy(file, snapshot)
+        return snapshot
+
+    return put
+
+
+class _Hub(http.server.SimpleHTTPRequestHandler):
+    """Serves files as the hub does: /owner/name/resolve/main/file, with the commit in a header."""
+
+    def translate_path(self, path):
+        return os.path.join(self.directory, path.partition("?")[0].rpartition("/")[2])
+
+    def end_headers(self):
+        revision = self.path.split("/")[-2]
+        self.send_header("X-Repo-Commit", "0" * 40 if revision == "main" else revision)
+        self.send_header("ETag", '"' + self.path.rpartition("/")[2] + '"')
+        if not os.path.exists(self.translate_path(self.path)):
+            self.send_header("X-Error-Code", "EntryNotFound")
+        super().end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def serve():
+    """From a folder to the address of a server that gives its files as the hub does."""
+    with contextlib.ExitStack() as stack:
+
+        def start(folder):
+            handler = functools.partial(_Hub, directory=str(folder))
+            serving = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
+            thread = threading.Thread(target=serving.serve_forever, daemon=True)
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(serving.shutdown)
+            return f"http://127.0.0.1:{serving.server_port}"
+
+        yield start
+
+
+@pytest.fixture
+def to_hub(monkeypatch):
+    """Let the hub's client talk to a server of ours."""
+    from huggingface_hub import constants
+
+    def direct(server):
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", server)
+        template = server + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+    return direct

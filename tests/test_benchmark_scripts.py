@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from sklearn.linear_model import Ridge
 
 _FOLDER = Path(__file__).parents[1] / "examples" / "benchmarks"
 
@@ -50,6 +52,47 @@ def test_slopes_are_exponents(script):
     growth = script("bench_growth")
     assert growth.slope([1, 2, 4], [7.0, 3.0, 12.0]) == "2.00"
     assert growth.slope([2, 6], [0.0, 12.0]) == "-"
+
+
+def test_the_penalty_of_ridge_regression_is_chosen_on_concepts_held_out(script):
+    """Against a fit for every fold and penalty, on repeated rows that tell of each other."""
+    rng = np.random.default_rng(0)
+    concept = np.repeat(np.arange(15), 4)
+    X = rng.standard_normal((15, 30))[concept] + rng.standard_normal((60, 30)) + 1
+    Y = rng.standard_normal((15, 3))[concept] + X @ rng.standard_normal((30, 3)) / 20 + 3
+    centred, targets = X - X.mean(axis=0), Y - Y.mean(axis=0)
+    fold = np.random.default_rng(0).permutation(15)[concept] % 5
+
+    def missed(penalty, fold):
+        return sum(
+            np.sum(
+                (
+                    Ridge(penalty, fit_intercept=False)
+                    .fit(centred[fold != k], targets[fold != k])
+                    .predict(centred[fold == k])
+                    - targets[fold == k]
+                )
+                ** 2
+            )
+            for k in np.unique(fold)
+        )
+
+    penalties = np.sum(centred**2) / 60 * np.geomspace(0.001, 100, 11)
+    best = min(penalties, key=lambda penalty: missed(penalty, fold))
+    assert best > min(
+        penalties, key=lambda penalty: missed(penalty, np.arange(60))
+    )  # rows left out one by one
+    new = rng.standard_normal((5, 30))
+    predict = script("simulator_fit").ridge(X, Y, concept)
+    np.testing.assert_allclose(predict(new), Ridge(best).fit(X, Y).predict(new), rtol=1e-6)
+
+
+def test_networks_whose_published_form_ends_with_log_softmax(script):
+    order = script("network_order")
+    sizes = {"n_outputs": 4, "n_chans": 3, "n_times": 125, "sfreq": 125.0}
+    for net in order.LOG_SOFTMAX:
+        embedding = order.LogSoftmax(net=net, **sizes).eval()(torch.randn(2, 3, 125))
+        np.testing.assert_allclose(embedding.exp().sum(dim=1).detach(), 1, rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ COVERED = {
     # Parts of one estimator, which is asked as a whole.
     "commands/demo/*": ("commands/demo/test_run.py",),
     "commands/_shell.py": ("commands/test_refusals.py", "commands/test_cli.py"),
+    "contest/_*": ("contest/test_submission.py",),
     "decoders/reference/formats.py": ("decoders/reference/test_load.py",),
     "decoders/composite.py": ("decoders/test_zero_shot.py", "decoders/test_retrieval.py"),
     "decoders/_foreign.py": ("decoders/test_encoders_of_others.py",),

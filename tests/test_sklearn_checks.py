@@ -12,6 +12,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 import skeegclip
 from skeegclip import (
     AveragedTraining,
+    DimensionDecoder,
     EEGEncoder,
     EEGImageReconstructor,
     EnsembleEncoder,
@@ -69,6 +70,7 @@ ESTIMATORS = [
     SubjectWhitening(Ridge()),
     LambdaPath(EEGEncoder("eegproject", max_epochs=2, device="cpu", random_state=0)),
     PickChannels([0]),
+    DimensionDecoder(),
 ]
 
 pytestmark = pytest.mark.filterwarnings(

@@ -1,9 +1,11 @@
-"""Two published effects of training networks, on simulated people: means of training repetitions, and 17 or 63 channels.
+"""Effects of how networks are trained, on simulated people: means of repetitions, 17 or 63 channels, the targets' mean.
 
 - ``averaging``: within one person, four repetitions of each training picture, alone or as their mean, with the same number
   of steps (arXiv 2601.21948 trains EEGProject on means).
 - ``channels``: a new person, 63 channels or 17 posterior ones, after training on ``--people`` less one (recent work takes 17
   within a person and 63 for a new one). Epochs have 25 samples, too few for NICE.
+- ``mean``: what all targets share in the predictions of ridge regression, or left out of them; the gallery keeps it, as
+  in the start of the default network.
 
 Test pictures are of other concepts, means of eight repetitions; a linear decoder in closed form beside the networks. Settings
 were fixed before any of these figures was seen, and are the same for all.
@@ -20,8 +22,7 @@ import time
 import warnings
 
 import numpy as np
-from simulator_fit import POSTERIOR
-from sklearn.linear_model import RidgeCV
+from simulator_fit import POSTERIOR, ridge
 
 from skeegclip import EEGEncoder
 from skeegclip.datasets import make_things_like
@@ -30,12 +31,11 @@ from skeegclip.preprocessing import average_repetitions
 
 
 def hits(net, X, y, tested, asked, table, *, steps, seed):
-    """Which test pictures are found; the penalty of the ridge regression is chosen in training."""
+    """Which test pictures are found; the penalty of the ridge regression is chosen on training concepts held out."""
     if net == "ridge":
-        flat, center = X.reshape(len(X), -1), table.vectors.mean(axis=0)
-        alphas = flat.var(axis=0).sum() * np.geomspace(0.01, 100, 9)
-        model = RidgeCV(alphas=alphas).fit(flat, table.lookup(y))
-        found, gallery = model.predict(tested.reshape(len(tested), -1)) - center, table.lookup(asked) - center
+        center, concepts = table.vectors.mean(axis=0), [stimulus.rpartition("_")[0] for stimulus in y]
+        predict = ridge(X.reshape(len(X), -1), table.lookup(y), concepts)
+        found, gallery = predict(tested.reshape(len(tested), -1)) - center, table.lookup(asked) - center
     else:
         batch = 32
         encoder = EEGEncoder(
@@ -49,8 +49,13 @@ def hits(net, X, y, tested, asked, table, *, steps, seed):
             device="cpu",
         ).fit(X, y)
         found, gallery = encoder.transform(tested), table.lookup(asked)
+    return nearest(found, gallery)
+
+
+def nearest(found, gallery):
+    """1 where the nearest of the gallery is that of the row."""
     found, gallery = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (found, gallery))
-    return ((found @ gallery.T).argmax(axis=1) == np.arange(len(asked))).astype(float)
+    return ((found @ gallery.T).argmax(axis=1) == np.arange(len(gallery))).astype(float)
 
 
 def averaging(net, seed, args):
@@ -87,9 +92,30 @@ def channels(net, seed, args):
         )
 
 
+def mean(net, seed, args):
+    """Hits of predictions with the targets' mean, and without."""
+    data = make_things_like(
+        n_train_concepts=300, n_images_per_concept=2, n_test_concepts=100, n_test_repetitions=4,
+        sfreq=62.5, duration=0.8, n_dims=64, snr=args.snr, random_state=seed,
+    )  # fmt: skip
+    train, table = data.split == "train", data.image_embeddings
+    X, Y = data.X[train].reshape(train.sum(), -1), table.lookup(data.y[train])
+    tested, asked, _ = average_repetitions(data.X[~train], data.y[~train])
+    found = ridge(X, Y, data.concept[train])(tested.reshape(len(tested), -1))
+    for part in (found, found - Y.mean(axis=0)):
+        yield "targets' mean: kept, left out", nearest(part, table.lookup(asked))
+
+
+EFFECTS = {
+    "averaging": (averaging, ["ridge", "nice", "eegproject"]),
+    "channels": (channels, ["ridge", "eegproject"]),
+    "mean": (mean, ["ridge"]),
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("effect", choices=["averaging", "channels"])
+    parser.add_argument("effect", choices=EFFECTS)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--nets", nargs="+", help="names; ridge is the linear decoder")
     parser.add_argument("--people", type=int, default=4)
@@ -97,11 +123,11 @@ def main():
     parser.add_argument("--snr", type=float, default=3.0)
     args = parser.parse_args()
     warnings.filterwarnings("ignore", message="Epochs of n_times")
-    known = {"averaging": ["ridge", "nice", "eegproject"], "channels": ["ridge", "eegproject"]}
-    for net in args.nets or known[args.effect]:
+    effect, nets = EFFECTS[args.effect]
+    for net in args.nets or nets:
         start, found = time.process_time(), []
         for seed in range(args.seeds):
-            pair = list({"averaging": averaging, "channels": channels}[args.effect](net, seed, args))
+            pair = list(effect(net, seed, args))
             found.append([one for _, one in pair])
         one, other = np.concatenate(found, axis=1)
         low, high = bootstrap_interval(other - one, groups=np.arange(len(one)), random_state=0)

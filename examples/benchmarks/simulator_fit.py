@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 import scipy.ndimage
 import scipy.signal
-from sklearn.linear_model import RidgeCV
 
 from skeegclip.datasets import make_things_like
 from skeegclip.datasets._recording import make_cortex, make_subject
@@ -172,6 +171,31 @@ def smooth(X):
     return scipy.ndimage.uniform_filter1d(X, 5, axis=2)
 
 
+def ridge(X, Y, groups, n_folds=5):
+    """Ridge regression as a function of new inputs; its penalty is that of the least squared error on groups held out.
+
+    The groups are concepts: a picture's repetitions, other people's epochs of it and other pictures of its concept would tell of it,
+    and the test is on other concepts. With K the products of the rows and A = (K + penalty)^-1, rows S that are left
+    out together miss their targets by (A_SS)^-1 (A Y)_S (Y centred on all rows), without another fit.
+    """
+    x_mean, y_mean = X.mean(axis=0), Y.mean(axis=0)
+    centred, Y = (X - x_mean).astype(np.float64), (Y - y_mean).astype(np.float64)
+    values, axes = np.linalg.eigh(centred @ centred.T)
+    _, number = np.unique(groups, return_inverse=True)
+    fold = np.random.default_rng(0).permutation(number.max() + 1)[number] % n_folds
+    errors, along = {}, axes.T @ Y
+    for penalty in values.clip(0).sum() / len(X) * np.geomspace(0.001, 100, 11):
+        shrunk = axes / (values.clip(0) + penalty)
+        errors[penalty] = 0.0
+        for k in range(n_folds):
+            rows = fold == k
+            missed = np.linalg.solve(shrunk[rows] @ axes[rows].T, shrunk[rows] @ along)
+            errors[penalty] += np.sum(missed**2)
+    best = min(errors, key=errors.get)
+    weights = centred.T @ (axes / (values.clip(0) + best) @ along)
+    return lambda new: (new - x_mean) @ weights + y_mean
+
+
 def hits(data, X, *, within, repetitions=None, single_trials=False):
     """Which test pictures ridge regression finds, people one after another; its penalty is chosen in training."""
     center, found = data.image_embeddings.vectors.mean(axis=0), []
@@ -180,17 +204,15 @@ def hits(data, X, *, within, repetitions=None, single_trials=False):
         train = np.flatnonzero(known & (data.split == "train"))
         test = np.flatnonzero((data.subject == person) & (data.split == "test"))
         test = test[data.repetition[test] < (repetitions or np.inf)]
-        n = 1 if single_trials else data.repetition[train].max() + 1
-        inputs, ids = X[train].reshape(len(train) // n, n, -1).mean(axis=1), data.y[train[::n]]
+        trials = 1 if single_trials else data.repetition[train].max() + 1
+        inputs = X[train].reshape(len(train) // trials, trials, -1).mean(axis=1)
+        ids = data.y[train[::trials]]
         n = data.repetition[test].max() + 1
         asked, shown = X[test].reshape(len(test) // n, n, -1).mean(axis=1), data.y[test[::n]]
-        scale = inputs.var(axis=0).sum()
-        model = RidgeCV(alphas=scale * np.geomspace(0.01, 100, 9)).fit(
-            inputs, data.image_embeddings.lookup(ids)
-        )
+        predict = ridge(inputs, data.image_embeddings.lookup(ids), data.concept[train[::trials]])
         gallery = data.image_embeddings.lookup(shown) - center
         gallery /= np.linalg.norm(gallery, axis=1, keepdims=True)
-        similarity = (model.predict(asked) - center) @ gallery.T
+        similarity = (predict(asked) - center) @ gallery.T
         found.append(similarity.argmax(axis=1) == np.arange(len(shown)))
     return np.concatenate(found).astype(float)
 

@@ -105,7 +105,9 @@ def measured(address: str, out: Path, stop_at: int | None) -> tuple[float, float
     process = subprocess.Popen([sys.executable, __file__, "--stream", address, str(out)])
     while process.poll() is None:
         status = Path(f"/proc/{process.pid}/status").read_text()
-        peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon"))])
+        peak = max(
+            [peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon"))]
+        )
         if stop_at and (out / "manifest.json").exists() and len(EpochsStore.open(out).origins) >= stop_at:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
@@ -117,7 +119,9 @@ def measured(address: str, out: Path, stop_at: int | None) -> tuple[float, float
 
 def main() -> None:
     """Measure both lives, and look at what came out."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--recordings", type=int, default=638)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--stream", nargs=2, metavar=("ADDRESS", "OUT"), help=argparse.SUPPRESS)

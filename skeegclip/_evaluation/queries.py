@@ -9,6 +9,7 @@ import numpy as np
 
 from .._utils.epoched import is_view
 from .._utils.inputs import carried_subject
+from ..metrics.of_estimators import averaged_embeddings
 from ..preprocessing import average_repetitions
 from .task import Task
 
@@ -48,7 +49,7 @@ def queries_of(task: Task, test: np.ndarray) -> Queries:
     X, y = task.X[test], task.y[test]
     subject = None if task.subject is None else task.subject[test]
     concept = None if task.concept is None else task.concept[test]
-    if not task.average_test:
+    if not task.average_test or task.average_test == "embeddings":
         return Queries(X, y, subject, concept, np.ones(len(y), dtype=int))
     X, shown, people = average_repetitions(X, y, subject)
     X = X.load() if is_view(X) else X  # it is looked at several times
@@ -57,3 +58,11 @@ def queries_of(task: Task, test: np.ndarray) -> Queries:
     names, first, counts = np.unique(keys, return_index=True, return_counts=True)
     place = np.searchsorted(names, made)
     return Queries(X, shown, people, None if concept is None else concept[first[place]], counts[place])
+
+
+def averaged(queries: Queries, z: np.ndarray) -> tuple[Queries, np.ndarray]:
+    """Queries without epochs, one for each person and stimulus, and the means of their embeddings z."""
+    means, shown, group = averaged_embeddings(z, queries.y, queries.subject)
+    first, counts = np.unique(group, return_index=True, return_counts=True)[1:]
+    subject, concept = (None if part is None else part[first] for part in (queries.subject, queries.concept))
+    return Queries(None, shown, subject, concept, counts), means

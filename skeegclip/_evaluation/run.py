@@ -30,7 +30,7 @@ from .decoder import (
     transductive_steps,
 )
 from .passes import keep_passes, with_passes
-from .queries import Queries, queries_of
+from .queries import Queries, averaged, queries_of
 from .task import Task
 
 
@@ -48,6 +48,9 @@ def run_cell(
         seconds = time.perf_counter() - start
         queries = queries_of(task, test)
         tasks, alone, notes, steps = _rank_tasks(decoder, task, queries)
+        counts = queries.counts
+        if task.average_test == "embeddings":
+            counts = averaged(queries, np.zeros((len(queries.y), 0)))[0].counts
         encoders = list(fitted_encoders(decoder))
         if passes is not None and encoders and "retrieval" in tasks:
             tasks["retrieval"] = with_passes(decoder, queries, encoders, tasks["retrieval"])
@@ -64,8 +67,8 @@ def run_cell(
             "labels": targets_of(decoder) is None,
             "n_train": len(train),
             "n_train_stimuli": len(np.unique(task.y[train])),
-            "n_test": len(queries.y),
-            "n_averaged": [int(queries.counts.min()), int(queries.counts.max())],
+            "n_test": len(counts),
+            "n_averaged": [int(counts.min()), int(counts.max())],
             "seconds": round(seconds, 3),
             "version": __version__,
         },
@@ -109,20 +112,29 @@ def _ranked(
     tasks, notes = {}, []
     table = targets_of(decoder)
     if table is not None:
-        scores = ask(queries.X, queries.params)
-        tasks["retrieval"] = rank(scores, np.unique(queries.y), queries.y, **queries.who)
+        scores = similarity = ask(queries.X, queries.params)
+        asked, z, gallery = queries, None, np.unique(queries.y)
+        if task.average_test == "embeddings":
+            asked, z = averaged(queries, _uncorrected(decoder, queries))
+            similarity = cosine_similarity(z, project(decoder, table.lookup(gallery)))
+            notes.append("averaged are its embeddings, as they are, and not the epochs")
+        tasks["retrieval"] = rank(similarity, gallery, asked.y, **asked.who)
         if task.candidates is not None and queries.concept is not None:
             names = np.unique(queries.concept)
             vectors = task.candidates.lookup(names)
             if vectors.shape[1] == table.n_dims:
-                z = embed(decoder, queries.X, queries.params)
+                z = embed(decoder, queries.X, queries.params) if z is None else z
                 similarity = cosine_similarity(z, project(decoder, vectors))
-                tasks["classification"] = rank(similarity, names, queries.concept, **queries.who)
+                tasks["classification"] = rank(similarity, names, asked.concept, **asked.who)
             else:
                 notes.append(
                     f"classification left out: candidates have {vectors.shape[1]} dimensions, its targets {table.n_dims}"
                 )
         return tasks, scores, notes
+    if task.average_test == "embeddings":
+        raise ValueError(
+            "average_test='embeddings' needs targets, which a classifier of labels has none of. Pass average_test=True."
+        )
     scores, classes = class_scores(decoder, queries)
     labels = np.array([str(label) for label in classes.tolist()])
     order = np.argsort(labels)
@@ -134,6 +146,16 @@ def _ranked(
         )
     tasks["classification"] = rank(scores[:, order], labels[order], queries.y, **queries.who)
     return tasks, scores, notes
+
+
+def _uncorrected(decoder: Any, queries: Queries) -> np.ndarray:
+    """Embeddings that are compared by their cosine alone."""
+    if getattr(last := inner_most(decoder), "_corrects", False):
+        raise ValueError(
+            f"average_test='embeddings' compares by cosine, but {type(last).__name__} corrects its similarities. Leave out"
+            " whiten, hubness and refine, or pass average_test=True."
+        )
+    return embed(decoder, queries.X, queries.params)
 
 
 def _selection(encoder: EEGEncoder) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from .._utils.epoched import is_view
 from .._utils.ids import as_ids
 from .._utils.inputs import as_mne_list, carried_subject, read_epochs
+from .._utils.params import check_option
 from ..embeddings.table import check_table
 from .columns import per_row, stimuli_of
 
@@ -26,7 +27,9 @@ class Task:
         Stimulus, person and kind of each.
     targets, candidates : EmbeddingTable | None
         For estimators without targets of their own; and vectors of the concepts.
-    average_test, oracle : bool
+    average_test : bool | "embeddings"
+        As in `evaluate`.
+    oracle : bool
         As in `evaluate`.
     random_state : int
         Seed of the seeds.
@@ -38,12 +41,17 @@ class Task:
     concept: np.ndarray | None
     targets: Any
     candidates: Any
-    average_test: bool
+    average_test: bool | str
     oracle: bool
     random_state: int
 
 
 def make_task(X, y, subject, concept, targets, candidates, average_test, oracle, random_state) -> Task:
+    check_option("average_test", average_test, [True, False, "embeddings"])
+    if average_test == "embeddings" and oracle:
+        raise ValueError(
+            "oracle=True has no figures of averaged embeddings. Pass oracle=False, or another average_test."
+        )
     for name, table in (("targets", targets), ("candidates", candidates)):
         if table is not None:
             check_table(name, table)
@@ -65,6 +73,4 @@ def make_task(X, y, subject, concept, targets, candidates, average_test, oracle,
         raise ValueError(
             "candidates are vectors of concepts, but the concept of each epoch is not known. Pass concept=."
         )
-    return Task(
-        X, stimulus, people, kinds, targets, candidates, bool(average_test), bool(oracle), random_state
-    )
+    return Task(X, stimulus, people, kinds, targets, candidates, average_test, bool(oracle), random_state)

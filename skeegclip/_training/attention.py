@@ -14,7 +14,9 @@ from .net import EncoderNet, batches, evaluating
 _BATCH_SIZE = 128  # the attention of one epoch of 63 channels is as large as the epoch itself
 
 
-def channel_attention(net: EncoderNet, X: Any, subject: Any, layer: int) -> np.ndarray:
+def channel_attention(
+    net: EncoderNet, X: Any, subject: Any, layer: int, places: np.ndarray | None = None
+) -> np.ndarray:
     """Attention of every channel to every channel, (n_epochs, n_heads, n_chans, n_chans); rows sum to one.
 
     The first token is the subject's, as in ATM. Its row and column are left out, and what remains of a row is
@@ -35,7 +37,7 @@ def channel_attention(net: EncoderNet, X: Any, subject: Any, layer: int) -> np.n
     handle = attention.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     try:
         with evaluating(net):
-            for inputs in batches(net, X, subject, _BATCH_SIZE):
+            for inputs in batches(net, X, subject, _BATCH_SIZE, places):
                 net.infer(inputs)
                 weights = attention.weights(torch.cat(seen).float())[:, :, 1:, 1:]
                 seen.clear()

@@ -26,6 +26,7 @@ from .spec import NetSpec
 # says by itself how large its are.
 _OF_UNIT_SIZE = ("skeegclip", "braindecode")
 _N_LATENTS = 184  # as in ENIGMA, arXiv:2602.10361
+_WARMUP = 0.1  # of all steps, as in LaBraM's fine-tuning, arXiv:2405.18765
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
@@ -40,6 +41,7 @@ def net_spec(
     unknown_subject: str,
     input_spread: float,
     output_spread: float,
+    gains: Any = None,
 ) -> tuple[type, dict]:
     """The network class and all its arguments for these epochs, as `skeegclip.nets.build.build_net` takes them."""
     _, n_chans, n_times = read.X.shape
@@ -70,6 +72,8 @@ def net_spec(
                 "n_latents", given.pop("n_latents", _N_LATENTS), low=1, integer=True
             )
             params["subject_latent"] = {**layer, "n_latents": params["n_outputs"], "n_outputs": n_outputs}
+    if read.places is not None:
+        params["channel_layer"] = {"places": read.places, "gains": gains}
     unknown = sorted(set(given) - takes)
     if unknown:
         own = sorted(takes - set(known) - {"self"})
@@ -175,20 +179,23 @@ def warmup_cosine(n_warmup: int, n_steps: int) -> LRScheduler:
     return LRScheduler(policy, lr_lambda=factor, step_every="batch", event_name=None)
 
 
-def scheduler_of(lr_scheduler: Any, max_epochs: int) -> LRScheduler | None:
-    """The schedule that an encoder's parameter asks for, stepped once a pass."""
+def scheduler_of(lr_scheduler: Any, max_epochs: int, n_batches: int = 1) -> LRScheduler | None:
+    """The schedule that an encoder's parameter asks for, stepped once a pass, or with warm-up once a batch."""
     if lr_scheduler is None:
         return None
     schedulers = torch.optim.lr_scheduler
     if isinstance(lr_scheduler, str):
-        check_option("lr_scheduler", lr_scheduler, ["cosine"])
+        check_option("lr_scheduler", lr_scheduler, ["cosine", "warmup-cosine"])
+        if lr_scheduler == "warmup-cosine":
+            n_steps = max_epochs * n_batches
+            return warmup_cosine(math.ceil(_WARMUP * n_steps), n_steps)
         return LRScheduler(schedulers.CosineAnnealingLR, T_max=max_epochs)
     params: dict = {}
     if isinstance(lr_scheduler, functools.partial):
         lr_scheduler, params = lr_scheduler.func, dict(lr_scheduler.keywords)
     if not (isinstance(lr_scheduler, type) and issubclass(lr_scheduler, schedulers.LRScheduler)):
         raise TypeError(
-            'lr_scheduler must be None, "cosine", or a torch LRScheduler class (functools.partial sets its'
+            'lr_scheduler must be None, "cosine", "warmup-cosine", or a torch LRScheduler class (functools.partial sets its'
             f" arguments), stepped once a pass; got {lr_scheduler!r}."
         )
     return LRScheduler(lr_scheduler, **params)

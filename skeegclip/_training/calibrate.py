@@ -41,7 +41,7 @@ def calibrate_encoder(
     codes = np.full(len(read.X), place)
 
     def parts(*rows: np.ndarray) -> FoldRows:
-        return FoldRows([EpochsDataset(X, codes, targets, part, device) for part in rows])
+        return FoldRows([EpochsDataset(X, codes, targets, part, device, read.places) for part in rows])
 
     # The row of all epochs learns beside those of the folds: their best pass is its own.
     train = parts(*(fit for fit, _ in folds), np.arange(len(codes)))

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight
 from skorch.callbacks import PrintLog
+from tqdm.auto import tqdm
 
 from .._utils.device import resolve_device, resolve_precision
 from .._utils.epoched import Epoched
@@ -18,6 +19,7 @@ from .._utils.params import as_schedule
 from .._utils.seeding import draw_seed, seed_torch, seeded_torch
 from .._utils.spread import typical_spread
 from .._utils.validation import check_same_length
+from .adapting import adapted, with_probe
 from .augment import Augment
 from .budget import resolve
 from .build import make_callbacks, make_net, net_spec, scheduler_of
@@ -26,18 +28,21 @@ from .checkpoint import RunCheckpoint, run_path
 from .fitted import FittedNet, subject_codes
 from .given import forget_optimizer, loaded_pass, name_callbacks
 from .idle import warn_of_idle
-from .linear_start import start_linear
+from .linear_start import linear_path_of, set_probe, start_linear
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
+from .pretrained import load_into, summary
 from .ranks import ALONE, Ranks
 from .sharing import weights_of
 from .spec import NetSpec
 from .targets import Targets, hold_out, read_targets, seen_by
 from .trainer import passes_of
+from .weights_source import read_pretrained
 
 # Parameters that do not change the weights a run ends with.
 _OUTCOME_NEUTRAL = {"verbose", "checkpoint_dir", "callbacks", "targets", "text_targets", "random_state"}
 _OUTCOME_NEUTRAL |= {"augment"}  # of which the settings count, not the object
+_OUTCOME_NEUTRAL |= {"pretrained"}  # of which the weights count, not where they lie
 # What is done to the embeddings that a network gives, whose own weights go on with it.
 _OF_OUTPUT = ("output_spread", "output_offset")
 
@@ -67,19 +72,23 @@ def fit_encoder(
         y, n_epochs, table=encoder.targets, text_table=encoder.text_targets, owner=type(encoder).__name__
     )
     targets = replace(targets, weight=sample_weight)
+    source = None if encoder.pretrained is None or before is not None else read_pretrained(encoder.pretrained)
+    probed = encoder.train == "probe"
     ranks = Ranks.current()
     seed = ranks.agree(draw_seed(encoder.random_state))
     device = resolve_device(encoder.device)
     subjects = np.array([], dtype=str) if read.subject is None else np.unique(read.subject)
     budget = resolve(encoder.batch_size, encoder.max_epochs, n_epochs, ranks.size)
-    train_rows, valid_rows = hold_out(targets, encoder.validation, budget.batch_size, seed)
-    spreads = (
-        _spreads(encoder, read.X, targets, train_rows, ranks) if before is None else _same_spreads(before)
-    )
+    # A probe has no passes to choose from.
+    train_rows, valid_rows = hold_out(targets, 0 if probed else encoder.validation, budget.batch_size, seed)
+    spreads = _spreads(encoder, read, targets, train_rows, ranks) if before is None else _same_spreads(before)
     spec = _spec(encoder, read, targets, len(subjects), spreads)
     if before is not None:
         own = {name: before.spec.net_params[name] for name in _OF_OUTPUT if name in before.spec.net_params}
         spec = replace(spec, net_params={**spec.net_params, **own})
+    if probed:
+        with seeded_torch(seed, "cpu"):
+            spec = with_probe(spec, *read.X.shape[1:])
     if read.subject is None or encoder.subject_layer == "none":
         codes = np.full(n_epochs, -1, dtype=np.int64)
     else:
@@ -96,7 +105,9 @@ def fit_encoder(
     callbacks = make_callbacks(
         validated=valid is not None,
         patience=encoder.patience,
-        scheduler=scheduler_of(encoder.lr_scheduler, budget.max_epochs),
+        scheduler=scheduler_of(
+            encoder.lr_scheduler, budget.max_epochs, math.ceil(len(train_rows) / budget.batch_size)
+        ),
         ema=encoder.ema,
         user=user,
     )
@@ -111,6 +122,10 @@ def fit_encoder(
             params |= asdict(budget)  # what "auto" stood for decides, not the word
             params["n_processes"] = ranks.size
             arrays = [read.X, targets.vectors, targets.stimulus, targets.text, codes, targets.weight]
+            if read.places is not None:
+                arrays.append(read.places)
+            if source is not None:
+                arrays += [source.state]
             if before is not None:
                 arrays += [*weights_of(before.net).values(), before.spec.net_params.get("output_offset")]
             path = run_path(encoder.checkpoint_dir, params=params, arrays=arrays, seed=seed)
@@ -140,17 +155,34 @@ def fit_encoder(
                 has_subjects=len(subjects) > 0,
                 takes_subject=net.takes_subject_,
                 mixed=targets.layers is not None,
+                random=source is None and before is None,
             )
+        pretrained = None if before is None else before.pretrained
         if before is not None:
             _take_over(before.net, net)
-        elif ranks.rank == 0:  # who gives the weights to all others
-            start_linear(net, train, directions=_only_directions(encoder), seed=seed)
+        elif source is not None:
+            pretrained = load_into(net.module_, source)
+            if verbose:
+                tqdm.write(summary(pretrained))
+        missing = set() if source is None else set(pretrained["not_arrived"])
+        if ranks.rank == 0:  # who gives the weights to all others
+            start = {"directions": _only_directions(encoder), "seed": seed}
+            if probed:
+                set_probe(net, train, **start)
+            elif before is None and _path_is_open(net, source, missing):
+                start_linear(net, train, **start)
         ranks.share_state(net.module_, net.criterion_)
         if ranks.rank:
             seed_torch(seed + ranks.rank, device)  # the same dropout in every share would be less of it
-        net.fit_passes(train)
-    loaded = loaded_pass(user, net.history)
+        if not probed:
+            x = train.read(train.rows[:2]).to(device)
+            how = {name: getattr(encoder, name) for name in ("lora_rank", "layer_decay", "head_lr")}
+            with adapted(net, encoder.train, x, not_arrived=missing, **how):
+                net.fit_passes(train)
+    loaded = None if probed else loaded_pass(user, net.history)
     history, selection = _report(net, targets, train, valid, encoder.validation, loaded)
+    if probed:
+        selection["rule"] = "ridge"
     _let_go(net)
     forget_optimizer(user)
     return FittedNet(
@@ -163,6 +195,7 @@ def fit_encoder(
         trained_on={"fit": seen_by(read.X, y, targets)},
         stated=read.stated,
         budget=budget,
+        pretrained=pretrained,
     )
 
 
@@ -179,9 +212,7 @@ def without_weightless(read: Epoched, y: Any, sample_weight: Any) -> tuple[Epoch
     return replace(read, X=read.X[rows], subject=subject), y[rows], weight[rows]
 
 
-def _spec(
-    encoder: Any, read: Epoched, targets: Targets, n_subjects: int, spreads: dict[str, float]
-) -> NetSpec:
+def _spec(encoder: Any, read: Epoched, targets: Targets, n_subjects: int, spreads: dict[str, Any]) -> NetSpec:
     cls, params = net_spec(
         encoder.net,
         encoder.net_params,
@@ -203,24 +234,39 @@ def _n_outputs(encoder: Any, targets: Targets) -> int:
 
 
 def _spreads(
-    encoder: Any, X: Any, targets: Targets, train_rows: np.ndarray, ranks: Ranks
-) -> dict[str, float]:
+    encoder: Any, read: Epoched, targets: Targets, train_rows: np.ndarray, ranks: Ranks
+) -> dict[str, Any]:
     """How large epochs and targets are: a network need not know the unit of either, and is fed and asks for one."""
-    spread = ranks.agree(typical_spread(X, train_rows)) or 1.0
+    spread = ranks.agree(typical_spread(read.X, train_rows)) or 1.0
     # The CLIP loss alone asks for directions, not for lengths.
     return {
         "input_spread": spread,
         "output_spread": 1.0 if _only_directions(encoder) else math.sqrt(targets.variance),
+        "gains": _gains(read, train_rows, spread, ranks),
     }
+
+
+def _gains(read: Epoched, rows: np.ndarray, spread: float, ranks: Ranks) -> np.ndarray | None:
+    """What brings channels of several types, whose units differ, to one spread; by the number of the type."""
+    types = np.unique(read.places[:, 3]).astype(int) if read.places is not None else []
+    if len(types) < 2:
+        return None
+    gains = np.ones(max(types) + 1, dtype=np.float32)
+    for number in types:
+        own = np.flatnonzero(read.places[:, 3] == number)
+        gains[number] = spread / (ranks.agree(typical_spread(read.X, rows, own)) or spread)
+    return gains
 
 
 def _only_directions(encoder: Any) -> bool:
     return bool(np.all(np.equal(encoder.loss_weight, 1)))
 
 
-def _same_spreads(before: FittedNet) -> dict[str, float]:
+def _same_spreads(before: FittedNet) -> dict[str, Any]:
     """The old ones, with which the weights that go on learned."""
-    return {name: before.spec.net_params.get(name, 1.0) for name in ("input_spread", "output_spread")}
+    params = before.spec.net_params
+    same = {name: params.get(name, 1.0) for name in ("input_spread", "output_spread")}
+    return {**same, "gains": params.get("channel_layer", {}).get("gains")}
 
 
 def _criterion_params(encoder: Any, targets: Targets, n_subjects: int) -> dict:
@@ -249,6 +295,12 @@ def _take_over(old: EncoderNet, new: EncoderNet) -> None:
             "warm_start=True, but the network of the last fit has other shapes than this one needs"
             f" ({str(error).splitlines()[-1].strip()}). Fit with warm_start=False."
         ) from error
+
+
+def _path_is_open(net: EncoderNet, source: Any, missing: set[str]) -> bool:
+    """Whether a linear path, if there is one, is still to be set: weights may have brought one."""
+    path = linear_path_of(net.module_)
+    return source is None or path is None or any(name.endswith("linear.weight") for name in missing)
 
 
 def _let_go(net: EncoderNet) -> None:

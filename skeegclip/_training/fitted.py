@@ -40,6 +40,8 @@ class FittedNet:
         What the epochs said of themselves, and how large their numbers were.
     budget : Budget | None
         Batch size and passes, as numbers; None where it was not trained here.
+    pretrained : dict | None
+        What arrived of weights trained before, see ``EEGEncoder.pretrained_``; None where it started from nothing.
     """
 
     spec: NetSpec
@@ -51,6 +53,7 @@ class FittedNet:
     trained_on: dict[str, Seen]
     stated: Stated
     budget: Budget | None = None
+    pretrained: dict[str, Any] | None = None
 
     def pack(self, given: Any) -> dict[str, Any]:
         """Fields for a pickle: weights as arrays, and the class by its name, where it has one (`given` is tried first).

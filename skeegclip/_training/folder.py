@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -48,6 +49,7 @@ class Facts:
     trained_on: dict[str, dict[str, str]]
     stated: Stated
     budget: Budget | None = None  # older folders do not say it
+    pretrained: dict[str, Any] | None = None
 
 
 def encoder_content(encoder: Any) -> Content:
@@ -55,6 +57,9 @@ def encoder_content(encoder: Any) -> Content:
     pack = Packer(type(encoder).__name__, to_content)
     params = {name: value for name, value in encoder.get_params(deep=False).items() if name not in NOT_SAVED}
     params["net"] = params["net"] if isinstance(params["net"], str) else None
+    # The weights are in the folder once, as those of the network; where they came from is told by `pretrained_`.
+    given = params["pretrained"]
+    params["pretrained"] = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
     fitted: FittedNet = encoder.fitted_
     net_params = dict(fitted.spec.net_params)
     chs_info = net_params.pop("chs_info", None)
@@ -75,6 +80,7 @@ def encoder_content(encoder: Any) -> Content:
         trained_on={name: seen.to_plain() for name, seen in fitted.trained_on.items()},
         stated=fitted.stated,
         budget=fitted.budget,
+        pretrained=fitted.pretrained,
     )
     content = pack.content(asdict(facts))
     content.arrays.update(weights_of(fitted.net))
@@ -107,6 +113,8 @@ def _assembled(
         raise ValueError(f"{cls.__name__} has no parameter {unknown[0]!r:.60} in a folder")
     if net is not None:
         params["net"] = net
+    if "pretrained" in loading.given:
+        params["pretrained"] = loading.given["pretrained"]
     encoder = cls(**{**params, "device": loading.device})
     encoder._check_params()
     net_params = values["net_params"]
@@ -128,6 +136,7 @@ def _assembled(
         trained_on={name: Seen.from_plain(plain) for name, plain in facts.trained_on.items()},
         stated=facts.stated,
         budget=facts.budget,
+        pretrained=facts.pretrained,
     )
     encoder.n_chans_ = encoder.n_features_in_ = facts.n_chans
     encoder.n_times_in_ = facts.n_times

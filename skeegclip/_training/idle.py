@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -22,10 +23,17 @@ _OF_THE_CLIP_LOSS = (
 
 
 def warn_of_idle(
-    encoder: Any, *, validated: bool, has_subjects: bool, takes_subject: bool, mixed: bool
+    encoder: Any, *, validated: bool, has_subjects: bool, takes_subject: bool, mixed: bool, random: bool
 ) -> None:
-    """Warn of each parameter that was given (is not its default) and cannot act."""
+    """Warn of each parameter that was given (is not its default) and cannot act, and of a body that stays random."""
     warn_of_given(encoder, _idle(encoder, validated, has_subjects, takes_subject, mixed), stacklevel=6)
+    if random and encoder.train != "all":
+        warnings.warn(
+            f"train={encoder.train!r} leaves all before the head as it starts: random, with pretrained=None. Pass the"
+            " weights, unless random features are what you want to compare with.",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def warn_of_given(estimator: Any, idle: Iterable[tuple[str, str]], *, stacklevel: int) -> None:
@@ -47,6 +55,12 @@ def warn_of_given(estimator: Any, idle: Iterable[tuple[str, str]], *, stacklevel
 def _idle(
     encoder: Any, validated: bool, has_subjects: bool, takes_subject: bool, mixed: bool
 ) -> Iterator[tuple[str, str]]:
+    if encoder.train != "lora":
+        yield "lora_rank", f"train is {encoder.train!r}, not 'lora'"
+    if encoder.train == "probe":
+        yield "head_lr", "train is 'probe', which takes no steps"
+    if encoder.train in ("head", "probe"):
+        yield "layer_decay", f"train is {encoder.train!r}, so that no layer before the head is trained"
     if not validated:
         yield "patience", f"nothing is held out ({WHY}), so that every pass is trained"
     if np.all(np.equal(encoder.loss_weight, 0)):

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from .._utils.ridge import held_out_errors, solve, spectrum_of
+from ..nets.heads import Probe, features_of
 from ..nets.linear_path import LinearPath
 from .loader import EpochsDataset
-from .net import EncoderNet
+from .net import EncoderNet, evaluating
 
 # Memory does not grow with the data: of more rows, or more numbers in them, than these, so many are drawn.
 _MOST_ROWS, _MOST_NUMBERS = 2**14, 2**25
@@ -27,19 +28,63 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
     is: that of the rows says which class weighs much, and without it one that weighs more is found less. (How frequent
     classes are by chance is left out all the same: of few rows it would say more than the epochs do.)
     """
-    parts = (part for part in net.module_.modules() if isinstance(getattr(part, "linear", None), LinearPath))
-    if (part := next(parts, None)) is None:
+    if (part := linear_path_of(net.module_)) is None:
         return
     path: Any = part.linear
     sizes = net.get_params_for("module")
     if "subject_latent" in sizes:  # what it gives is no embedding yet
         return
     rng = np.random.default_rng([seed, 4])
-    most = min(_MOST_ROWS, _MOST_NUMBERS // path.weight.shape[1])
-    rows = np.sort(rng.permutation(train.rows)[:most])
+    rows = _drawn(train, path.weight.shape[1], rng)
     # A linear layer of subjects that stands before it is the identity still.
-    F = _features(path, train, rows)
+    F = _features(path, train, rows, getattr(net.module_, "channel_layer", None))
     F /= sizes["input_spread"]
+    scale = np.repeat(_channel_spread(F, path.n_bins), path.n_bins)
+    path.set_map(*_map_to_targets(net, train, rows, F, scale, directions=directions, rng=rng))
+    with torch.no_grad():
+        part.gate.zero_()
+
+
+def linear_path_of(net: torch.nn.Module) -> Any:
+    """The part of a network that has a linear path, if any."""
+    parts = (part for part in net.modules() if isinstance(getattr(part, "linear", None), LinearPath))
+    return next(parts, None)
+
+
+def set_probe(net: EncoderNet, train: EpochsDataset, *, directions: bool, seed: int) -> None:
+    """Set the probe that a network ends with, as `start_linear` does, from what reaches it of the rows to be trained on."""
+    name, probe = next((n, part) for n, part in net.module_.named_modules() if isinstance(part, Probe))
+    rng = np.random.default_rng([seed, 4])
+    rows = _drawn(train, probe.in_features, rng)
+    with evaluating(net), features_of(net.module_, name) as seen:
+        for part in np.array_split(rows, -(-len(rows) // _ROWS_AT_ONCE)):
+            net.infer(train.batch(part, train.read(part))[0])
+    F = torch.cat(seen).flatten(1).cpu().numpy().astype(np.float64)
+    spread = F.std(axis=0)
+    scale = np.where(spread > 1e-9 * np.abs(F).max(initial=1e-12), spread, 1.0)
+    weight, bias = _map_to_targets(net, train, rows, F, scale, directions=directions, rng=rng)
+    with torch.no_grad():
+        probe.weight.copy_(weight)
+        probe.bias.copy_(bias)
+
+
+def _drawn(train: EpochsDataset, n_features: int, rng: np.random.Generator) -> np.ndarray:
+    most = min(_MOST_ROWS, _MOST_NUMBERS // n_features)
+    return np.sort(rng.permutation(train.rows)[:most])
+
+
+def _map_to_targets(
+    net: EncoderNet,
+    train: EpochsDataset,
+    rows: np.ndarray,
+    F: np.ndarray,
+    scale: np.ndarray,
+    *,
+    directions: bool,
+    rng: np.random.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight and bias of the map from features, divided by `scale` where the penalty counts, to the targets of rows."""
+    sizes = net.get_params_for("module")
     with torch.no_grad():
         vectors = net.criterion_.project(train.vectors).cpu().numpy().astype(np.float64)
     stimulus = train.targets.stimulus[rows]
@@ -47,7 +92,6 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
     # A picture that is told from itself would ask for too small a penalty.
     unit = np.arange(len(rows)) if train.targets.are_codes else stimulus
     fold = rng.permutation(unit.max() + 1)[unit] % _N_FOLDS
-    scale = np.repeat(_channel_spread(F, path.n_bins), path.n_bins)
     W, f_mean, y_mean = ridge(F / scale, vectors[stimulus] / sizes.get("output_spread", 1.0), fold, weight)
     W, f_mean = W / scale[:, None], f_mean * scale
     if directions:
@@ -55,16 +99,16 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
         y_mean = y_mean - vectors.mean(axis=0) / sizes.get("output_spread", 1.0) if weighed else 0 * y_mean
         length = np.linalg.norm(y_mean + (F - f_mean) @ W, axis=1).mean() or 1.0
         W, y_mean = W / length, y_mean / length
-    path.set_map(torch.from_numpy(W.T), torch.from_numpy(y_mean - f_mean @ W))
-    with torch.no_grad():
-        part.gate.zero_()
+    return torch.from_numpy(W.T), torch.from_numpy(y_mean - f_mean @ W)
 
 
-def _features(path: LinearPath, train: EpochsDataset, rows: np.ndarray) -> np.ndarray:
+def _features(path: LinearPath, train: EpochsDataset, rows: np.ndarray, layer: Any) -> np.ndarray:
     parts = np.array_split(rows, -(-len(rows) // _ROWS_AT_ONCE))
-    return np.concatenate(
-        [path.features(train.read(part)).cpu().numpy().astype(np.float64) for part in parts]
-    )
+    blocks = (train.read(part) for part in parts)
+    if layer is not None:
+        blocks = (layer(block.to(train.device)) for block in blocks)
+    with torch.no_grad():
+        return np.concatenate([path.features(block).cpu().numpy().astype(np.float64) for block in blocks])
 
 
 def _channel_spread(F: np.ndarray, n_bins: int) -> np.ndarray:

@@ -34,10 +34,20 @@ class EpochsDataset(Dataset):
         The rows of this set.
     device : str
         Where the batches go.
+    places : ndarray of float32, shape (n_chans, 4) | None
+        Where the channels are, of epochs that are not those of the fit.
     """
 
-    def __init__(self, X: Any, subject: np.ndarray, targets: Targets, rows: np.ndarray, device: str) -> None:
-        self.X, self.rows, self.device = X, rows, device
+    def __init__(
+        self,
+        X: Any,
+        subject: np.ndarray,
+        targets: Targets,
+        rows: np.ndarray,
+        device: str,
+        places: np.ndarray | None = None,
+    ) -> None:
+        self.X, self.rows, self.device, self.places = X, rows, device, places
         self.targets = targets
         self.subject = torch.from_numpy(subject).to(device)
         self.stimulus = torch.from_numpy(targets.stimulus).to(device)
@@ -67,7 +77,10 @@ class EpochsDataset(Dataset):
             target["text"] = self.text[stimulus]
         if self.weight is not None:
             target["weight"] = self.weight[index]
-        return {"x": x.to(self.device), "subject": self.subject[index]}, target
+        inputs = {"x": x.to(self.device), "subject": self.subject[index]}
+        if self.places is not None:
+            inputs["places"] = told_places(self.places, len(rows), self.device)
+        return inputs, target
 
     def __getitem__(self, item: int) -> tuple[dict, dict]:
         rows = self.rows[[item]]
@@ -161,10 +174,15 @@ class BatchLoader(RowLoader):
             yield inputs, target
 
 
+def told_places(places: np.ndarray, n_rows: int, device: str) -> torch.Tensor:
+    """Where the channels are, for each epoch of a batch."""
+    return torch.from_numpy(places).to(device).expand(n_rows, -1, -1)
+
+
 def read_view(view: Any, rows: Any) -> np.ndarray:
     """Epochs of a view; NaN and inf are told of by their row in it."""
     block = view.read(rows)
-    check_finite(block, ch_names=view.ch_names, rows=rows)
+    check_finite(block, ch_names=view.ch_names, rows=rows, mixed=view._told.mixed)
     return block
 
 

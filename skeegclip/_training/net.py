@@ -8,13 +8,15 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
 from .._utils.company import is_up_to_rounding
 from .._utils.epoched import is_view
 from ..nets.build import build_net
+from ..nets.channel_layer import WithChannelLayer
 from ..nets.over_ranks import batch_norm_over_ranks
-from .loader import EpochsDataset, read_ahead, read_view, writeable
+from .loader import EpochsDataset, read_ahead, read_view, told_places, writeable
 from .ranks import ALONE, Ranks
 from .trainer import Trainer
 
@@ -40,10 +42,16 @@ class EncoderNet(Trainer):
     def __init__(self, module: Any, *args: Any, ranks: Ranks = ALONE, **kwargs: Any) -> None:
         super().__init__(module, *args, **kwargs)
         self.ranks = ranks
+        self.groups: list[dict[str, Any]] | None = None  # of the optimizer, where not all learn alike
+
+    def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> tuple[tuple, dict]:
+        args, kwargs = super().get_params_for_optimizer(prefix, named_parameters)
+        return args if self.groups is None else (self.groups,), kwargs
 
     def initialize_module(self) -> EncoderNet:
         self.module_ = build_net(self.module, self.get_params_for("module"))
-        self.takes_subject_ = "subject" in inspect.signature(self.module_.forward).parameters
+        inner = self.module_.net if isinstance(self.module_, WithChannelLayer) else self.module_
+        self.takes_subject_ = "subject" in inspect.signature(inner.forward).parameters
         return self
 
     def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
@@ -52,7 +60,8 @@ class EncoderNet(Trainer):
         self.criterion_.share = min(1.0, done / max(1, self.max_epochs - 1))
 
     def forward_of(self, x: dict) -> torch.Tensor:
-        z = self.module_(x["x"], subject=x["subject"]) if self.takes_subject_ else self.module_(x["x"])
+        asked = ("subject", "places") if self.takes_subject_ else ("places",)
+        z = self.module_(x["x"], **{name: x[name] for name in asked if name in x})
         if z.ndim != 2:
             raise ValueError(
                 "net must map (n_epochs, n_chans, n_times) to (n_epochs, n_outputs), got output shape (n_epochs,"
@@ -114,11 +123,14 @@ def top1(z: torch.Tensor, dataset: EpochsDataset, project: Callable) -> float:
     return float(((z @ vectors.T).argmax(dim=1) == truth).float().mean())
 
 
-def embed(net: EncoderNet, X: Any, subject: Any, batch_size: int = 512) -> torch.Tensor:
+def embed(
+    net: EncoderNet, X: Any, subject: Any, batch_size: int = 512, *, places: Any = None
+) -> torch.Tensor:
     """Embeddings of all epochs, in order, on the CPU; of each the same to rounding in any company (see `_filled`)."""
     with evaluating(net):
         parts = (
-            net.infer(_filled(inputs))[: len(inputs["x"])] for inputs in batches(net, X, subject, batch_size)
+            net.infer(_filled(inputs))[: len(inputs["x"])]
+            for inputs in batches(net, X, subject, batch_size, places)
         )
         return torch.cat([part.cpu() for part in parts])
 
@@ -145,8 +157,10 @@ def evaluating(net: EncoderNet) -> Iterator[None]:
         yield
 
 
-def batches(net: EncoderNet, X: Any, subject: Any, batch_size: int) -> Iterator[dict]:
-    """All epochs in order, with their subjects' codes, as `EncoderNet.infer` takes them."""
+def batches(
+    net: EncoderNet, X: Any, subject: Any, batch_size: int, places: np.ndarray | None = None
+) -> Iterator[dict]:
+    """All epochs in order, with their subjects' codes, and where their channels are, as `EncoderNet.infer` takes them."""
     rows = [range(start, min(start + batch_size, len(X))) for start in range(0, len(X), batch_size)]
     if is_view(X):
         blocks = read_ahead(functools.partial(read_view, X), rows)
@@ -154,4 +168,5 @@ def batches(net: EncoderNet, X: Any, subject: Any, batch_size: int) -> Iterator[
         blocks = (writeable(X[part.start : part.stop]) for part in rows)
     for part, block in zip(rows, blocks, strict=True):
         codes = torch.from_numpy(subject[part.start : part.stop]).to(net.device)
-        yield {"x": torch.from_numpy(block).to(net.device), "subject": codes}
+        told = {} if places is None else {"places": told_places(places, len(block), net.device)}
+        yield {"x": torch.from_numpy(block).to(net.device), "subject": codes, **told}

@@ -44,10 +44,10 @@ class OwnRows(nn.Module):
         row = self.known[0][place : place + 1].detach()
         self.rows = nn.ParameterList(nn.Parameter(row.clone()) for _ in range(n_rows))
 
-    def forward(self, x: Tensor, subject: Tensor, fold: int) -> Tensor:
+    def forward(self, x: Tensor, subject: Tensor, fold: int, **told: Tensor) -> Tensor:
         known = self.known[0].detach()
         table = torch.cat([known[: self.place], self.rows[fold], known[self.place + 1 :]])
-        return functional_call(self.around[0], {self.key: table}, (x, subject))
+        return functional_call(self.around[0], {self.key: table}, (x, subject), told)
 
     def keep(self, fold: int) -> None:
         """Write a row into the network."""

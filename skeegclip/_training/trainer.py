@@ -32,6 +32,7 @@ class Trainer(NeuralNet):
 
     # What to look for beside lr where the loss is not finite.
     suspects = "rows with extreme values"
+    still: tuple[Any, ...] = ()  # modules that stay as in use while the others train
 
     def __init__(
         self, module: Any, *args: Any, precision: str = "float32", watched: bool = False, **kwargs: Any
@@ -79,6 +80,8 @@ class Trainer(NeuralNet):
         # Going through all layers takes as long as one of them, and they are mostly in that mode already.
         if self.module_.training != training or self.criterion_.training != training:
             super()._set_training(training)
+            for module in self.still:
+                module.training = False
 
     def on_batch_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
         if self.watched:

@@ -28,6 +28,8 @@ class Epoched:
         Channels that hold no data and were not read.
     is_converted : bool
         Whether the numbers were brought from MNE's SI units to display units.
+    places : ndarray of float32, shape (n_chans, 4) | None
+        Where the channels are, for who has asked, see :func:`skeegclip.epochs.places.places_of`.
     """
 
     X: Any
@@ -36,6 +38,7 @@ class Epoched:
     chs_info: list | None = None
     left_out: tuple[str, ...] = ()
     is_converted: bool = False
+    places: np.ndarray | None = None
 
     @property
     def ch_names(self) -> tuple[str, ...] | None:
@@ -51,3 +54,8 @@ class Epoched:
 def is_view(X: Any) -> bool:
     """Whether X is an EpochsView (by mark, so that this module does not import it)."""
     return getattr(X, "_is_epochs_view", False) is True
+
+
+def is_mixed(X: Any) -> bool:
+    """Whether X is a view of epochs of several caps."""
+    return is_view(X) and X._told.mixed

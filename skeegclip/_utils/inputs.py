@@ -27,6 +27,8 @@ def read_epochs(X: Any, subject: Any = None) -> Epoched:
         read = Epoched(
             windows.X, windows.subject, windows.stated, windows.chs_info, windows.left_out, is_converted=True
         )
+    elif isinstance(X, (list, tuple)) and X and all(map(is_view, X)):
+        raise TypeError("X is a list of views. Put them into one first: EpochsView.join(X).")
     else:
         refuse_foreign(X)
         array, names = read_named(X) or (_read_array(X), None)

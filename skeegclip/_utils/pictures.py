@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,26 @@ import numpy as np
 from .missing import refuse_masked
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-
 _TOLERANCE = 1e-3  # what rounding may leave outside 0..1
+
+
+def pictures_in(folder: Any, name: str = "images") -> list[Path]:
+    """Return the picture files of a folder and its subfolders, sorted; hidden ones are left out."""
+    place = Path(folder)
+    if not place.is_dir():
+        raise FileNotFoundError(
+            f"{name}={str(folder)!r} is not a folder. Pass a folder, or one file as [path]."
+        )
+    files = sorted(
+        path
+        for path in place.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+    if not files:
+        raise ValueError(
+            f"{name}={str(folder)!r} holds no picture ({', '.join(sorted(SUFFIXES))}), nor do its subfolders."
+        )
+    return files
 
 
 def as_list(pictures: Any, name: str) -> Sequence[Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .epoched import Epoched, is_view
+from .absent import absent
+from .epoched import Epoched, is_mixed, is_view
 from .stated import Stated
 
 # Scalp EEG in microvolts has a spread of 1 to 100, in volts of 1e-6 to 1e-4; MEG in tesla lies lower still.
@@ -55,6 +56,12 @@ def size_of(X: Any, *, in_fit: bool = True) -> tuple[float, float]:
         block = block - mean[:, :, None]
         variance = np.einsum("ect,ect->ec", block, block) / block.shape[2]
         variance[variance <= 1e-12 * np.square(mean)] = 0.0  # rounding
+        if is_mixed(X):
+            lacks = absent(block)
+            variance[lacks] = np.nan
+            n_own = np.maximum(1, (~lacks).sum(axis=1))
+            middle = np.take_along_axis(np.sort(variance, axis=1), n_own[:, None] // 2, axis=1)[:, 0]
+            return math.sqrt(_median(np.nansum(variance, axis=1) / n_own)), math.sqrt(_median(middle))
         rms = _median(np.add.reduce(variance, axis=1) / variance.shape[1])
         if X.shape[2] == 1 and not in_fit:
             rms = max(rms, float(np.mean(variance + np.square(mean))))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import gen_batches
 
+from .absent import filled
 from .epoched import is_view
 from .inputs import read_epochs
 
@@ -31,7 +32,7 @@ def read_some(X: Any, rows: np.ndarray) -> np.ndarray:
         block = X.read(rows) if is_view(X) else X[rows]
     if hasattr(block, "get_data"):
         block = read_epochs(block).X
-    return as_epochs(np.asarray(block))
+    return as_epochs(filled(np.asarray(block)))
 
 
 def as_epochs(block: np.ndarray) -> np.ndarray:

@@ -24,13 +24,15 @@ def arrays_of(net: torch.nn.Module) -> dict[str, np.ndarray]:
     return {key: value.detach().cpu().numpy().copy() for key, value in net.state_dict().items()}
 
 
-def read_state_dict(source: Any) -> dict[str, Any]:
+def read_state_dict(source: Any, name: str = "path_or_state_dict") -> dict[str, Any]:
     """Return the state dict that a path, or a mapping in memory, holds, freed of wrappers and prefixes.
 
     Parameters
     ----------
     source : path-like | mapping of str to Tensor or ndarray
         A file written by ``torch.save`` or safetensors, or what such a file holds.
+    name : str
+        The parameter that an error names.
 
     Returns
     -------
@@ -49,18 +51,16 @@ def read_state_dict(source: Any) -> dict[str, Any]:
     import torch
 
     if isinstance(source, torch.nn.Module):
-        raise TypeError(
-            f"path_or_state_dict is the network itself ({type(source).__name__}); pass its state_dict()."
-        )
+        raise TypeError(f"{name} is the network itself ({type(source).__name__}); pass its state_dict().")
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if not path.is_file():
-            raise FileNotFoundError(f"path_or_state_dict: there is no file {path}.")
+            raise FileNotFoundError(f"{name}: there is no file {path}.")
         state = _unwrapped(_read_file(path), str(path))
     elif isinstance(source, Mapping):
-        state = _unwrapped(source, "path_or_state_dict")
+        state = _unwrapped(source, name)
     else:
-        raise TypeError(f"path_or_state_dict must be a path or a state dict, got {type(source).__name__}.")
+        raise TypeError(f"{name} must be a path or a state dict, got {type(source).__name__}.")
     return {key: _plain(value) for key, value in _without_prefix(state).items()}
 
 

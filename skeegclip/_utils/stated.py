@@ -31,6 +31,8 @@ class Stated:
         Channels that are marked as bad.
     size : tuple of float | None
         How large the numbers are, see :func:`~skeegclip._utils.size.size_of`.
+    mixed : bool
+        Whether epochs of several caps stand together: the channels are those of all caps, and NaN where an epoch lacks one.
     """
 
     ch_names: tuple[str, ...] | None = None
@@ -40,6 +42,7 @@ class Stated:
     referenced: bool | None = None
     bads: tuple[str, ...] = ()
     size: tuple[float, float] | None = None
+    mixed: bool = False
 
 
 def check_alike(X: Stated, other: Stated, owner: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .absent import absent, filled, refuse_mixed
 from .channels import log_left_out
 from .epoched import Epoched, is_view
 from .inputs import as_mne_list, read_epochs
@@ -19,7 +20,7 @@ from .stated import Stated, check_alike
 
 
 def check_epochs(
-    estimator: Any, X: Any, *, subject: Any = None, reset: bool, is_lazy: bool = False
+    estimator: Any, X: Any, *, subject: Any = None, reset: bool, is_lazy: bool = False, any_cap: bool = False
 ) -> Epoched:
     """Read and validate X for `estimator`, as scikit-learn's ``validate_data`` does for matrices.
 
@@ -36,6 +37,8 @@ def check_epochs(
         True in ``fit``.
     is_lazy : bool
         Whether a view is passed on unread: then its numbers are not looked at here, but where they are read.
+    any_cap : bool
+        Whether X may be of several caps, and after ``fit`` of another one.
 
     Returns
     -------
@@ -47,27 +50,33 @@ def check_epochs(
     TypeError, ValueError
         If X is not usable; one sentence names what was got and what to do.
     """
-    from sklearn.utils.validation import validate_data
+    from sklearn.utils.validation import check_array, validate_data
 
     read = read_epochs(X, subject)
+    if not any_cap:
+        refuse_mixed(read.stated, type(estimator).__name__)
+    same_chans = reset or not any_cap
     if is_view(read.X):
         # Validating a view whole would read it from disk: its values are checked per batch.
         if len(read.X) == 0:
             raise ValueError("Found array with 0 sample(s) in X while a minimum of 1 is required.")
-        array = validate_data(estimator, read.X, reset=reset, skip_check_array=True)
+        array = read.X
+        if same_chans:
+            array = validate_data(estimator, array, reset=reset, skip_check_array=True)
     else:
         _refuse_shape(read.X)
         if not reset:
             _refuse_one_epoch(estimator, read.X)
-        array = validate_data(
-            estimator,
-            read.X,
-            reset=reset,
-            dtype=np.float32,
-            order="C",
-            allow_nd=True,
-            ensure_all_finite=False,
-        )
+        how: dict[str, Any] = {
+            "dtype": np.float32,
+            "order": "C",
+            "allow_nd": True,
+            "ensure_all_finite": False,
+        }
+        if same_chans:
+            array = validate_data(estimator, read.X, reset=reset, **how)
+        else:
+            array = check_array(read.X, estimator=estimator, input_name="X", **how)
         if array.ndim == 2:
             array = array[:, :, None]
         check_finite(array, ch_names=read.ch_names)
@@ -83,7 +92,7 @@ def check_epochs(
         )
     read = replace(read, X=array)
     measured = not (is_lazy and is_view(array))
-    stated = check_stated(estimator, read, reset=reset, is_measured=measured, stacklevel=5)
+    stated = check_stated(estimator, read, reset=reset, is_measured=measured, any_cap=any_cap, stacklevel=5)
     return replace(read, stated=stated)
 
 
@@ -94,6 +103,7 @@ def check_stated(
     reset: bool,
     is_measured: bool = True,
     any_unit: bool = False,
+    any_cap: bool = False,
     stacklevel: int = 3,
 ) -> Stated:
     """Remember in ``fit`` what X says of itself and how large its numbers are; afterwards refuse what contradicts it.
@@ -110,6 +120,8 @@ def check_stated(
         Whether to look at the numbers.
     any_unit : bool
         Whether it makes no difference in which unit they are, as long as it stays the same.
+    any_cap : bool
+        Whether the channels may be others than in ``fit``.
     stacklevel : int
         Whose the warnings are.
 
@@ -134,6 +146,8 @@ def check_stated(
         if not any_unit:
             warn_size(read, stated, name, stacklevel=stacklevel)
     else:
+        if any_cap:
+            known = replace(known, ch_names=None, ch_types=None)
         check_alike(stated, known, f"{name} was fitted with")
         check_size(stated.size, known.size, f"{name} was fitted with", is_converted=read.is_converted)
     if bads := [channel for channel in stated.bads if channel not in known.bads]:
@@ -151,6 +165,7 @@ def check_told(
     estimator: Any, X: Any, read: Epoched, given: Any, *, reset: bool, any_unit: bool = False
 ) -> None:
     """Do as :func:`check_stated` for an X, `read`, that goes as `given` to a part that does not check it itself."""
+    refuse_mixed(read.stated, type(estimator).__name__)
     array = read.X if is_view(read.X) or isinstance(read.X, np.ndarray) else np.asarray(read.X)
     if getattr(array, "ndim", 0) == 2 and array.dtype.kind in "fiu":
         array = array[:, :, None]
@@ -188,8 +203,19 @@ def unchanged_on_error(estimator: Any) -> Iterator[None]:
         raise
 
 
-def check_finite(X: np.ndarray, *, ch_names: Any = None, rows: Any = None) -> None:
-    """Refuse NaN and inf, naming the first epoch (by its number in `rows`, where X is a part) and channel."""
+def check_finite(X: np.ndarray, *, ch_names: Any = None, rows: Any = None, mixed: bool = False) -> None:
+    """Refuse NaN and inf, naming the first epoch (by its number in `rows`, where X is a part) and channel.
+
+    Of `mixed` epochs, those of several caps, each may lack channels, but not all of them.
+    """
+    if mixed:
+        if len(none := np.flatnonzero(absent(X).all(axis=1))):
+            row = int(none[0]) if rows is None else rows[none[0]]
+            raise ValueError(
+                f"X: epoch {row} has none of these channels, for its cap lacks them all. Pick channels that every cap has"
+                " some of."
+            )
+        X = filled(X)
     # The cheap first look: the sum of squares of finite values can overflow, but never hides a NaN or inf. As a dot
     # product it takes a tenth of the time of a sum in double precision.
     with np.errstate(over="ignore", invalid="ignore"):

@@ -59,7 +59,7 @@ def demo(
 
     Trains a linear decoder, ATM-S, NICE and a ridge regression on
     simulated EEG, and tests them on pictures and concepts that they have
-    never seen. Downloads nothing; takes about two minutes on two CPU cores.
+    never seen; then decodes two real recordings. Downloads nothing; takes about two minutes on two CPU cores.
     """
     from .demo.output import FILES
 

@@ -114,7 +114,7 @@ def make_recipe(
         return _recipes.linear(targets)
     known = list_nets()["name"].tolist()
     if name not in known:
-        recipes = ", ".join(recipe for recipe in _recipes.__all__ if recipe != "paper")
+        recipes = ", ".join(recipe for recipe in _recipes.__all__ if recipe not in ("paper", "finetune"))
         raise ValueError(
             f"recipes: {name!r} is neither a recipe ({recipes}) nor a network ({', '.join(known)})."
         )

@@ -1,4 +1,4 @@
-"""Data sets: simulated recordings with a planted truth."""
+"""Data sets: real ones, and simulated recordings with a planted truth."""
 
 import lazy_loader as _lazy
 

@@ -65,7 +65,13 @@ def read_run(run: Any) -> Any:
     with warnings.catch_warnings():
         # Of what mne-bids makes of the events: they are read from their file.
         warnings.simplefilter("ignore")
-        return mne_bids.read_raw_bids(run, on_ch_mismatch="reorder", verbose="ERROR")
+        try:
+            return mne_bids.read_raw_bids(run, on_ch_mismatch="reorder", verbose="ERROR")
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"{run.basename} or a table beside it is not as BIDS has it: mne-bids says {error!r}. Mend it, or open the"
+                " files with load_recordings."
+            ) from error
 
 
 def read_file(path: Path) -> Any:

@@ -135,6 +135,15 @@ def shown(table: pd.DataFrame, reading: Reading, source: str) -> Shown:
     return Shown(events, n_events, n_chosen - len(events), n_events - n_chosen)
 
 
+def nothing_shown(reading: Reading) -> Shown:
+    """Return what a recording without pictures shows."""
+    import pandas as pd
+
+    return Shown(
+        pd.DataFrame({"onset": [], "written": [], **{name: [] for name in reading.columns}}), 0, 0, 0
+    )
+
+
 def _chosen(table: pd.DataFrame, query: str, source: str) -> np.ndarray:
     """Where a condition holds; columns of numbers are numbers in it."""
     import pandas as pd

@@ -16,7 +16,8 @@ from ._breaks import with_breaks
 from ._download import Remote
 from ._event_tables import Reading, Shown
 from ._picture_files import picture_id, picture_manifest
-from ._preparing import Preparation, prepared
+from ._preparation import Preparation
+from ._preparing import prepared
 from ._stores import as_bunch
 from ._streaming import Cut, Recording, stream
 

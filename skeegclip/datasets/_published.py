@@ -19,7 +19,7 @@ from ._eeg2_files import subject_names
 from ._event_tables import Reading, Shown, read_table
 from ._loading import Source, cut, warn_of
 from ._manifest import find_manifest
-from ._preparing import Preparation, check_preparation
+from ._preparation import Preparation, check_preparation
 from ._stores import as_bunch
 from ._streaming import Recording, stream
 

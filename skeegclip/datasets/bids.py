@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from .._utils.ids import id_text
 from .._utils.params import check_option
 from ._bids_files import files_of, find_runs, read_file, read_run, sidecar
-from ._event_tables import Reading, check_reading, read_table, shown
+from ._event_tables import Reading, check_reading, nothing_shown, read_table, shown
 from ._loading import Source, load
-from ._preparing import DATATYPES, check_preparation
+from ._preparation import KINDS, check_preparation
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
@@ -154,7 +154,7 @@ def load_bids(
         raise FileNotFoundError(f"root: {str(root)!r} is not a folder.")
     if images is not None and not Path(images).is_dir():
         raise FileNotFoundError(f"images: {str(images)!r} is not a folder.")
-    runs = find_runs(place, "load_bids", DATATYPES if datatype is None else [datatype])
+    runs = find_runs(place, "load_bids", KINDS if datatype is None else [datatype])
     for name, prefix, wanted in (
         ("subject", "sub", subjects),
         ("session", "ses", sessions),
@@ -213,25 +213,25 @@ def _sources(runs: list[Any], reading: Reading) -> list[Source]:
         table = None if file is None else read_table(file, "events")
         if table is None or reading.stimulus not in table:
             others[run.basename] = [] if table is None else list(table)
-            continue
+            events = nothing_shown(reading)
+        else:
+            events = shown(table, reading, repr(str(file)))
         ids = {
             "subject": f"sub-{run.subject}",
             **{name: str(getattr(run, name) or "") for name in ("session", "run", "task")},
         }
         key = Path(run.basename).stem.rpartition("_")[0]
-        sources.append(
-            Source(key, files_of(run), partial(_open, run), shown(table, reading, repr(str(file))), ids)
-        )
-    if not any(len(source.shown.events) for source in sources):
-        if sources:
-            raise ValueError(
-                f"stimulus: no event that is taken names a picture in the column {reading.stimulus!r}"
-                f"{'' if reading.query is None else ', with this query'}."
-            )
+        sources.append(Source(key, files_of(run), partial(_open, run), events, ids))
+    if len(others) == len(runs):
         name, found = next(iter(others.items()))
         raise ValueError(
             f"stimulus: no events.tsv has the column {reading.stimulus!r}; that of {name} has {found}. Pass stimulus= the"
             " column that names the picture."
+        )
+    if not any(len(source.shown.events) for source in sources):
+        raise ValueError(
+            f"stimulus: no event that is taken names a picture in the column {reading.stimulus!r}"
+            f"{'' if reading.query is None else ', with this query'}."
         )
     return sources
 

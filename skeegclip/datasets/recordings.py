@@ -13,7 +13,7 @@ from ._bids_files import read_file
 from ._event_tables import check_reading, shown
 from ._loading import Source, load
 from ._marks import check_marks, with_onsets
-from ._preparing import check_preparation
+from ._preparation import check_preparation
 from ._recording_tables import as_list, events_of
 
 if TYPE_CHECKING:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.inputs import as_subject, carried_subject
+from .._utils.epoched import is_view
+from .._utils.inputs import as_mne_list, as_subject, carried_subject
 from .._utils.leaks import LeakWarning
 from .._utils.params import check_number
 from .._utils.spelling import warn_alike
 from .._utils.validation import check_epochs, unchanged_on_error
 from ..embeddings.join import joined
+from ..epochs import EpochsView
+from ..epochs.places import places_of
 from ._sharing import SharedEncoder
 
 if TYPE_CHECKING:
     from .._training.net import EncoderNet
+    from .._utils.epoched import Epoched
     from .._utils.seen import Seen
     from .._utils.stated import Stated
     from ..embeddings import EmbeddingTable
@@ -34,6 +39,25 @@ class FittedEncoder(SharedEncoder):
     random_state: Any
     verbose: Any
     subject_layer: str
+    montage: str | None
+    transform: Callable[..., np.ndarray]
+
+    def predict(self, X: Any, subject: Any = None) -> np.ndarray:
+        """Embed epochs, in the type that scikit-learn expects of a regressor.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_epochs, n_chans, n_times)
+            Epochs, in any form that fit takes.
+        subject : array-like of str, shape (n_epochs,) | None
+            Subject of each epoch, where X does not carry it.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_epochs, n_dims)
+            Embeddings, not normalised.
+        """
+        return self.transform(X, subject=subject).astype(np.float64)
 
     def calibrate(
         self, X: Any, y: Any, subject: Any = None, *, max_epochs: int = 100, lr: float | None = None
@@ -79,7 +103,7 @@ class FittedEncoder(SharedEncoder):
         check_number("max_epochs", max_epochs, low=1, integer=True)
         check_number("lr", lr, low=0, open_low=True, none=True)
         with unchanged_on_error(self):
-            read = check_epochs(self, X, subject=subject, reset=False)
+            read = self._read(X, subject)
             self.fitted_ = calibrate_encoder(self, self.fitted_, read, y, max_epochs=max_epochs, lr=lr)
         return self
 
@@ -144,8 +168,9 @@ class FittedEncoder(SharedEncoder):
         from .._training.attention import channel_attention
 
         check_is_fitted(self, "net_")
-        read = check_epochs(self, X, subject=subject, reset=False)
-        return channel_attention(self.net_, read.X, self._subject_codes(read.subject, len(read.X)), layer)
+        read = self._read(X, subject)
+        codes = self._subject_codes(read.subject, len(read.X))
+        return channel_attention(self.net_, read.X, codes, layer, read.places)
 
     def project(self, vectors: Any) -> np.ndarray:
         """Bring vectors of stimuli into the space of the embeddings.
@@ -189,6 +214,21 @@ class FittedEncoder(SharedEncoder):
     def _find_table(self) -> EmbeddingTable | None:
         return joined("targets", self.targets)
 
+    def _read(self, X: Any, subject: Any, *, reset: bool = False) -> Epoched:
+        """X as the network takes it; with ``montage="positions"`` of any caps, and with where their channels are."""
+        if self.montage is None:
+            return check_epochs(self, X, subject=subject, reset=reset)
+        if isinstance(X, (list, tuple)) and X and (all(map(is_view, X)) or as_mne_list(X) is not None):
+            X = EpochsView.join(X)
+        read = check_epochs(self, X, subject=subject, reset=reset, any_cap=True)
+        places = places_of(X)
+        if not reset and (new := set(read.stated.ch_types or ()) - set(self._stated.ch_types or ())):
+            raise ValueError(
+                f"X has channels of type {sorted(new)[0]!r}, but {type(self).__name__} was fitted with"
+                f" {', '.join(sorted(set(self._stated.ch_types or ())))} alone. Pick those, or fit with both."
+            )
+        return replace(read, places=places)
+
     def _subject_codes(self, subject: np.ndarray | None, n_rows: int) -> np.ndarray:
         if subject is None or len(self.subjects_) == 0 or self.subject_layer == "none":
             return np.full(n_rows, -1, dtype=np.int64)
@@ -224,6 +264,10 @@ class FittedEncoder(SharedEncoder):
     @property
     def trained_on_(self) -> dict[str, Seen]:  # numpydoc ignore=GL08
         return self.fitted_.trained_on
+
+    @property
+    def pretrained_(self) -> dict[str, Any] | None:  # numpydoc ignore=GL08
+        return self.fitted_.pretrained
 
     @property
     def temperature_(self) -> float:  # numpydoc ignore=GL08

@@ -27,9 +27,10 @@ class SharedEncoder(Savable, DictParams):
     device: Any
     precision: Any
     callbacks: Any
+    pretrained: Any
     fitted_: FittedNet
 
-    _given_on_load = ("net",)
+    _given_on_load = ("net", "pretrained")
 
     def _to_content(self) -> Content:
         from .._training.folder import encoder_content
@@ -84,12 +85,12 @@ class SharedEncoder(Savable, DictParams):
         export_encoder(self, path)
 
     def __sklearn_clone__(self) -> Self:
-        if not self.callbacks:
-            return super().__sklearn_clone__()
+        # Weights in memory are only read: folds and searches share them.
         bare = object.__new__(type(self))
-        bare.__dict__.update(vars(self), callbacks=None)
+        bare.__dict__.update(vars(self), callbacks=None, pretrained=None)
         copied = super(SharedEncoder, bare).__sklearn_clone__()
-        return copied.set_params(callbacks=copy_callbacks(self.callbacks))
+        callbacks = copy_callbacks(self.callbacks) if self.callbacks else self.callbacks
+        return copied.set_params(callbacks=callbacks, pretrained=self.pretrained)
 
     def __getstate__(self) -> dict:
         state = dict(super().__getstate__())

@@ -168,7 +168,11 @@ class EmbeddingComposite(Savable, BaseEstimator):
         assert_all_finite(labels, input_name="y")
         if table is not None:
             return as_ids(labels, name="y")
-        check_classification_targets(labels)
+        with warnings.catch_warnings():
+            # Asks whether y might be numbers to regress, where most labels occur once. Text cannot be.
+            if labels.dtype.kind not in "iuf":
+                warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
+            check_classification_targets(labels)
         return self._relabel(labels)
 
     def _relabel(self, labels: np.ndarray) -> np.ndarray:

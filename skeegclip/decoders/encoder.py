@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.params import check_number, check_option, check_schedule
 from .._utils.size import check_size
 from .._utils.stated import check_alike
-from .._utils.validation import check_epochs, unchanged_on_error
+from .._utils.validation import unchanged_on_error
 from ._fitted_encoder import FittedEncoder
 
 _REQUESTS = {"subject": True}
@@ -75,14 +75,35 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         themselves.
     unknown_subject : {"shared", "mean"}
         What stands for a subject not seen in fit: the shared token or map, or the mean of the known ones.
+    montage : {None, "positions"}
+        None wants the channels of fit of all epochs ever after. "positions" takes any cap in fit and afterwards, several
+        in one list or view (:doc:`/user_guide/other_caps`): a layer before the network maps the channels that an epoch has
+        to those of all caps of fit, by where they are.
+    pretrained : path-like | str | Mapping | Module | callable | None
+        Weights that somebody trained before, to start from (:doc:`/user_guide/pretrained`): a file (safetensors, or
+        pickled tensors alone), a folder with one or that :meth:`save` wrote, "owner/name" of the hub
+        ("owner/name@revision:file"), a state dict or module, or a function without arguments that returns one, such as
+        ``functools.partial(Labram.from_pretrained, ...)``. `pretrained_` tells what arrived; nothing is an error.
+    train : {"all", "head", "lora", "probe"}
+        What of the network is trained. "head": its last layers, while all before them stays bit by bit as it is and is
+        run as in use, without dropout and with fixed statistics. "lora": low-rank updates of its linear layers, and the
+        head. "probe": nothing by steps; a linear map of what reaches the head, in its place, is found by ridge regression. What
+        did not arrive, and what is learned of each subject, is trained as the head is, but not by a probe.
+    lora_rank : int
+        Rank of the updates. They need peft, the extra "peft", and are added to the weights at the end.
+    layer_decay : float
+        In (0, 1]: the learning rate is multiplied by it for each layer or block that lies between a weight and the head.
+    head_lr : float | None
+        Learning rate of the head and of what did not arrive; None is `lr`.
     optimizer : {"adamw", "adam", "sgd"} | type
         Optimizer, or a torch optimizer class.
     optimizer_params : dict | None
         Further arguments of the optimizer, such as ``{"weight_decay": 1e-4}``.
     lr : float
         Learning rate.
-    lr_scheduler : None | "cosine" | type | functools.partial
-        Schedule of the learning rate: a torch scheduler class, stepped once a pass.
+    lr_scheduler : None | "cosine" | "warmup-cosine" | type | functools.partial
+        Schedule of the learning rate: a torch scheduler class, stepped once a pass. "warmup-cosine" rises over the first
+        tenth of all steps, and is stepped once a batch.
     batch_size : int | "auto"
         Epochs in a batch, at least 2; batches are of even size. "auto" is a sixteenth of the epochs, to the nearest
         power of two within 32 and 1024; `batch_size_` tells.
@@ -128,14 +149,18 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     history_ : list of dict
         Per pass: epoch, train_loss, valid_loss, valid_top1, dur (seconds), and whether its weights were chosen.
     selection_ : dict
-        How the weights were chosen: ``rule`` ("validation", "last-batch", "last" where nothing was held out, or
-        "callback" where one with ``load_best`` put its choice back),
+        How the weights were chosen: ``rule`` ("validation", "last-batch", "last" where nothing was held out, "ridge" of a
+        probe, or "callback" where one with ``load_best`` put its choice back),
         ``epoch``, ``n_stimuli_held_out`` (those that were not trained on).
     trained_on_ : dict of str to object
         Fingerprints of what "fit" and each calibration (by its subject) has seen: some of the epochs, and the stimuli.
         :func:`~skeegclip.evaluate` recognises test data by them where the encoder is frozen; they are saved with it.
     batch_size_, max_epochs_ : int | None
         What "auto" stood for, or what was given; None for published weights that were not trained here.
+    pretrained_ : dict | None
+        What arrived of `pretrained`: ``n_tensors`` and ``n_parameters``, each [arrived, of the network], ``not_arrived``
+        (why, by name), ``left_over`` (names there that nothing here has), ``dropped`` and ``added`` (how names there
+        and here begin), and where it came from (``source``, ``file``, ``sha256``, ``revision``).
     temperature_ : float
         Temperature of the CLIP loss after training.
     layer_weights_ : ndarray of float32, shape (n_subjects + 1, n_tables)
@@ -205,6 +230,12 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         subject_layer="token",
         projector=None,
         unknown_subject="shared",
+        montage=None,
+        pretrained=None,
+        train="all",
+        lora_rank=8,
+        layer_decay=1.0,
+        head_lr=None,
         optimizer="adamw",
         optimizer_params=None,
         lr=3e-4,
@@ -238,6 +269,12 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         self.subject_layer = subject_layer
         self.projector = projector
         self.unknown_subject = unknown_subject
+        self.montage = montage
+        self.pretrained = pretrained
+        self.train = train
+        self.lora_rank = lora_rank
+        self.layer_decay = layer_decay
+        self.head_lr = head_lr
         self.optimizer = optimizer
         self.optimizer_params = optimizer_params
         self.lr = lr
@@ -297,7 +334,7 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
             self._check_params()
             # The weights that go on learned from epochs of one unit, rate and order of channels.
             before = getattr(self, "fitted_", None) if self.warm_start else None
-            read = check_epochs(self, X, subject=subject, reset=True)
+            read = self._read(X, subject, reset=True)
             if before is not None:
                 owner = f"{type(self).__name__}(warm_start=True) was fitted with"
                 check_alike(read.stated, before.stated, owner)
@@ -311,12 +348,17 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         check_option("same_stimulus", self.same_stimulus, ["positive", "mask", "negative"])
         check_option("subject_layer", self.subject_layer, ["token", "linear", "latent", "none"])
         check_option("unknown_subject", self.unknown_subject, ["shared", "mean"])
+        check_option("montage", self.montage, [None, "positions"])
         check_schedule("loss_weight", self.loss_weight, low=0, high=1)
         check_schedule("mmd_weight", self.mmd_weight, low=0, high=1)
         check_number("layer_mixing", self.layer_mixing, low=0, high=1)
         check_number("text_weight", self.text_weight, low=0, high=1)
         check_number("temperature", self.temperature, low=0, open_low=True)
         check_number("lr", self.lr, low=0, open_low=True)
+        check_option("train", self.train, ["all", "head", "lora", "probe"])
+        check_number("lora_rank", self.lora_rank, low=1, integer=True)
+        check_number("layer_decay", self.layer_decay, low=0, high=1, open_low=True)
+        check_number("head_lr", self.head_lr, low=0, open_low=True, none=True)
         for name, low in (("batch_size", 2), ("max_epochs", 1)):
             value = getattr(self, name)
             if isinstance(value, str):
@@ -333,6 +375,11 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         if self.text_weight > 0 and self.text_targets is None:
             raise ValueError(
                 f"text_weight is {self.text_weight} but text_targets is None. Pass the text embeddings."
+            )
+        if self.train == "probe" and self.projector is not None:
+            raise ValueError(
+                f"projector={self.projector} is learned by steps, and train='probe' takes none. Pass projector=None, or"
+                " train='head'."
             )
         if self.checkpoint_dir is not None and self.random_state is None:
             raise ValueError(
@@ -387,25 +434,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         from .._training.net import embed
 
         check_is_fitted(self, "net_")
-        read = check_epochs(self, X, subject=subject, reset=False)
-        return embed(self.net_, read.X, self._subject_codes(read.subject, len(read.X))).numpy()
-
-    def predict(self, X: Any, subject: Any = None) -> np.ndarray:
-        """Embed epochs, in the type that scikit-learn expects of a regressor.
-
-        Parameters
-        ----------
-        X : array-like, shape (n_epochs, n_chans, n_times)
-            Epochs, in any form that fit takes.
-        subject : array-like of str, shape (n_epochs,) | None
-            Subject of each epoch, where X does not carry it.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_epochs, n_dims)
-            Embeddings, not normalised.
-        """
-        return self.transform(X, subject=subject).astype(np.float64)
+        read = self._read(X, subject)
+        codes = self._subject_codes(read.subject, len(read.X))
+        return embed(self.net_, read.X, codes, places=read.places).numpy()
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, subject: Any = None) -> float:
         """Top-1 retrieval accuracy in the gallery of the distinct stimuli in y.

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, gen_batches
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from .._utils.params import check_number
+from .._utils.params import check_number, check_option
 from .._utils.saving import Savable
 from .._utils.stated import Stated
 from .._utils.validation import check_epochs, unchanged_on_error
@@ -46,6 +46,11 @@ class InvertedEncoding(Savable, BaseEstimator):
         looked for among each other.
     n_folds : int
         Folds over the stimuli, at least 2.
+    space : {"components", "targets"}
+        Where the embeddings lie. In that of the components both sides are compared by how certainly each part is seen,
+        and :meth:`project` brings targets there. "targets" gives, for each embedding z, the vector whose product with
+        any target is that of z with its image: for whoever compares with the targets themselves, such as a contest, or an
+        ensemble. The length of an image then no longer counts, and somewhat fewer are found.
     shrinkage : float
         In [0, 1]: how far the covariances of the noise are drawn to equal variances before they are inverted. Filtered
         epochs hold directions of next to no variance, which nothing should magnify. Those without any, as after an average
@@ -112,9 +117,10 @@ class InvertedEncoding(Savable, BaseEstimator):
         "_stated": Stated,
     }
 
-    def __init__(self, n_components=None, *, n_folds=5, shrinkage=0.01):
+    def __init__(self, n_components=None, *, n_folds=5, space="components", shrinkage=0.01):
         self.n_components = n_components
         self.n_folds = n_folds
+        self.space = space
         self.shrinkage = shrinkage
 
     def fit(self, X: Any, y: Any) -> InvertedEncoding:
@@ -139,6 +145,7 @@ class InvertedEncoding(Savable, BaseEstimator):
         """
         check_number("n_components", self.n_components, low=1, integer=True, none=True)
         check_number("n_folds", self.n_folds, low=2, integer=True)
+        check_option("space", self.space, ["components", "targets"])
         check_number("shrinkage", self.shrinkage, low=0, high=1)
         with unchanged_on_error(self):
             X = np.asarray(check_epochs(self, X, reset=True).X)
@@ -193,8 +200,9 @@ class InvertedEncoding(Savable, BaseEstimator):
 
         Returns
         -------
-        ndarray of float64, shape (n_epochs, n_components)
-            Embeddings, with noise of unit variance, in the space that :meth:`project` maps targets to.
+        ndarray of float64, shape (n_epochs, n_components) | (n_epochs, n_dims)
+            Embeddings, with noise of unit variance, in the space that :meth:`project` maps targets to; or what they are in
+            that of the targets.
         """
         check_is_fitted(self, "filters_")
         X = check_epochs(self, X, reset=False).X
@@ -204,7 +212,8 @@ class InvertedEncoding(Savable, BaseEstimator):
             np.tensordot(np.asarray(X[rows]) - self.mean_, filters, ((1, 2), (1, 2)))
             for rows in gen_batches(len(X), _ROWS_AT_ONCE)
         ]
-        return np.concatenate(z) - self.offset_
+        embeddings = np.concatenate(z) - self.offset_
+        return embeddings @ self.target_filters_ if self.space == "targets" else embeddings
 
     def project(self, vectors: Any) -> np.ndarray:
         """Bring vectors of stimuli into the space of the embeddings.
@@ -217,7 +226,7 @@ class InvertedEncoding(Savable, BaseEstimator):
         Returns
         -------
         ndarray, shape (n, n_components)
-            The embeddings that the model expects of epochs that show them.
+            The embeddings that the model expects of epochs that show them; with ``space="targets"`` the vectors themselves.
 
         Raises
         ------
@@ -225,6 +234,8 @@ class InvertedEncoding(Savable, BaseEstimator):
             If the vectors are not as wide as the targets.
         """
         check_is_fitted(self, "filters_")
+        if self.space == "targets":
+            return vectors
         vectors = check_array(vectors, dtype=np.float64, input_name="vectors")
         if vectors.shape[1] != len(self.target_mean_):
             raise ValueError(

@@ -14,7 +14,6 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from .._utils.cloning import clone_to_fit
 from .._utils.estimators import find_table
 from .._utils.params import check_number, check_option
-from .._utils.validation import check_epochs
 from ..embeddings import EmbeddingTable
 from ..embeddings.join import as_tables
 from ._foreign import target_slots
@@ -191,7 +190,7 @@ class LambdaPath(EmbeddingComposite):
             raise ValueError(
                 "encoder: several targets are for loss_weight=1 alone, so that there is no path. Take one table."
             )
-        read = check_epochs(encoder, X, subject=subject, reset=True)
+        read = encoder._read(X, subject, reset=True)
         nets, held = fit_path(encoder, read, ids, weight, loss_weights=values, share=self.share)
         chosen = 0
         if len(nets) < len(values):

@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.company import up_to_rounding
-from .._utils.estimators import fitted_parts, inner_most, last_step
+from .._utils.estimators import fitted_parts, inner_most, last_step, unwrap
 from .._utils.groups import group_rows
 from .._utils.inputs import as_subject, carried_subject
 from .._utils.params import check_number, warn_idle
@@ -200,8 +200,8 @@ class OnlineDecoder(Savable, BaseEstimator):
 
         Parameters
         ----------
-        epochs : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView
-            Repetitions, in any form that the estimator takes; a single one as ``epoch[None]``.
+        epochs : array-like, shape (n_epochs, n_chans, n_times) or (n_chans, n_times) | Epochs | EpochsView
+            Repetitions, in any form that the estimator takes, or one epoch.
         subject : array-like of str, shape (n_epochs,) | None
             Subject of each repetition, where the epochs do not carry it.
 
@@ -220,7 +220,7 @@ class OnlineDecoder(Savable, BaseEstimator):
         temperature, correlation = self._check()
         if not hasattr(self, "_n"):
             self.reset()
-        similarity, ids = _similarity(self.estimator, epochs, subject)
+        similarity, ids = _similarity(self.estimator, _at_least_one(epochs, self.estimator), subject)
         if self._ids is not None and not np.array_equal(ids, self._ids):
             raise ValueError(
                 "estimator: its candidates changed in the middle of a trial. Call reset() after changing them."
@@ -393,6 +393,15 @@ def _similarity(
     with up_to_rounding():
         z, gallery = decoder._search(X, subject)
     return gallery.matrix(z).astype(np.float64), gallery.ids
+
+
+def _at_least_one(epochs: Any, estimator: Any) -> Any:
+    """Epochs; one epoch, which has the shape that the estimator was fitted on, becomes one of one."""
+    if not isinstance(epochs, np.ndarray):
+        return epochs
+    fitted = (part for part in fitted_parts(unwrap(estimator)) if hasattr(part, "n_times_in_"))
+    shapes = [(part.n_chans_, part.n_times_in_) for part in fitted]
+    return epochs[None] if epochs.ndim == 1 or (epochs.shape in shapes and shapes[0][1] > 1) else epochs
 
 
 def _among(decoder: Any, candidates: Any) -> Any:

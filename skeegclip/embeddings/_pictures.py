@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.ids import unique_ids
-from .._utils.pictures import SUFFIXES, open_rgb, to_rgb
+from .._utils.pictures import open_rgb, pictures_in, to_rgb
 from .image_table import ImageTable
 
 # Reading a picture that the user opened moves its file pointer: one thread at a time.
@@ -92,7 +92,7 @@ def read_pictures(images: Any, ids: Any = None) -> tuple[np.ndarray, list[Pictur
         # A table of files stays unopened.
         entries = images._entries() if isinstance(images, ImageTable) else list(images.values())
     elif isinstance(images, (str, os.PathLike)):
-        entries = _files_in(Path(images))
+        entries = pictures_in(images)
     elif _is_pil(images):
         raise TypeError("images must be a list of pictures, got one PIL image. Pass [image].")
     else:
@@ -130,23 +130,6 @@ def _entries(images: Any) -> list:
             "images must be a folder, an ImageTable, an array (n, height, width, 3), or a list of paths, PIL"
             f" images and arrays, got {type(images).__name__}."
         ) from None
-
-
-def _files_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"images={str(folder)!r} is not a folder. Pass a folder, or one file as [path]."
-        )
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-    if not files:
-        raise ValueError(
-            f"images={str(folder)!r} holds no picture ({', '.join(sorted(SUFFIXES))}), nor do its subfolders."
-        )
-    return files
 
 
 def _default_id(entry: Any, row: int) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from .._utils.autoencoders import autoencoder_class
+from .._utils.hub import file_sha256, first_line, from_hub, lacks_file
 from .._utils.persistence import read_regular
 from .._utils.seeding import seeded_torch
-from ._hub import file_sha256, first_line, from_hub
 from ._weights import Weights
 
 _CONFIG = "config.json"
@@ -87,10 +87,7 @@ def _of_repository(repository: str, names: list[str], revision: str | None) -> s
             instead="pass a folder as model=",
         )
     except OSError as error:
-        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-        cause = error.__cause__
-        if not isinstance(cause, EntryNotFoundError) or isinstance(cause, LocalEntryNotFoundError):
+        if not lacks_file(error):
             raise
         raise ValueError(
             f"model={repository!r}: that repository has no {' or '.join(names)}; take one of transformers or diffusers"

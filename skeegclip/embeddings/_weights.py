@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .._utils.hub import file_sha256, first_line, from_hub
 from .._utils.seeding import seeded_torch
-from ._hub import file_sha256, first_line, from_hub
 
 HUB, FOLDER = "hf-hub:", "local-dir:"
 _CONFIG = "open_clip_config.json"

@@ -14,7 +14,7 @@ import numpy as np
 from .._utils.contents import Loading
 from .._utils.folders import Content, checked
 from .._utils.ids import positions, unique_ids
-from .._utils.pictures import open_picture, owned
+from .._utils.pictures import open_picture, owned, pictures_in
 
 _PICTURES = "pictures.bin"
 
@@ -47,6 +47,12 @@ class ImageTable(Mapping):
         If ids are not strings, or a picture is neither a uint8 array nor a path.
     ValueError
         If ids repeat, or a picture has another shape.
+    FileNotFoundError
+        If there is no file at a path.
+
+    See Also
+    --------
+    ImageTable.from_folder : The pictures of a folder, by the names of their files.
 
     Examples
     --------
@@ -76,10 +82,63 @@ class ImageTable(Mapping):
             )
         if len(images) != len(keys):
             raise ValueError(f"images must hold one picture per id ({len(keys)}), got {len(images)}.")
-        keys.flags.writeable = False
-        object.__setattr__(self, "_ids", keys)
-        object.__setattr__(self, "_position", position)
-        object.__setattr__(self, "_images", pictures)
+        self._assign(keys, position, pictures)
+
+    @classmethod
+    def from_folder(cls, folder: str | os.PathLike) -> ImageTable:
+        """Make a table of the pictures in a folder and its subfolders; ids are the names of the files, without suffix.
+
+        Parameters
+        ----------
+        folder : path-like
+            Where the pictures are. Hidden files are left out.
+
+        Returns
+        -------
+        ImageTable
+            Sorted by path; files stay unopened.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder.
+        ValueError
+            If it holds no picture, or two of the same name.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from skeegclip import ImageTable
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("cat_01", "dog_01"):
+        ...     Image.new("RGB", (8, 8)).save(folder / f"{name}.png")
+        >>> ImageTable.from_folder(folder).ids.tolist()
+        ['cat_01', 'dog_01']
+
+        A matrix with one row per picture, in this order, becomes a table of embeddings:
+
+        >>> from skeegclip import EmbeddingTable
+        >>> EmbeddingTable(ImageTable.from_folder(folder).ids, [[1, 0], [0, 1]])
+        EmbeddingTable(n=2, n_dims=2)
+        """
+        files = pictures_in(folder, "folder")
+        ids, _ = unique_ids([file.stem for file in files], name="ids (names of the files)")
+        return cls(ids, files)
+
+    @classmethod
+    def _restore(cls, ids: np.ndarray, images: Any) -> ImageTable:
+        """A table of what another process holds: files may not be here, and are asked for when they are needed."""
+        table = object.__new__(cls)
+        position = {key: row for row, key in enumerate(ids.tolist())}
+        table._assign(ids, position, owned(images) if isinstance(images, np.ndarray) else images)
+        return table
+
+    def _assign(self, ids: np.ndarray, position: dict[str, int], images: Any) -> None:
+        ids.flags.writeable = False
+        for name, value in zip(self.__slots__, (ids, images, position), strict=True):
+            object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"ImageTable is immutable; make a new one instead of setting {name!r}.")
@@ -117,7 +176,7 @@ class ImageTable(Mapping):
         return self
 
     def __reduce__(self) -> tuple:
-        return ImageTable, (self._ids, self._images)
+        return ImageTable._restore, (self._ids, self._images)
 
     def lookup(self, ids: Any) -> np.ndarray:
         """Return the pictures of some ids, in their order.
@@ -168,7 +227,7 @@ class ImageTable(Mapping):
         rows = positions(self._position, ids, name="ids", what="table")
         if isinstance(self._images, np.ndarray):
             return ImageTable(ids, self._images[rows])
-        return ImageTable(ids, [self._images[row] for row in rows])
+        return ImageTable._restore(self._ids[rows], tuple(self._images[row] for row in rows))
 
     def _entries(self) -> list[Any]:
         """Arrays and paths, in the order of the ids; what a save had copied is opened."""
@@ -243,6 +302,10 @@ def _check_pictures(images: np.ndarray, name: str) -> None:
 
 def _check_entry(entry: Any, key: str) -> Any:
     if isinstance(entry, (str, os.PathLike)):
+        if not os.path.exists(entry):
+            raise FileNotFoundError(
+                f"images[{key!r}] is {os.fspath(entry)!r}, and there is no such file. Check the path."
+            )
         return os.fspath(entry)
     if isinstance(entry, bytes):  # a file that a save has copied
         return entry

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.absent import refuse_mixed
 from .._utils.channels import data_picks, describe, left_out, typed_picks
 from .._utils.epoched import is_view
 from .._utils.foreign import refuse_foreign
@@ -140,6 +141,7 @@ def to_epochs(view: Any) -> mne.EpochsArray:
             "to_mne: this view has no channels. Make it with EpochsView.from_arrays(X, info=...)."
         )
     conditions = view.stimulus if view.stimulus is not None else np.full(len(view), "epoch")
+    refuse_mixed(view._told, "mne.Epochs")
     rows = view.rows
     return build_epochs(
         to_si(np.asarray(view, dtype=np.float64), info.get_channel_types()),

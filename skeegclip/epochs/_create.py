@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.absent import refuse_mixed
 from .._utils.channels import describe, log_left_out
 from .._utils.epoched import Epoched
 from .._utils.params import check_number, check_option
@@ -52,6 +53,7 @@ def create(
     check_option("dtype", dtype, ["float32", "float16"])
     origin = as_origin(origin)
     read = as_blocks(X)
+    refuse_mixed(read.stated, "an EpochsStore")
     frame = _frame(read, rows)
     info = read.info if info is None else info
     if info is None:
@@ -101,6 +103,7 @@ def append(folder: Path, X: Any, rows: Any, origin: Any = None) -> None:
     """Write after what a store holds."""
     origin = as_origin(origin)
     read = as_blocks(X)
+    refuse_mixed(read.stated, "an EpochsStore")
     frame = _frame(read, rows)
     read_manifest(folder)  # before the lock, which would be a change
     with only_writer(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -129,6 +130,18 @@ class Deriving(Choosing):
             If this view has no info.
         """
         return to_epochs(self)
+
+    def _mapped_to(self: Self, function: Callable, info: mne.Info) -> Self:
+        """Pass blocks through a function that gives other channels, those of an info."""
+        known = replace(
+            self._told,
+            ch_names=tuple(info["ch_names"]),
+            ch_types=tuple(info.get_channel_types()),
+            bads=(),
+            mixed=False,
+        )
+        source = Mapped(self, function, len(info["ch_names"]))
+        return type(self)._of(source, self._frame, info, self.tmin, known)
 
     def _averaged(self: Self, groups, n, n_draws, random_state, labels) -> Self:
         drawn = draw_rows(groups, n, n_draws, random_state, labels=labels)

@@ -54,19 +54,21 @@ class Mapped:
     function : callable
         ``function(X, positions)`` of a block (k, n_chans, n_times) and its rows in `view`, which returns an array of
         the same shape.
+    n_chans : int | None
+        Number of channels that it gives instead.
     """
 
-    def __init__(self, view: Readable, function: Callable) -> None:
-        self.view, self.function, self.shape = view, function, view.shape
+    def __init__(self, view: Readable, function: Callable, n_chans: int | None = None) -> None:
+        self.view, self.function = view, function
+        self.shape = (view.shape[0], view.shape[1] if n_chans is None else n_chans, view.shape[2])
 
     def gather(self, rows: np.ndarray, chans: np.ndarray, times: slice) -> np.ndarray:
         """Read, apply the function, then choose channels and times."""
         block = self.view.read(rows)
         made = np.asarray(self.function(block, rows))
-        if made.shape != block.shape:
-            raise ValueError(
-                f"function must keep the shape of its block, {block.shape}, got {made.shape} back."
-            )
+        wanted = (len(block), *self.shape[1:])
+        if made.shape != wanted:
+            raise ValueError(f"function must keep the shape of its block, {wanted}, got {made.shape} back.")
         return made[:, chans, times]
 
     def content_key(self, rows: np.ndarray) -> None:

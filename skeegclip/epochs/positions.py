@@ -13,7 +13,7 @@ from .sites import CTF, is_lettered, region_of, sites_of
 if TYPE_CHECKING:
     import mne
 
-_SCALP = (
+SCALP = (
     "eeg",
     "csd",
     "hbo",
@@ -23,12 +23,12 @@ _SCALP = (
     "fnirs_fd_phase",
     "fnirs_od",
 )
-_HELMET = ("mag", "grad")
+HELMET = ("mag", "grad")
 
 # Where directions are taken from, in metres. They are constants, and not the centre of the sensors asked about, so that
 # a sensor's region does not depend on which others are there. Templates centre their sphere 40 mm above the line
 # between the ears; real heads, and the template that the sites are taken from, have theirs 15 mm further in front.
-_CENTRE = np.array([0.0, 0.010, 0.040])  # in head coordinates
+CENTRE = np.array([0.0, 0.010, 0.040])  # in head coordinates
 _CENTRE_OF_SITES = np.array([0.0, 0.015, 0.039])
 _CENTRE_UNDER_HELMET = np.array([0.0, 0.0, 0.045])  # in head coordinates
 _CENTRE_OF_HELMET = {  # in device coordinates, whose zero is each maker's own: Neuromag's, BTi's, CTF's, KIT's
@@ -88,6 +88,16 @@ def called_by_letter(info: Any, sites: dict[str, str]) -> set[str]:
     }
 
 
+def directions(info: Any) -> dict[str, np.ndarray]:
+    """Return unit vectors (right, front, up) to those channels that have a position outside the head."""
+    return {**_on_scalp(info), **_in_helmet(info)}
+
+
+def site_directions() -> dict[str, np.ndarray]:
+    """Return unit vectors to the sites of the 10-05 system, by their names in capitals."""
+    return _sites()
+
+
 def placed_on_scalp(info: Any) -> set[str]:
     """Return the channels that have a position on the scalp."""
     return set(_on_scalp(info))
@@ -133,7 +143,7 @@ def _helmet() -> Directions:
 def _on_scalp(info: Any, centre: np.ndarray | None = None) -> Directions:
     """Unit vectors (right, front, up) of the channels on the scalp that have a position."""
     centre = _centre(info) if centre is None else centre
-    return {ch["ch_name"]: _unit(_place(ch) - centre) for ch in _placed(info, _SCALP)}
+    return {ch["ch_name"]: _unit(_place(ch) - centre) for ch in _placed(info, SCALP)}
 
 
 def _centre(info: Any) -> np.ndarray:
@@ -149,10 +159,10 @@ def _centre(info: Any) -> np.ndarray:
     points = np.array([p["r"] for p in dig if int(p["kind"]) == FIFF.FIFFV_POINT_EEG], dtype=float)
     landmarks = np.array([p["r"] for p in dig if int(p["kind"]) == FIFF.FIFFV_POINT_CARDINAL], dtype=float)
     if not len(points) or not len(landmarks):
-        return _CENTRE
+        return CENTRE
     radius = np.linalg.norm(points, axis=1).mean()
     if not np.allclose(np.linalg.norm(landmarks, axis=1), radius, rtol=5e-4):
-        return _CENTRE
+        return CENTRE
     if len(points) >= _FEWEST:
         system = np.column_stack([2 * points, np.ones(len(points))])
         centre = np.linalg.lstsq(system, (points**2).sum(axis=1), rcond=None)[0][:3]
@@ -170,7 +180,7 @@ def _in_helmet(info: Any) -> Directions:
     cos, sin = np.cos(_PITCH), np.sin(_PITCH)
     turn = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
     found = {}
-    for ch in _placed(info, _HELMET):
+    for ch in _placed(info, HELMET):
         place, in_head = _place(ch), ch["coord_frame"] == FIFF.FIFFV_COORD_HEAD
         if in_head or measured:
             place = place if in_head else to_head[:3, :3] @ place + to_head[:3, 3]

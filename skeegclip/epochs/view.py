@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from .._utils.validation import check_finite
 from .._utils.windows import unwrapped
 from ._adapters import carried_info
 from ._deriving import Deriving
+from ._joining import join
 from ._rows import as_frame
 
 if TYPE_CHECKING:
@@ -197,6 +198,53 @@ class EpochsView(Deriving):
         info = None if read.ch_names is None else carried_info(epochs)
         log_left_out(read.left_out)
         return cls._of(data, known, info, read.stated.tmin or 0.0, None if info is None else read.stated)
+
+    @classmethod
+    def join(cls, views: Sequence[Any]) -> EpochsView:
+        """Put epochs of several people, of one cap or of several, into one view.
+
+        Where caps differ, the view has the channels of all of them, and reading gives NaN where an epoch lacks one:
+        ``EEGEncoder(montage="positions")`` and :class:`~skeegclip.preprocessing.InterpolateChannels` take such epochs, all
+        else refuses them. Nothing is copied, and views of stores are read from disk as they are used.
+
+        Parameters
+        ----------
+        views : sequence of EpochsView | sequence of Epochs
+            One or more, alike in rate, times, reference and unit.
+
+        Returns
+        -------
+        EpochsView
+            Their epochs below each other, in their order, with the columns that any of them has. A name that stands for
+            two places in two caps is there twice, the second time as "C3 (2)".
+
+        Raises
+        ------
+        TypeError
+            If `views` are none.
+        ValueError
+            If they differ in rate, times, reference or unit, or in channels that some do not name.
+
+        Examples
+        --------
+        >>> import mne, numpy as np
+        >>> from skeegclip import EpochsView
+        >>> small, large = (mne.create_info(names, 100.0, "eeg") for names in (["Oz", "Pz"], ["Pz", "O1", "Oz"]))
+        >>> a = EpochsView.from_arrays(np.ones((1, 2, 4)), subject="a", info=small)
+        >>> b = EpochsView.from_arrays(np.ones((1, 3, 4)), subject="b", info=large)
+        >>> both = EpochsView.join([a, b])
+        >>> both.ch_names
+        ('Oz', 'Pz', 'O1')
+        >>> both[0][:, 0]
+        array([ 1.,  1., nan], dtype=float32)
+        """
+        if is_view(views) or not isinstance(views, (list, tuple)) or not views:
+            raise TypeError(f"views must be a list of views or of mne.Epochs, got {type(views).__name__}.")
+        return cls._of_parts(*join([view if is_view(view) else cls.from_epochs(view) for view in views]))
+
+    @classmethod
+    def _of_parts(cls, source: Any, frame: pd.DataFrame, info: mne.Info | None, known: Stated) -> EpochsView:
+        return cls._of(source, frame, info, known.tmin or 0.0, known)
 
 
 def _as_data(X: Any) -> np.ndarray:

@@ -17,6 +17,7 @@ from .._utils.ids import as_ids
 from .._utils.params import check_number, check_option
 from .._utils.validation import unchanged_on_error
 from ..decoders.composite import EmbeddingComposite
+from ..metrics.reconstruction import computable
 from ._fitting import fit_painters, training_embeddings
 from ._painting import Order, paint
 from ._parts import check_part, frozen, make_generator, refine
@@ -307,7 +308,8 @@ class EEGImageReconstructor(EmbeddingComposite):
         y : array-like of str, shape (n_epochs,)
             Ids of the stimuli, whose pictures are in `images`.
         metrics : "all" | sequence of str
-            As in :func:`skeegclip.metrics.reconstruction_scores`; "PixCorr" and "SSIM" need no weights.
+            As in :func:`skeegclip.metrics.reconstruction_scores`; "PixCorr" and "SSIM" need no weights, and "all" leaves out
+            those whose weights are not to be had, with a warning.
         weights : path-like | None
             Folder of the networks' weights.
         subject : array-like of str, shape (n_epochs,) | None
@@ -322,6 +324,7 @@ class EEGImageReconstructor(EmbeddingComposite):
             of the epoch); columns as in :func:`skeegclip.metrics.reconstruction_scores`.
         """
         names, shown = self._shown(y)
+        metrics = computable(metrics, weights)  # said before what takes long
         pictures = self._paint(X, subject, None)
         return score_table(
             self, pictures, self.embed(X, subject=subject), names, shown, metrics, weights=weights, **kwargs

@@ -20,7 +20,7 @@ from .._evaluation.parallel import in_parallel
 from .._evaluation.queries import Queries
 from .._evaluation.task import Task, make_task
 from .._utils.identity import identity
-from .._utils.params import check_number
+from .._utils.params import check_number, check_option
 from .._utils.seeding import draw_seed, set_seeds
 from .._utils.shipping import Shipment, unpacked
 from .._version import __version__
@@ -59,6 +59,7 @@ def make_problem(
     if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
         raise TypeError(f"estimator must be an instance with get_params, got {estimator!r}.")
     check_number("k", k, low=1, integer=True)
+    check_option("average_test", average_test, [True, False])
     view = as_view(X)
     task = make_task(view, None, None, None, targets, None, average_test, False, draw_seed(random_state))
     folds = split_rows(cv, task, groups)

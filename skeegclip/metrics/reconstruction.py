@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,8 @@ def reconstruction_scores(
         The reconstructions, in the same order. Where a row holds several (an array
         (n, n_images, height, width, 3), or lists), each is compared, and the mean counts.
     metrics : "all" | sequence of str
-        Columns wanted. PixCorr and SSIM need no weights.
+        Columns wanted. PixCorr and SSIM need no weights. "all" leaves out, with a warning that says how to get them, those
+        whose weights are neither here nor to be downloaded; the others are an error then, before anything is computed.
     baselines : mapping of str to pictures, default=None
         Further rows by name: pictures, in the form of `generated`, to set beside the reconstructions.
     weights : path-like, default=None
@@ -128,7 +130,8 @@ def reconstruction_scores(
     ValueError
         If counts do not match, floats lie outside [0, 1], a metric is unknown, or there are fewer than two stimuli.
     FileNotFoundError
-        If weights are neither in the folder nor to be downloaded; the message says what to put where.
+        If weights of a metric that was asked for by name are neither in the folder nor to be downloaded; the message says
+        what to put where.
 
     Notes
     -----
@@ -161,7 +164,7 @@ def reconstruction_scores(
     import pandas as pd
     from tqdm.auto import tqdm
 
-    wanted = _check_metrics(metrics)
+    wanted = computable(metrics, weights)
     check_number("n_resamples", n_resamples, low=0, integer=True)
     check_number("batch_size", batch_size, low=1, integer=True)
     shown = as_list(real, "real")
@@ -174,8 +177,6 @@ def reconstruction_scores(
     networks = list(
         dict.fromkeys(NETWORK_METRICS[metric][0] for metric in wanted if metric in NETWORK_METRICS)
     )
-    for network in networks:  # before anything is computed
-        find_weights(network, weights)
 
     values: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in rows}
     n_passes = len(networks) + bool(set(wanted) & set(PIXEL_METRICS))
@@ -230,14 +231,38 @@ class _Row:
         return {m: np.bincount(self.owner, weights=own) / self._counts for m, own in values.items()}
 
 
-def _check_metrics(metrics: Any) -> list[str]:
+def computable(metrics: Any, weights: Any) -> list[str]:
+    """Return the metrics that are wanted; of "all" those whose networks have weights, with a warning about the others.
+
+    What would take long, such as painting, is begun after this.
+    """
     if isinstance(metrics, str):
         check_option("metrics", metrics, ["all"])
-        return list(METRICS)
-    wanted = [check_option("metrics", metric, METRICS) for metric in metrics]
-    if not wanted:
-        raise ValueError(f"metrics must name at least one of {', '.join(METRICS)}.")
-    return wanted
+        wanted = list(METRICS)
+    else:
+        wanted = [check_option("metrics", metric, METRICS) for metric in metrics]
+        if not wanted:
+            raise ValueError(f"metrics must name at least one of {', '.join(METRICS)}.")
+    missing: dict[Network, str] = {}
+    for network in dict.fromkeys(NETWORK_METRICS[m][0] for m in wanted if m in NETWORK_METRICS):
+        try:
+            if find_weights(network, weights) is None:
+                load_network(network, None, "cpu")  # from a cache, or from where they are published
+        except FileNotFoundError as error:
+            if not isinstance(metrics, str):
+                raise
+            missing[network] = str(error)
+    left_out = [m for m in wanted if m in NETWORK_METRICS and NETWORK_METRICS[m][0] in missing]
+    if left_out:
+        where = "" if weights is None else f" {os.fspath(weights)} has not all of them."
+        files = ", ".join(network.url for network in missing)
+        warnings.warn(
+            f"metrics: {', '.join(left_out)} left out, for the weights of their networks are not here.{where} Download"
+            f" {files} into a folder, keep their names, and pass weights=folder; or name the metrics that you want.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return [m for m in wanted if m not in left_out]
 
 
 def _stimuli(stimulus: Any, n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

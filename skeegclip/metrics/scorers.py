@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.estimators import embed, find_table, inner_most, project
-from .._utils.params import check_number
-from ..metrics.of_estimators import image_similarity
+from .._utils.inputs import as_subject, carried_subject
+from .._utils.params import check_number, check_option
+from ..metrics.of_estimators import averaged_embeddings, image_similarity
 from ._checks import check_n_way
 from .ranking import n_way_probability
 from .similarity import cosine_similarity
@@ -32,11 +33,14 @@ class RetrievalScorer:
         Number of items that count as a hit.
     n_way : int or None
         Number of items to choose from; None means the whole gallery.
+    average : {"embeddings"} or None
+        What is averaged over the epochs of one person and stimulus; None means nothing.
     """
 
     targets: Any = None
     k: int = 1
     n_way: int | None = None
+    average: str | None = None
 
     def __call__(self, estimator: Any, X: Any, y: ArrayLike, *, subject: ArrayLike | None = None) -> float:
         """Return the accuracy of a fitted estimator on test data.
@@ -50,7 +54,8 @@ class RetrievalScorer:
         y : array-like of str of shape (n_epochs,), or of float of shape (n_epochs, n_dims)
             Stimulus ids, or the true embeddings.
         subject : array-like of shape (n_epochs,), default=None
-            Subject of each epoch, handed to every step that takes it.
+            Subject of each epoch, handed to every step that takes it. None takes the one that X carries for averages;
+            where neither tells, all epochs count as one person's.
 
         Returns
         -------
@@ -67,6 +72,11 @@ class RetrievalScorer:
             )
         params = {} if subject is None else {"subject": subject}
         if names is not None and getattr(inner_most(estimator), "_corrects", False):
+            if self.average is not None:
+                raise ValueError(
+                    f"average={self.average!r} compares by cosine, but {type(inner_most(estimator)).__name__} corrects its"
+                    " similarities. Score one without whiten, hubness and refine."
+                )
             similarity = image_similarity(estimator, X, self._table(estimator), names, params)
             return float(n_way_probability(similarity, target, n_way, self.k).mean())
         queries = embed(estimator, X, params)
@@ -76,6 +86,9 @@ class RetrievalScorer:
                 f"estimator gave embeddings of shape {queries.shape} where the targets ask for "
                 f"{(len(target), gallery.shape[1])}. Score with the table that the estimator was trained on."
             )
+        if self.average is not None:
+            people = carried_subject(X) if subject is None else as_subject(subject, len(target))
+            queries, target, _ = averaged_embeddings(queries, target, people)
         step = max(1, _BLOCK // n_gallery)
         hits = 0.0
         for start in range(0, len(queries), step):
@@ -131,7 +144,9 @@ class RetrievalScorer:
         return self
 
 
-def make_retrieval_scorer(targets: Any = None, *, k: int = 1, n_way: int | None = None) -> RetrievalScorer:
+def make_retrieval_scorer(
+    targets: Any = None, *, k: int = 1, n_way: int | None = None, average: str | None = None
+) -> RetrievalScorer:
     """Make a scorer for `cross_validate`, `GridSearchCV` and the like.
 
     The gallery is the set of different stimuli in the test set's `y`, as in zero-shot retrieval: the score
@@ -150,6 +165,11 @@ def make_retrieval_scorer(targets: Any = None, *, k: int = 1, n_way: int | None 
     n_way : int, default=None
         Number of items to choose from, as in :func:`n_way_accuracy`. None means the whole gallery. A fixed
         `n_way` keeps scores comparable between test sets with different numbers of stimuli.
+    average : {"embeddings"}, default=None
+        None scores every epoch, those of all people pooled. "embeddings" first averages the embeddings, as they are, of
+        the epochs of each person and stimulus, and scores the averages. With ``k=5`` these are the two scores of the
+        EEG-to-Image contest (:doc:`/user_guide/contest`); an average of the epochs themselves is another thing
+        (:func:`~skeegclip.preprocessing.average_repetitions`).
 
     Returns
     -------
@@ -160,7 +180,7 @@ def make_retrieval_scorer(targets: Any = None, *, k: int = 1, n_way: int | None 
     Raises
     ------
     ValueError
-        If `k` or `n_way` is out of range.
+        If `k` or `n_way` is out of range, or `average` is neither.
     TypeError
         If `targets` has no method `lookup`.
 
@@ -180,11 +200,12 @@ def make_retrieval_scorer(targets: Any = None, *, k: int = 1, n_way: int | None 
         raise TypeError(
             f"targets must be an EmbeddingTable or have lookup(ids), got {type(targets).__name__}."
         )
+    check_option("average", average, [None, "embeddings"])
     if n_way is None:
         k = check_number("k", k, low=1, integer=True)
     else:
         n_way, k = check_n_way(n_way, k)
-    return RetrievalScorer(targets, k, n_way)
+    return RetrievalScorer(targets, k, n_way, average)
 
 
 retrieval_top1 = make_retrieval_scorer(k=1)

@@ -34,7 +34,7 @@ def evaluate(
     concept: Any = None,
     targets: Any = None,
     candidates: Any = None,
-    average_test: bool = True,
+    average_test: bool | str = True,
     n_seeds: int = 1,
     oracle: bool = False,
     folder: str | os.PathLike | None = None,
@@ -72,9 +72,10 @@ def evaluate(
     candidates : EmbeddingTable | None
         Vectors of the concepts (names, say) for classification, which chooses among the concepts of the test rows.
         None leaves it out.
-    average_test : bool
+    average_test : bool | "embeddings"
         Whether the test epochs of one stimulus and person are averaged, as is usual with THINGS-EEG2. The report says
-        how many trials a query stands for.
+        how many trials a query stands for. "embeddings" averages what the estimator gives for each of them instead, and
+        compares the averages by cosine, as the EEG-to-Image contest does (:doc:`/user_guide/contest`).
     n_seeds : int
         Trainings of each estimator on each fold, with other seeds. Estimators without any `random_state` are
         trained once.

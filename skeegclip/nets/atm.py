@@ -120,6 +120,7 @@ class ATM(nn.Module):
     torch.Size([2, 1024])
     """
 
+    last_layers = ("head", "gate")
     _channels = slice(1, None)  # of the tokens that leave attention: all but the subject's
 
     def __init__(
@@ -214,6 +215,8 @@ class ATM(nn.Module):
         if linear:
             self.gate = nn.Parameter(torch.full((), 1 / _GATE))
         wanted, used = fitting_lengths(conv, seen, **lengths)
+        if linear:
+            return  # not a published network: it fits itself to any epochs
         if width is not None and attention and self.tsconv_before is None:
             warn_shrunk(width, wanted, used, "Tokens of width")
         else:

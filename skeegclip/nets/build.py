@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .channel_layer import ChannelLayer, WithChannelLayer
 from .facts import Told, accepted_by, facts_of_forward, locations, told_to_forward
+from .heads import put_probe
 from .layers import ProjectionHead
 from .per_subject import SubjectLatent, SubjectLinear, WithSubjectLatent, WithSubjectLinear
 
@@ -40,11 +42,12 @@ def build_net(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
     cls : class
         The network.
     params : dict
-        Its arguments, and four that are no network's own: `subject_linear` holds those of a SubjectLinear layer to put
-        before it, `subject_latent` those of a SubjectLatent layer to put behind it, and the `n_outputs` of the head
+        Its arguments, and some that are no network's own: `subject_linear` holds those of a SubjectLinear layer to put
+        before it, `channel_layer` those of a ChannelLayer before that, `subject_latent` those of a SubjectLatent layer to put
+        behind it, and the `n_outputs` of the head
         behind that, `input_spread` is a number by which epochs are divided before anything else sees them, and
         `output_spread` one by which embeddings are multiplied, unless they are of unit length as such; `output_offset`, an
-        array, is then added to them. `ch_names`, `chs_info` and `sfreq` also go to a network whose forward, not its
+        array, is then added to them; `probe` says where a linear map takes the place of its last layers. `ch_names`, `chs_info` and `sfreq` also go to a network whose forward, not its
         constructor, asks for them (see `facts_of_forward`).
 
     Returns
@@ -65,18 +68,23 @@ def build_net(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
     """
     params = dict(params)
     layer, latent = params.pop("subject_linear", None), params.pop("subject_latent", None)
+    channels = params.pop("channel_layer", None)
     divisor, factor = params.pop("input_spread", 1.0), params.pop("output_spread", 1.0)
-    offset = params.pop("output_offset", None)
+    offset, probe = params.pop("output_offset", None), params.pop("probe", None)
     net = _build(cls, params)
     if latent is not None:
         n_outputs = latent["n_outputs"]
         layer_behind = SubjectLatent(**{key: value for key, value in latent.items() if key != "n_outputs"})
         head = ProjectionHead(latent["n_latents"], n_outputs, _DROPOUT)
         net = WithSubjectLatent(net, layer_behind, head)
+    if probe is not None:
+        put_probe(net, **probe)
     if (factor != 1 or offset is not None) and not getattr(net, "unit_norm", False):
         net.register_forward_hook(_Multiplied(factor) if offset is None else _Moved(factor, offset))
     if layer is not None:
         net = WithSubjectLinear(SubjectLinear(**layer), net)
+    if channels is not None:
+        net = WithChannelLayer(ChannelLayer(**channels), net)
     if divisor != 1:
         net.register_forward_pre_hook(_Divided(divisor))
     return net

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
+
+from .._utils.telling import warn_once
 
 
 def resolve_sizes(
@@ -89,12 +90,11 @@ def shrink_kernels(n_times: int, kernel_length: int, pool_length: int) -> tuple[
 def warn_shrunk(
     n_times: int, wanted: dict[str, Any], used: dict[str, Any], what: str = "Epochs of n_times"
 ) -> None:
-    """Say in one UserWarning which lengths had to give way to a short epoch; silent where none had to."""
+    """Say in one UserWarning, once, which lengths had to give way to a short epoch; silent where none had to."""
     changed = [f"{name} {wanted[name]} -> {used[name]}" for name in wanted if wanted[name] != used[name]]
     if changed:
-        warnings.warn(
+        warn_once(
             f"{what}={n_times} are too short for the network's lengths in samples; "
             f"changed {', '.join(changed)}.",
-            UserWarning,
             stacklevel=3,
         )

@@ -3,6 +3,7 @@ from .bars import plot_accuracy_bars as plot_accuracy_bars
 from .bars import plot_encoder_comparison as plot_encoder_comparison
 from .calibration import plot_calibration_curve as plot_calibration_curve
 from .confusion import plot_confusion as plot_confusion
+from .dimensions import plot_dimensions as plot_dimensions
 from .lambda_path import plot_lambda_path as plot_lambda_path
 from .n_way import plot_n_way as plot_n_way
 from .parts import plot_partial_reconstructions as plot_partial_reconstructions
@@ -24,6 +25,7 @@ __all__ = [
     "plot_attention",
     "plot_calibration_curve",
     "plot_confusion",
+    "plot_dimensions",
     "plot_encoder_comparison",
     "plot_guidance_curve",
     "plot_importance",

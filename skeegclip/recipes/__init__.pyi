@@ -1,3 +1,5 @@
+from ._contest import contest as contest
+from ._finetune import finetune as finetune
 from ._later import brain_hive as brain_hive
 from ._later import enigma as enigma
 from ._later import samga as samga
@@ -11,7 +13,9 @@ from ._strong import strong as strong
 __all__ = [
     "atm_paper",
     "brain_hive",
+    "contest",
     "enigma",
+    "finetune",
     "linear",
     "nice",
     "paper",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from skeegclip import EmbeddingTable
 
+sys.path.insert(0, str(Path(__file__).parent))  # for `small_nets`
 N_CHANS, N_TIMES, N_DIMS = 6, 24, 8
 
 

@@ -136,6 +136,14 @@ def callbacks(**params):
     return [callback for _, callback in make_callbacks(**{**defaults, **params})]
 
 
+def test_warm_up_takes_a_tenth_of_the_steps_of_all_passes():
+    factor = scheduler_of("warmup-cosine", 10, 8).kwargs["lr_lambda"]
+    rates = [factor(step) for step in range(81)]
+    assert rates[:9] == [step / 8 for step in range(9)]
+    assert rates[8:] == sorted(rates[8:], reverse=True)
+    assert rates[-1] == 0
+
+
 def test_callbacks_come_in_the_order_in_which_they_must_run():
     mine = Callback()
     made = callbacks(patience=3, lr_scheduler="cosine", ema=0.9, user=[("mine", mine)])
@@ -174,6 +182,7 @@ def test_schedules():
     assert made.kwargs == {"step_size": 2, "gamma": 0.1}
     for bad in (3, torch.optim.Adam, functools.partial(print)):
         with pytest.raises(
-            TypeError, match='lr_scheduler must be None, "cosine", or a torch LRScheduler class'
+            TypeError,
+            match='lr_scheduler must be None, "cosine", "warmup-cosine", or a torch LRScheduler class',
         ):
             callbacks(lr_scheduler=bad)

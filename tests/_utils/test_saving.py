@@ -23,6 +23,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 import skeegclip
 from skeegclip import (
     AveragedTraining,
+    DimensionDecoder,
     EEGEncoder,
     EmbeddingTable,
     EnsembleEncoder,
@@ -125,6 +126,11 @@ CASES = {
     "EnsembleEncoder": (seeded_ensemble, "predict", {}),
     "AveragedTraining": (lambda: AveragedTraining(encoder(), random_state=0).fit(X, Y), "predict", {}),
     "InvertedEncoding": (lambda: InvertedEncoding().fit(X, TABLE.lookup(Y)), "predict", {}),
+    "DimensionDecoder": (
+        lambda: DimensionDecoder(TABLE).fit(X[:, :2].reshape(24, -1)[:, :8], Y),
+        None,
+        {},
+    ),
     "LambdaPath": (
         lambda: LambdaPath(encoder().set_params(validation=0.2), loss_weights=[1, 0]).fit(
             X, Y, subject=SUBJECT
@@ -171,6 +177,7 @@ ELSEWHERE = {
     "EEGCaptioner": "generation",
     "EEGImageReconstructor": "generation",
     "ImageEmbedder": "",
+    "InterpolateChannels": "preprocessing",  # of named channels alone
     "LowLevelDecoder": "generation",
     "LinearGenerator": "generation",
     "NearestImageGenerator": "generation",

@@ -234,7 +234,10 @@ def test_meg_in_fif(tmp_path):
     assert loaded.X.ch_names == ("MEG0111", "MEG0112")
     expected = by_hand(raw, kept(0)["onset"], picks=names[:2]) * np.array([1, 1e-2])[:, None]
     np.testing.assert_allclose(np.asarray(loaded.X), expected, rtol=1e-4, atol=2e-2)
-    assert loaded.recordings["recording"].tolist() == ["sub-01_task-pictures"]
+    assert loaded.recordings[["recording", "n_epochs"]].values.tolist() == [
+        ["sub-01_task-pictures", 7],
+        ["sub-01_task-rest", 0],
+    ]
 
 
 def test_refusals(root, raws, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from sklearn.model_selection import GroupKFold, cross_validate
 
 from skeegclip import EEGEncoder, EmbeddingTable, EpochsView
+from skeegclip.datasets import load_faces_houses
 from skeegclip.nets import list_nets
 
 # Each in a size that takes seconds.
@@ -140,14 +141,10 @@ def test_sizes_of_public_recordings(net, n_chans, n_times, sfreq):
 
 
 @pytest.mark.parametrize("net", NETS)
-def test_a_real_headband_of_four_channels(net, real_data):
-    path = real_data / "n170_subject1.npz"
-    if not path.exists():
-        pytest.skip("real data has no file n170_subject1.npz")
-    file = np.load(path)
-    info = mne.create_info([str(name) for name in file["ch_names"]], float(file["sfreq"]), "eeg")
-    view = EpochsView.from_arrays(file["X"][:40].astype("float32"), info=info)
-    codes = np.eye(2)[file["y"][:40] - 1]
+def test_a_real_headband_of_four_channels(net):
+    data = load_faces_houses()
+    view = EpochsView.from_arrays(data.X[:40], info=data.info)
+    codes = np.eye(2)[(data.y[:40] == "face").astype(int)]
     encoder = EEGEncoder(net, net_params=SMALL.get(net), max_epochs=2, batch_size=20, lr=1e-3, random_state=0)
     z = encoder.set_params(device="cpu").fit_transform(view, codes)
     assert np.isfinite(z).all()

@@ -170,3 +170,19 @@ def test_epochs_without_any_variance_tell_nothing():
     for shrinkage in (0, 0.01):
         z = InvertedEncoding(shrinkage=shrinkage).fit(np.ones((60, 3, 8)), y).predict(np.ones((5, 3, 8)))
         np.testing.assert_array_equal(z, np.zeros_like(z))
+
+
+def test_in_the_space_of_the_targets_products_are_those_of_the_components():
+    X, y, *_ = make(300)
+    train, test = slice(0, 250), slice(250, None)
+    own = InvertedEncoding(4).fit(X[train], y[train])
+    model = InvertedEncoding(4, space="targets").fit(X[train], y[train])
+    z = own.predict(X[test])
+    assert model.project(y) is y
+    found = model.predict(X[test])
+    assert found.shape == (50, 10)
+    centred = y[test] - own.target_mean_
+    np.testing.assert_allclose(found @ centred.T, z @ own.project(y[test]).T, rtol=1e-9)
+    assert top1(found @ centred.T) > 10 / 50
+    with pytest.raises(ValueError, match="space must be one of 'components', 'targets'"):
+        InvertedEncoding(space="pixels").fit(X, y)

@@ -236,3 +236,20 @@ def test_one_epoch_is_embedded_without_company():
     retriever.embed(X[:1])
     assert sizes == [1, 1, 1, 3, 4]
     np.testing.assert_allclose(singly.posterior, together.posterior, rtol=1e-4)
+
+
+def test_one_epoch_needs_no_axis_of_its_own():
+    rng = np.random.default_rng(5)
+    table = EmbeddingTable([f"i{i}" for i in range(8)], rng.standard_normal((8, 5)))
+    X = 10 * rng.standard_normal((8, 4, 10)).astype(np.float32)
+    pipeline = make_pipeline(EpochScaler(), ImageRetriever(Ridge(), targets=table)).fit(X, table.ids)
+    passthrough = ImageRetriever("passthrough", targets=table).fit(table.vectors, table.ids)
+    for estimator, rows in ((pipeline, X), (FrozenEstimator(pipeline), X), (passthrough, table.vectors)):
+        online = OnlineDecoder(estimator, temperature=0.1)
+        expected = online.update(rows[:1])
+        found = online.reset().update(rows[0])
+        assert found.n_repetitions == 1
+        np.testing.assert_array_equal(found.posterior, expected.posterior)
+        assert online.reset().update(rows[:4]).n_repetitions == 4
+    with pytest.raises(ValueError, match="X"):
+        OnlineDecoder(pipeline, temperature=0.1).update(X[0, :3])

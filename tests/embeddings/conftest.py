@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import http.server
 import json
-import os
 import shutil
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import numpy as np
 import pytest
 from PIL import Image
@@ -112,76 +106,3 @@ def pictures() -> list:
     rng = np.random.default_rng(0)
     sizes = [(50, 70), (32, 32), (90, 40), (33, 64), (20, 20)]
     return [Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in sizes]
-
-
-@pytest.fixture
-def offline(monkeypatch, tmp_path):
-    """No network, and an empty hub cache."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-
-@pytest.fixture
-def in_hub_cache(tmp_path):
-    """Put files where the hub's client keeps what it has downloaded."""
-
-    def put(repository, commit, *files):
-        folder = tmp_path / "hub" / f"models--{repository.replace('/', '--')}"
-        snapshot = folder / "snapshots" / commit
-        snapshot.mkdir(parents=True)
-        (folder / "refs").mkdir(exist_ok=True)
-        (folder / "refs" / "main").write_text(commit)
-        for file in files:
-            shutil.copy(file, snapshot)
-        return snapshot
-
-    return put
-
-
-class _Hub(http.server.SimpleHTTPRequestHandler):
-    """Serves files as the hub does: /owner/name/resolve/main/file, with the commit in a header."""
-
-    def translate_path(self, path):
-        return os.path.join(self.directory, path.partition("?")[0].rpartition("/")[2])
-
-    def end_headers(self):
-        revision = self.path.split("/")[-2]
-        self.send_header("X-Repo-Commit", "0" * 40 if revision == "main" else revision)
-        self.send_header("ETag", '"' + self.path.rpartition("/")[2] + '"')
-        if not os.path.exists(self.translate_path(self.path)):
-            self.send_header("X-Error-Code", "EntryNotFound")
-        super().end_headers()
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def serve():
-    """From a folder to the address of a server that gives its files as the hub does."""
-    with contextlib.ExitStack() as stack:
-
-        def start(folder):
-            handler = functools.partial(_Hub, directory=str(folder))
-            serving = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
-            thread = threading.Thread(target=serving.serve_forever, daemon=True)
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(serving.shutdown)
-            return f"http://127.0.0.1:{serving.server_port}"
-
-        yield start
-
-
-@pytest.fixture
-def to_hub(monkeypatch):
-    """Let the hub's client talk to a server of ours."""
-
-    def direct(server):
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server)
-        template = server + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-
-    return direct

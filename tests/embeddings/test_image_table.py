@@ -32,10 +32,40 @@ def test_arrays_and_files_give_the_same_pictures(pictures, files):
         assert (list(table), len(table), "a" in table, "z" in table) == (["a", "b", "c"], 3, True, False)
 
 
-def test_files_are_opened_only_when_needed(tmp_path):
-    table = ImageTable(["a"], [tmp_path / "missing.png"])
-    with pytest.raises(FileNotFoundError):
-        table["a"]
+def test_files_are_opened_only_when_needed(files):
+    table = ImageTable(["a", "b", "c"], files)
+    elsewhere = pickle.dumps(table)
+    files[1].unlink()
+    for each in (table, pickle.loads(elsewhere), table.subset(["b"])):
+        with pytest.raises(FileNotFoundError):
+            each["b"]
+
+
+def test_a_missing_file_is_told_at_once_with_its_id(files):
+    files[1].unlink()
+    with pytest.raises(FileNotFoundError, match=r"images\['b'\] is '.*1.png', and there is no such file"):
+        ImageTable(["a", "b", "c"], files)
+
+
+def test_a_folder_of_pictures(tmp_path, pictures):
+    (tmp_path / "cats").mkdir()
+    Image.fromarray(pictures[0]).save(tmp_path / "dog.2.png")
+    Image.fromarray(pictures[1]).save(tmp_path / "cats" / "cat_01.PNG")
+    for name in ("._dog.2.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"none")
+    table = ImageTable.from_folder(str(tmp_path))
+    assert table.ids.tolist() == ["cat_01", "dog.2"]
+    np.testing.assert_array_equal(table["dog.2"], pictures[0])
+    Image.fromarray(pictures[2]).save(tmp_path / "cat_01.bmp")
+    with pytest.raises(ValueError, match=r"names of the files\) must be unique, got 1 repeated \('cat_01'\)"):
+        ImageTable.from_folder(tmp_path)
+
+
+def test_a_folder_without_pictures(tmp_path):
+    with pytest.raises(ValueError, match="folder='.*' holds no picture"):
+        ImageTable.from_folder(tmp_path)
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
+        ImageTable.from_folder(tmp_path / "none")
 
 
 def test_tables_are_immutable_shared_and_picklable(pictures, files):
@@ -92,5 +122,3 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
             ImageTable(["a"], [tmp_path / name])["a"]
         with pytest.raises(ValueError, match=rf"{name} is no picture"):
             ImageTable(["a", "b"], [tmp_path / name] * 2).lookup(["b"])
-    with pytest.raises(FileNotFoundError, match=r"none.png"):
-        ImageTable(["a"], [tmp_path / "none.png"])["a"]

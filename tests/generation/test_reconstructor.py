@@ -321,6 +321,13 @@ def test_the_report_sets_two_baselines_beside():
     assert table.loc["mean training picture", "PixCorr"] == pytest.approx(direct["mean"], abs=0.02)
 
 
+def test_a_metric_without_weights_is_refused_before_anything_is_painted(tmp_path):
+    reconstructor = make(generator="nearest").fit(X[TRAIN], Y[TRAIN])
+    del reconstructor.generator_.pictures_  # painting would fail
+    with pytest.raises(FileNotFoundError, match="no file alexnet"):
+        reconstructor.report(X[TEST], Y[TEST], ["AlexNet(2)"], weights=tmp_path)
+
+
 def test_pictures_are_compared_in_the_space_of_the_encoder():
     """An encoder with a space of its own embeds where the targets do not lie."""
     encoder = InvertedEncoding(3).fit(X[TRAIN], TARGETS.lookup(Y[TRAIN]))

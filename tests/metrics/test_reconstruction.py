@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 
 from skeegclip.metrics import _networks, reconstruction_scores
-from skeegclip.metrics.reconstruction import METRICS, NETWORK_METRICS
+from skeegclip.metrics.reconstruction import METRICS, NETWORK_METRICS, computable
 
 RNG = np.random.default_rng(0)
 REAL = RNG.integers(0, 256, (3, 5, 5, 3), dtype=np.uint8).repeat(8, axis=1).repeat(8, axis=2)
@@ -271,7 +271,7 @@ def test_absent_weights_say_what_to_download_where(tmp_path, monkeypatch):
         FileNotFoundError,
         match=r"has no file alexnet-owt-7be5be79.pth, the weights of AlexNet. Download https://.*/alexnet-owt",
     ):
-        scores(REAL, NOISY, weights=tmp_path)
+        scores(REAL, NOISY, ["PixCorr", "AlexNet(2)"], weights=tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     with pytest.raises(FileNotFoundError, match=r"those of SwAV are not in the cache.*pass weights=folder"):
@@ -279,6 +279,23 @@ def test_absent_weights_say_what_to_download_where(tmp_path, monkeypatch):
     monkeypatch.setattr("open_clip.create_model", offline)
     with pytest.raises(FileNotFoundError, match=r"those of CLIP ViT-L/14 .*open_clip_model.safetensors"):
         scores(REAL, NOISY, ["CLIP"])
+
+
+def test_all_is_what_there_are_weights_for_and_the_rest_is_told(weights, tmp_path):
+    for name in ("alexnet-owt-7be5be79.pth", "open_clip_model.safetensors"):
+        (tmp_path / name).write_bytes((weights / name).read_bytes())
+    with pytest.warns(
+        UserWarning, match=r"Inception, EffNet-B, SwAV left out, .*swav_800ep\S+ into a folder"
+    ) as told:
+        table = scores(REAL, NOISY, weights=tmp_path)
+    assert len(told) == 1
+    assert table.columns.tolist() == ["PixCorr", "SSIM", "AlexNet(2)", "AlexNet(5)", "CLIP"]
+
+
+def test_nothing_is_painted_for_metrics_that_cannot_be_computed(tmp_path):
+    assert computable(["SSIM"], tmp_path) == ["SSIM"]
+    with pytest.raises(FileNotFoundError, match="no file alexnet"):
+        computable(["AlexNet(2)"], tmp_path)
 
 
 def offline(*args, **kwargs):

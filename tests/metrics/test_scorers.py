@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from skeegclip import EmbeddingTable, EpochsView, ImageRetriever
 from skeegclip.metrics import make_retrieval_scorer, retrieval_top1, retrieval_top5
 
 
@@ -248,11 +249,60 @@ def test_subject_is_routed(data):
     assert plain["test_score"].mean() == scores["good"]
 
 
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("people", [None, 3])
+def test_averages_of_a_person_and_image_are_scored_as_the_contest_does(people, tied):
+    rng = np.random.default_rng(1)
+    ids = np.array([f"image {i:02d}" for i in range(30)])
+    vectors = rng.standard_normal((30, 8)) * rng.uniform(0.5, 3, (30, 1))
+    if tied:  # images that look the same share their chances
+        vectors[20:] = 2 * vectors[:10]
+    table, order = Table(ids, vectors), rng.permutation(240)
+    y, who = np.tile(np.repeat(ids, 4), 2)[order], np.repeat(["ben", "ana"], 120)[order]
+    X = table.lookup(y) + 3 * rng.standard_normal((240, 8))
+    X *= rng.uniform(0.1, 10, (240, 1))  # long ones count for more: they are averaged as they are
+    found = make_retrieval_scorer(table, k=5, average="embeddings")(
+        FunctionTransformer().fit(X), X, y, subject=None if people is None else who
+    )
+    unit = vectors / np.sqrt((vectors**2).sum(axis=1, keepdims=True))
+    hits = []
+    for person in ["all"] if people is None else ["ana", "ben"]:
+        for number, name in enumerate(ids):
+            rows = (y == name) & (True if people is None else who == person)
+            mean = sum(X[rows]) / rows.sum()
+            cosine = np.array([float(mean @ one) for one in unit]) / np.sqrt(mean @ mean)
+            level = np.isclose(cosine, cosine[number], rtol=0, atol=1e-12)
+            above = int(((cosine > cosine[number]) & ~level).sum())
+            hits.append(min(max(5 - above, 0), level.sum()) / level.sum())
+    assert 0.2 < found < 0.95
+    assert found == pytest.approx(np.mean(hits), abs=1e-12)
+    single = make_retrieval_scorer(table, k=5)(FunctionTransformer().fit(X), X, y)
+    assert single < found
+
+
+def test_a_view_says_whose_averages(data):
+    X, y, table = data
+    who = np.tile(["ana", "ben"], 36)
+    view = EpochsView.from_arrays(X[:, :, None], subject=who)
+    scorer = make_retrieval_scorer(table, k=5, average="embeddings")
+    flat = Ridge().fit(X, table.lookup(y))
+    decoder = ImageRetriever(
+        FrozenEstimator(flat), targets=EmbeddingTable(np.unique(y), table.lookup(np.unique(y)))
+    )
+    decoder.fit(X, y)
+    assert scorer(decoder, view, y) == scorer(flat, X, y, subject=who)
+    decoder.set_params(hubness="csls")
+    with pytest.raises(
+        ValueError, match="average='embeddings' compares by cosine, but ImageRetriever corrects"
+    ):
+        scorer(decoder, view, y)
+
+
 def test_pickle_clone_and_repr(data):
     X, y, table = data
     scorer = make_retrieval_scorer(k=2, n_way=5)
     copy = pickle.loads(pickle.dumps(scorer))
-    assert repr(copy) == repr(scorer) == "RetrievalScorer(targets=None, k=2, n_way=5)"
+    assert repr(copy) == repr(scorer) == "RetrievalScorer(targets=None, k=2, n_way=5, average=None)"
     search = GridSearchCV(Decoder(table), {}, scoring=make_retrieval_scorer(table))
     assert clone(search).scoring is search.scoring  # a copy would hold another table of many megabytes
     with pytest.raises(AttributeError):
@@ -284,6 +334,8 @@ def test_bad_input_is_refused(data):
         make_retrieval_scorer(k=5, n_way=5)
     with pytest.raises(ValueError, match="k must lie in .*got 0"):
         make_retrieval_scorer(k=0)
+    with pytest.raises(ValueError, match="average must be one of None, 'embeddings'"):
+        make_retrieval_scorer(average="epochs")
 
 
 class _Labels(BaseEstimator):

@@ -53,6 +53,32 @@ def by_hand(planted, train, test, average=True):
     return table.set_index(["n_way", "k"])["accuracy"]
 
 
+def test_averaged_embeddings_are_scored_as_the_contest_does(planted):
+    cv = LeaveOneSubjectOut()
+    report = evaluate(Ridge(10.0), planted.view, targets=planted.table, cv=cv, average_test="embeddings")
+    scores = report.scores.query("metric == 'top-5'").set_index("subject")["value"]
+    y, people = planted.rows["stimulus"].to_numpy(), planted.rows["subject"].to_numpy()
+    flat = planted.X.reshape(len(planted.X), -1)
+    for train, test in cv.split(planted.view, groups=people):
+        ridge = Ridge(10.0).fit(flat[train], planted.table.lookup(y[train]))
+        scorer = make_retrieval_scorer(planted.table, k=5, average="embeddings")
+        expected = scorer(ridge, flat[test], y[test], subject=people[test])
+        assert scores[people[test[0]]] == pytest.approx(expected, abs=1e-12)
+    assert "averaged are its embeddings" in " ".join(report.flags["text"])
+    assert report.queries.groupby(["subject", "stimulus"]).size().max() == 1
+    for estimator, changed, said in (
+        (ImageRetriever(Ridge(), hubness="csls"), {}, "ImageRetriever corrects its similarities"),
+        (Ridge(), {"oracle": True}, "no figures of averaged embeddings"),
+        (Ridge(), {"average_test": "epochs"}, "average_test must be one of True, False, 'embeddings'"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            evaluate(
+                estimator,
+                planted.view,
+                **{"targets": planted.table, "cv": cv, "average_test": "embeddings", **changed},
+            )
+
+
 @pytest.mark.parametrize("average", [True, False])
 def test_figures_are_those_of_the_metrics(planted, average):
     cv = LeaveOneSubjectOut()

@@ -7,10 +7,11 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from skeegclip.inspection import Generalization, TimeCourse
+from skeegclip.inspection import DimensionReport, Generalization, TimeCourse
 from skeegclip.plotting import (
     plot_attention,
     plot_calibration_curve,
+    plot_dimensions,
     plot_importance,
     plot_region_map,
     plot_regions,
@@ -236,3 +237,38 @@ def test_calibration_shows_both_curves_with_their_bands():
         assert set(band.get_paths()[0].vertices[:, 1]) >= set(ends)
     with pytest.raises(ValueError, match="calibration_curve"):
         plot_calibration_curve(table.drop(columns="minutes"))
+
+
+def dimensions(windows=1):
+    n = 3 * windows
+    p = np.where(np.arange(n) % 3 == 1, 0.01, 0.5)
+    table = pd.DataFrame(
+        {"dimension": ["round", "red", "big"] * windows, "r": np.arange(n) / n, "p_corrected": p}
+    )
+    if windows > 1:
+        start = np.repeat(np.arange(windows) / 10, 3)
+        table = table.assign(start=start, stop=start + 0.1)
+    return DimensionReport(table, pd.DataFrame(), 0.3, tuple("abcd"))
+
+
+def test_dimensions_stand_in_the_order_of_their_correlation():
+    ax = plot_dimensions(dimensions(), n_best=2)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["big", "red"]
+    widths = [bar.get_width() for bar in ax.patches]
+    np.testing.assert_allclose(widths, [2 / 3, 1 / 3])
+    filled = [bar.get_facecolor()[:3] for bar in ax.patches]
+    assert filled[0][0] == filled[0][1]  # grey
+    assert filled[1][1] > filled[1][0]  # green
+    assert "p ≤ 0.05, corrected" in legend_of(ax)
+    assert ax.get_xlabel() == "Correlation over 4 objects"
+
+
+def test_dimensions_over_time_have_dots_where_they_are_decoded():
+    ax = plot_dimensions(dimensions(3))
+    lines = {line.get_label(): line for line in ax.lines}
+    np.testing.assert_allclose(lines["red"].get_xdata(), [0.05, 0.15, 0.25])
+    dots = [line for line in ax.lines if line.get_label() == "_dots"]
+    assert sorted(len(line.get_xdata()) for line in dots) == [0, 0, 3]
+    assert legend_of(ax)[0] == "big"
+    with pytest.raises(ValueError, match="n_best"):
+        plot_dimensions(dimensions(), n_best=0)

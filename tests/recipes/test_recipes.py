@@ -8,7 +8,9 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skeegclip import EEGEncoder, EmbeddingTable, EnsembleEncoder, EpochsView, evaluate, recipes
+from skeegclip._utils.estimators import embed
 from skeegclip.datasets import make_things_like
+from skeegclip.metrics import make_retrieval_scorer
 from skeegclip.model_selection import LeaveOneSubjectOut, WithinSubject
 
 SMALL = {"max_epochs": 2, "batch_size": 16, "device": "cpu"}
@@ -39,7 +41,7 @@ def table():
 @pytest.mark.parametrize("name", recipes.__all__)
 def test_recipes_are_plain_pipelines_that_say_what_they_are(name, table):
     make = getattr(recipes, name)
-    pipeline = make("mlp", table) if name == "paper" else make(table)
+    pipeline = make("mlp", table) if name in ("paper", "finetune") else make(table)
     assert type(pipeline) is Pipeline
     assert "ImageRetriever" in repr(pipeline)
     assert repr(clone(pipeline)) == repr(pipeline)
@@ -80,6 +82,18 @@ def test_the_strong_one_uses_what_later_work_found(table):
     ((_, convolution),) = recipes.strong(table, protocol="loso")["retriever"].encoder.encoder.encoders
     assert convolution.net == "nice"
     assert "channels" not in recipes.strong(table, protocol="loso").named_steps
+
+
+def test_the_contests_predicts_in_the_space_of_the_targets_for_nobody_in_particular(data):
+    view, table = data
+    known, new = view.select(subject="sub-01"), view.select(subject="sub-02")
+    decoder = recipes.contest(table).fit(known, known.stimulus)
+    scorer = make_retrieval_scorer(k=5, average="embeddings")
+    z = embed(decoder, new[:3].read(np.arange(3)), {})
+    assert z.shape == (3, table.n_dims)
+    np.testing.assert_allclose(embed(decoder, new[1:2], {}), z[1:2], rtol=1e-5)  # no epoch depends on another
+    assert 0 <= scorer(decoder, new, new.stimulus) <= 1
+    assert not evaluate(decoder, view, cv=LeaveOneSubjectOut()).flags["about"].eq("transductive").any()
 
 
 def test_they_run(data):

@@ -29,6 +29,8 @@ class Config:
         Penalties that the ridge regression chooses from.
     n_shown : int
         Test pictures in the figure of retrieved pictures.
+    n_real_passes : int
+        Of the network that tells real faces from houses.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Config:
     encoders: Mapping[str, Mapping[str, Any]]
     alphas: tuple[float, ...] = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
     n_shown: int = 6
+    n_real_passes: int = 15
 
 
 # Single trials (against averages) and the batch size of the quick demo were chosen on held-out training concepts. The
@@ -67,4 +70,5 @@ QUICK = Config(
         "ATM-S": {**_ATM, "batch_size": 64, "max_epochs": 5},
         "NICE": {**_NICE, "batch_size": 64, "max_epochs": 4},
     },
+    n_real_passes=5,
 )

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..._utils.drawing import COLOURS, GREY, WIDTH, new_figure, styled
 from ...plotting import (
     plot_reconstruction_grid,
     plot_retrieval_grid,
     plot_similarity_matrix,
     plot_training_curve,
 )
+from .real import Real
 from .results import Results
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def make_figures(results: Results) -> dict[str, bytes]:
         "reconstructed": draw_reconstructed(results),
         "training": plot_training_curve(results.history).figure,
         "similarity": plot_similarity_matrix(results.similarity, groups=shapes).figure,
+        "faces": draw_faces(results.real),
     }
     return {key: _png(figure) for key, figure in figures.items()}
 
@@ -68,6 +71,27 @@ def draw_reconstructed(results: Results) -> Figure:
             "nearest": painted.nearest[rows],
         }
     )
+
+
+def draw_faces(real: Real) -> Figure:
+    """Draw what faces and houses evoke, and below it when the two can be told apart."""
+    with styled(None):
+        figure = new_figure(WIDTH, 3.4)
+        above, below = figure.subplots(2, sharex=True)
+        for (name, response), colour in zip(real.evoked.items(), (COLOURS[1], COLOURS[0]), strict=True):
+            above.plot(response.index, response, color=colour, label=name)
+        above.axvline(0, color=GREY, lw=0.6)
+        above.set_ylabel("Above the ears (µV)")
+        above.legend(loc="upper right")
+        course = real.course
+        band = (course["auc"] - course["se"], course["auc"] + course["se"])
+        below.fill_between(course["time"], *band, color=COLOURS[2], alpha=0.2, lw=0)
+        below.plot(course["time"], course["auc"], color=COLOURS[2], marker="o", mec="white", mew=0.5)
+        below.axhline(0.5, color=GREY, ls=(0, (4, 2)), lw=0.9)
+        below.axvline(0, color=GREY, lw=0.6)
+        below.set_ylabel("Area under the curve")
+        below.set_xlabel("Time from the picture (s)")
+    return figure
 
 
 def _shown_rows(results: Results) -> np.ndarray:

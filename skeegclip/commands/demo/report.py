@@ -14,6 +14,7 @@ from .config import Config
 from .decoders import LINEAR, RIDGE
 from .output import versions
 from .painting import METRICS
+from .real import LOGISTIC, NETWORK
 from .results import Results
 
 _CODE = """\
@@ -86,6 +87,7 @@ def make_report(results: Results, figures: Mapping[str, bytes]) -> str:
             _training(results, figures),
             _painted(results, figures),
             _alike(results, figures),
+            *_real(results, figures),
             _seconds(results),
             _code(results),
         ],
@@ -218,6 +220,57 @@ def _alike(results: Results, figures: Mapping[str, bytes]) -> Section:
             " where the picture is not.",
         ),
     )
+
+
+def _real(results: Results, figures: Mapping[str, bytes]) -> list[Section]:
+    real = results.real
+    rungs: list[list[Cell]] = [
+        [
+            str(name),
+            _percent(row, "found"),
+            "" if number == 0 else _percent(row, "gain"),
+            "no" if number == 0 else "yes",
+        ]
+        for number, (name, row) in enumerate(real.rungs.iterrows())
+    ]
+    faces: list[list[Cell]] = [
+        [
+            str(name),
+            Measured(f"{row['auc']:.3f}", f"{row['auc_low']:.2f}", f"{row['auc_high']:.2f}"),
+            ""
+            if name == LOGISTIC
+            else Measured(f"{row['more']:+.3f}", f"{row['more_low']:+.2f}", f"{row['more_high']:+.2f}"),
+        ]
+        for name, row in real.faces.iterrows()
+    ]
+    return [
+        Section(
+            "On real brains: which of 200 pictures",
+            "These are no simulations. Subject 8 of THINGS-EEG2 saw 200 pictures, 80 times each; the published ATM-S encoder"
+            " embedded the mean responses, and the picture is searched by its CLIP embedding. Nothing was trained here. The"
+            " rungs below the first look at all 200 responses together, which a single response in real time does not allow.",
+            ["", "Found first (%)", "Gain (points)", "Looks at all queries"],
+            rungs,
+        ),
+        Section(
+            "On real brains: faces or houses",
+            f"One person, a headband of four dry electrodes, {real.n_epochs:,} single trials; each fifth of the recording was left"
+            f" out once. Logistic regression sees means over time bins; {NETWORK} sees all samples and learns in"
+            f" {results.config.n_real_passes} passes. Areas under the curve, chance 0.5, with 95 % intervals over trials.",
+            ["", "Area under the curve", f"More than {LOGISTIC.lower()}"],
+            faces,
+            Picture(
+                figures["faces"],
+                "Responses to faces and houses above the ears, and when they can be told apart",
+                "Above: the mean response at TP9 and TP10; faces evoke a deeper trough near 0.2 s, the N170. Below: logistic"
+                " regression in windows of a tenth of a second, mean over the five fifths and its standard error.",
+            ),
+        ),
+    ]
+
+
+def _percent(row: Any, name: str) -> Measured:
+    return Measured(*(f"{100 * row[key]:.1f}" for key in (name, f"{name}_low", f"{name}_high")))
 
 
 def _seconds(results: Results) -> Section:

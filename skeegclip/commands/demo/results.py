@@ -10,6 +10,7 @@ import numpy as np
 from .config import Config
 from .decoders import LINEAR
 from .painting import Painted
+from .real import Real
 from .trials import Trials
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Results:
         Penalty of the ridge regression.
     n_components : int
         Directions that the linear decoder compares.
+    real : Real
+        What was found in the recordings of the package.
     seconds : dict
         By step.
     """
@@ -56,6 +59,7 @@ class Results:
     history: dict[str, list[dict]]
     alpha: float
     n_components: int
+    real: Real
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -87,7 +91,29 @@ def text_table(results: Results) -> str:
     painted = (
         f"Painting it (correlation of pixels, 95 % interval over stimuli)\n{_painted(results.painted.table)}"
     )
-    return "\n\n".join([*blocks, known, painted])
+    return "\n\n".join([*blocks, known, painted, _real(results.real)])
+
+
+def _real(real: Real) -> str:
+    rungs = {
+        name: f"{100 * row['found']:.1f} [{100 * row['found_low']:.0f} {100 * row['found_high']:.0f}]"
+        + ("" if number == 0 else "  looks at all queries together")
+        for number, (name, row) in enumerate(real.rungs.iterrows())
+    }
+    faces = {
+        name: f"{row['auc']:.3f} [{row['auc_low']:.2f} {row['auc_high']:.2f}]"
+        for name, row in real.faces.iterrows()
+    }
+    return (
+        "REAL BRAINS\nFinding one of 200 pictures, THINGS-EEG2, subject 8, published embeddings (% right, 95 % interval"
+        f" over pictures, chance 0.5)\n{_lines(rungs)}\nFaces against houses, single trials of one person, four channels"
+        f" (area under the curve, 95 % interval over trials, chance 0.5)\n{_lines(faces)}"
+    )
+
+
+def _lines(texts: dict[Any, str]) -> str:
+    width = max(map(len, texts))
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in texts.items())
 
 
 def _accuracies(summary: pd.DataFrame) -> pd.DataFrame:
@@ -105,5 +131,4 @@ def _painted(table: pd.DataFrame) -> str:
         name: f"{row['PixCorr']:.3f} [{row['PixCorr_low']:.2f} {row['PixCorr_high']:.2f}]"
         for name, row in table.iterrows()
     }
-    width = max(map(len, lines))
-    return "\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())
+    return _lines(lines)

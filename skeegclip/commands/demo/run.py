@@ -23,9 +23,16 @@ from .decoders import LINEAR, RIDGE, before, make_decoders
 from .figures import make_figures
 from .output import versions
 from .painting import paint_test
+from .real import look_at_real
 from .report import make_report
 from .results import Results, text_table
 from .trials import averaged
+
+_NEXT = """\
+Next:
+  skeegclip fetch things-eeg2 --help   download recordings of people who look at 16,740 pictures
+  skeegclip evaluate --help            decode them, or recordings of your own, and report it
+  skeegclip reconstruct --help         paint what was seen"""
 
 
 def run_demo(folder: Path, config: Config, *, seed: int = 0) -> Results:
@@ -73,6 +80,8 @@ def run_demo(folder: Path, config: Config, *, seed: int = 0) -> Results:
     trials, tested = averaged(data, train), averaged(data, test)
     with _step("Painting what was seen", seconds, "paint"):
         painted = paint_test(first, data, trials, tested, seed=seed)
+    with _step("Decoding real brains", seconds, "real"):
+        real = look_at_real(n_passes=config.n_real_passes, seed=seed)
     embeddings = first[-1].embed(before(first, tested.X))
     results = Results(
         config,
@@ -85,6 +94,7 @@ def run_demo(folder: Path, config: Config, *, seed: int = 0) -> Results:
         history={name: decoders[name][-1].encoder_.history_ for name in config.encoders},
         alpha=float(decoders[RIDGE][-1].encoder_.encoder_.alpha_),
         n_components=int(first[-1].encoder_.encoder_.n_components_),
+        real=real,
         seconds=seconds,
     )
     with _step("Drawing", seconds, "draw"):
@@ -94,7 +104,7 @@ def run_demo(folder: Path, config: Config, *, seed: int = 0) -> Results:
     contents["metrics.json"] = json.dumps(as_json(results), indent=1).encode()
     contents["report.html"] = make_report(results, figures).encode()
     write_listed(folder, contents)
-    print(f"\n{text_table(results)}\n\nReport: {folder / 'report.html'}")
+    print(f"\n{text_table(results)}\n\nReport: {folder / 'report.html'}\n\n{_NEXT}")
     return results
 
 
@@ -121,6 +131,10 @@ def as_json(results: Results) -> dict[str, Any]:
         "reconstruction": {
             "two_way_by_pixels": results.painted.identified,
             "metrics": results.painted.table.to_dict("index"),
+        },
+        "real": {
+            name: json.loads(getattr(results.real, name).reset_index().to_json(orient="records"))
+            for name in ("rungs", "faces", "course")
         },
         "alpha": results.alpha,
         "n_components": results.n_components,

@@ -12,9 +12,9 @@ from sklearn.utils import gen_batches
 
 from ..._utils.epoched import is_view
 from ..._utils.params import check_number
+from ..._utils.ridge import ridge_cv
 from ..._utils.stated import Stated
 from ..._utils.validation import check_epochs, check_finite, check_same_length
-from .._ridge import ridge_cv
 from .._sharing import Fitted, History, Portable, Selection, schema
 
 _EPOCHS_AT_ONCE = 1024

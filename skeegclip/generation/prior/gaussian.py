@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.covariance import ledoit_wolf
 
-from .._ridge import ridge_cv
+from ..._utils.ridge import ridge_cv
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ TINY = Config(
         "NICE": {"net": "nice", "max_epochs": 2, "batch_size": 64, "validation": 0.0},
     },
     n_shown=3,
+    n_real_passes=1,
 )
 
 
@@ -155,6 +156,10 @@ def test_report_and_table_and_json_agree(demo):
         assert f'<div class="value">{value} %</div>' in html
     assert f"{100 * metrics['knowing_decoder']['accuracy']:.1f} %" in printed
     assert {row["task"] for row in metrics["summary"]} == {"retrieval", "classification"}
+    assert [row["found"] for row in metrics["real"]["rungs"]] == pytest.approx([0.36, 0.49, 0.59])
+    for row in metrics["real"]["faces"]:
+        assert f"{row['auc']:.3f} [{row['auc_low']:.2f} {row['auc_high']:.2f}]" in printed
+        assert f"{row['auc']:.3f}" in html
     assert metrics["knowing_decoder"]["accuracy"] == results.data.truth.accuracy
 
 

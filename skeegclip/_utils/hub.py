@@ -54,6 +54,14 @@ def from_hub(
     ) from failure
 
 
+def lacks_file(error: OSError) -> bool:
+    """Whether `from_hub` failed because the repository is there, but not the file."""
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    cause = error.__cause__
+    return isinstance(cause, EntryNotFoundError) and not isinstance(cause, LocalEntryNotFoundError)
+
+
 def first_line(error: BaseException) -> str:
     """What went wrong, short enough to be put into a sentence."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(".:")

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
-from skeegclip.generation._ridge import _PENALTIES, ridge_cv
+from skeegclip._utils.ridge import _PENALTIES, ridge_cv
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,3 @@
+from .submission import export_submission as export_submission
+
+__all__ = ["export_submission"]
