@@ -206,7 +206,9 @@ def test_bad_sensors_without_a_head(tmp_path):
     info["bads"] = ["M2"]
     raw = mne.io.RawArray(1e-13 * np.random.default_rng(0).standard_normal((3, 3000)), info, verbose=False)
     raw.save(tmp_path / "x_raw.fif", verbose=False)
-    with pytest.raises(ValueError, match=r"bads: M2 of x cannot be made of the other channels .* Pass bads='keep'"):
+    with pytest.raises(
+        ValueError, match=r"bads: M2 of x cannot be made of the other channels .* Pass bads='keep'"
+    ):
         load_recordings({"x": tmp_path / "x_raw.fif"}, shown([1.0, 3.0]), tmp_path / "store", **plain)
     assert not (tmp_path / "store").exists()
 
