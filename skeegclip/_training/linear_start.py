@@ -20,20 +20,25 @@ _PENALTIES = np.logspace(-4, 3, 15)  # times the mean squared length of a row
 
 
 def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, seed: int) -> None:
-    """Set the linear path of a network that has one, from the rows that it will be trained on.
+    """Set the linear path of a network that has one, from the rows that it will be trained on; the rest adds nothing yet."""
+    set_linear(net, train, directions=directions, seed=seed)
+    with torch.no_grad():
+        for part in _with_path(net):
+            part.gate.zero_()
+
+
+def set_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, seed: int) -> None:
+    """Set the linear path of a network that has one.
 
     Where only directions count (`directions`, the CLIP loss) the path's embeddings are of unit length on average, and the
     mean of the targets is left out: it is what all predictions would share. Of classes with weights only their plain mean
     is: that of the rows says which class weighs much, and without it one that weighs more is found less. (How frequent
     classes are by chance is left out all the same: of few rows it would say more than the epochs do.)
     """
-    parts = (part for part in net.module_.modules() if isinstance(getattr(part, "linear", None), LinearPath))
-    if (part := next(parts, None)) is None:
+    path: Any = next((part.linear for part in _with_path(net)), None)
+    if path is None:
         return
-    path: Any = part.linear
     sizes = net.get_params_for("module")
-    if "subject_latent" in sizes:  # what it gives is no embedding yet
-        return
     rng = np.random.default_rng([seed, 4])
     most = min(_MOST_ROWS, _MOST_NUMBERS // path.weight.shape[1])
     rows = np.sort(rng.permutation(train.rows)[:most])
@@ -56,8 +61,12 @@ def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, see
         length = np.linalg.norm(y_mean + (F - f_mean) @ W, axis=1).mean() or 1.0
         W, y_mean = W / length, y_mean / length
     path.set_map(torch.from_numpy(W.T), torch.from_numpy(y_mean - f_mean @ W))
-    with torch.no_grad():
-        part.gate.zero_()
+
+
+def _with_path(net: EncoderNet) -> list[Any]:
+    if "subject_latent" in net.get_params_for("module"):  # what the network gives is no embedding yet
+        return []
+    return [part for part in net.module_.modules() if isinstance(getattr(part, "linear", None), LinearPath)]
 
 
 def _features(path: LinearPath, train: EpochsDataset, rows: np.ndarray) -> np.ndarray:
