@@ -59,6 +59,11 @@ class Augment:
                 raise ValueError(
                     f"augment: {name} changes the shape of a batch from {tuple(x.shape)} to {tuple(new.shape)}."
                 )
+            if new.isnan().sum() > x.isnan().sum():
+                raise ValueError(
+                    f"augment: {name} makes NaN of numbers. If it mixes channels, it needs epochs that have all of them:"
+                    " bring all to one cap first, with skeegclip.preprocessing.InterpolateChannels, or leave it out."
+                )
             x = new.to(x.dtype)
         return x
 

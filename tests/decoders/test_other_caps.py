@@ -215,6 +215,18 @@ def test_repetitions_are_averaged_before_it(people, table):
     np.testing.assert_allclose(averaged.predict(people[2]), by_hand.predict(people[2]), rtol=1e-4, atol=1e-5)
 
 
+def test_an_augmentation_that_mixes_channels_does_not_lose_them(people, table):
+    from braindecode.augmentation import GaussianNoise, SensorsZRotation
+
+    both = EpochsView.join(people)
+    rotated = SensorsZRotation(0.5, list(both.ch_names), random_state=0)
+    # It would make whole epochs NaN: of no channel at all.
+    with pytest.raises(ValueError, match="SensorsZRotation makes NaN of numbers.*InterpolateChannels"):
+        make(table, "eegproject", augment=rotated).fit(both, both.stimulus)
+    noisy = make(table, "eegproject", augment=GaussianNoise(0.5, random_state=0)).fit(both, both.stimulus)
+    assert np.isfinite(noisy.history_[-1]["train_loss"])
+
+
 def test_attention_is_between_the_channels_of_fit(fitted, unseen):
     n = fitted.n_chans_
     assert fitted.attention(unseen[:2]).shape[2:] == (n, n)
