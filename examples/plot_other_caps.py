@@ -18,7 +18,7 @@ from skeegclip.datasets import make_things_like
 
 data = make_things_like(
     n_subjects=6,
-    n_train_concepts=100,
+    n_train_concepts=80,
     n_images_per_concept=2,
     n_train_repetitions=1,
     n_test_concepts=50,

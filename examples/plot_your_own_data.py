@@ -3,8 +3,8 @@ Your own data: from raw files to a store with embeddings
 ========================================================
 
 You have recordings of people who look at pictures, with a mark at each picture, and more of it than memory holds. This
-example leads from the files to decoding: epochs with a table of what each of them is, one person after the other into an
-:class:`~skeegclip.EpochsStore` on disk, a vector for each picture, and an estimator that is trained from the disk.
+example leads from the files to decoding: epochs of one person after the other in an :class:`~skeegclip.EpochsStore` on
+disk, with a table of what each of them is, a vector for each picture, and an estimator that is trained from the disk.
 
 The files are simulated, so that every step runs here; with files of your own the first section falls away.
 """
@@ -12,99 +12,68 @@ The files are simulated, so that every step runs here; with files of your own th
 # %%
 # Files, as if recorded
 # ---------------------
-# Three people see 100 pictures four times each. What is simulated is laid end to end, with a mark at each picture, and
-# saved: as a BIDS folder where the packages ``mne-bids`` and ``pybv`` are installed, else as files of MNE.
+# Three people see 100 pictures four times each. What is simulated is laid end to end, with a mark at each picture that
+# says which one it is, and saved: a file for each person, and a folder of pictures.
 import tempfile
 from pathlib import Path
 
 import mne
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from skeegclip.datasets import make_things_like
 
-try:
-    import mne_bids
-    import pybv  # noqa: F401  what mne-bids writes EEG with
-except ImportError:
-    mne_bids = None
-
 mne.set_log_level("ERROR")
 folder = Path(tempfile.mkdtemp())
-data = make_things_like(
+simulated = make_things_like(
     n_subjects=3, n_train_concepts=50, n_test_concepts=50, n_images_per_concept=1, n_train_repetitions=4,
     n_test_repetitions=4, tmin=-0.2, duration=1.2, snr=2, random_state=0,
 )  # fmt: skip
-for person in ("01", "02", "03"):
-    mine = np.random.default_rng(int(person)).permutation(np.flatnonzero(data.subject == f"sub-{person}"))
-    raw = mne.io.RawArray(1e-6 * np.concatenate(data.X[mine], axis=1), data.info.copy())  # in volts
+(folder / "pictures").mkdir()
+for name, picture in simulated.images.items():
+    Image.fromarray(picture).save(folder / "pictures" / f"{name}.png")
+files = {}
+for person in ("sub-01", "sub-02", "sub-03"):
+    mine = np.random.default_rng(len(files)).permutation(np.flatnonzero(simulated.subject == person))
+    raw = mne.io.RawArray(1e-6 * np.concatenate(simulated.X[mine], axis=1), simulated.info.copy())  # in volts
     onset = 1.2 * np.arange(len(mine)) + 0.2
-    raw.set_annotations(mne.Annotations(onset, 0.1, [f"picture/{stimulus}" for stimulus in data.y[mine]]))
-    if mne_bids is None:
-        raw.save(folder / f"sub-{person}_raw.fif")
-    else:
-        path = mne_bids.BIDSPath(subject=person, task="pictures", datatype="eeg", root=folder)
-        mne_bids.write_raw_bids(raw, path, format="BrainVision", allow_preload=True, verbose="ERROR")
-
-# %%
-# One person's epochs
-# -------------------
-# A mark says which picture came up. BIDS keeps such marks in ``events.tsv``, and mne-bids reads them as annotations;
-# where you have a trigger channel, ``mne.find_events`` gives the events, and a list of what you showed the names.
-#
-# The metadata is the table that everything else looks things up in: *stimulus*, the picture's id, is what embeddings are
-# found by; *subject* tells people apart; further columns are as you like. Ids are text: ``"00012"`` keeps its zeros.
-
-
-def read(person):
-    """Read one person's recording."""
-    if mne_bids is None:
-        return mne.io.read_raw(folder / f"sub-{person}_raw.fif", preload=True)
-    path = mne_bids.BIDSPath(subject=person, task="pictures", datatype="eeg", root=folder)
-    return mne_bids.read_raw_bids(path, verbose="ERROR").load_data()
-
-
-def epochs_of(person):
-    """Cut one person's recording into epochs with metadata."""
-    raw = read(person).filter(0.1, 40)
-    events, event_id = mne.events_from_annotations(raw, regexp="^picture/")
-    name = {code: text.removeprefix("picture/") for text, code in event_id.items()}
-    metadata = pd.DataFrame({"stimulus": [name[code] for code in events[:, 2]]})
-    metadata["subject"] = f"sub-{person}"
-    metadata["onset"] = events[:, 0] / raw.info["sfreq"]
-    metadata["repetition"] = metadata.groupby("stimulus").cumcount()
-    return mne.Epochs(
-        raw,
-        events,
-        tmin=-0.2,
-        tmax=0.8,
-        baseline=(None, 0),
-        metadata=metadata,
-        reject={"eeg": 500e-6},
-        preload=True,
-    )
-
-
-epochs = epochs_of("01")
-epochs.metadata.head()
+    raw.set_annotations(mne.Annotations(onset, 0.1, [f"picture/{name}" for name in simulated.y[mine]]))
+    files[person] = folder / f"{person}_raw.fif"
+    raw.save(files[person])
 
 # %%
 # Everybody into a store
 # ----------------------
-# The first person makes the store, the others are appended: never more than one person is in memory. Epochs come in
-# microvolts, rejected ones are left out, and NaN or another set of channels would be refused. If the computer fails in
-# the middle of it, the store is as it was before the last append.
-from skeegclip import EpochsStore
+# :func:`~skeegclip.datasets.load_recordings` wants to know which file is whose, and what was shown when. Here each picture
+# has a mark of its own, and a mapping leads from the mark to the picture; a table with onsets would do as well, and a data
+# set in BIDS, with :func:`~skeegclip.datasets.load_bids`, tells all of it by itself: see :doc:`/user_guide/your_recordings`.
+#
+# Each recording is filtered, cut and baseline-corrected, and written whole or not at all: if the computer fails in the
+# middle of it, the same call goes on where it stopped.
+from skeegclip.datasets import load_recordings
 
-store = EpochsStore.create(folder / "store", epochs)
-for person in ("02", "03"):
-    store.append(epochs_of(person))
-store
+data = load_recordings(
+    files,
+    {f"picture/{name}": f"{name}.png" for name in simulated.images},
+    folder / "store",
+    images=folder / "pictures",
+    band=(0.1, 40),
+    sfreq=None,
+    tmax=0.8,
+    verbose=0,
+)
+data.recordings
+
+# %%
+# The rows say what each epoch is: *stimulus*, the picture's id, is what embeddings are found by; *subject* tells people
+# apart. The pictures come by the same ids.
+data.X.rows.head()
 
 # %%
 # It is read through a view, which keeps the table with the epochs and reads nothing until it must. Choosing people,
 # channels by region, or times costs nothing either.
-view = EpochsStore.open(folder / "store").view()
+view = data.X
 view.pick(["occipital", "parietal"]).crop(0.05, 0.6)
 
 # %%
@@ -124,16 +93,16 @@ axes.legend(frameon=False)
 # %%
 # A vector for each picture
 # -------------------------
-# Training needs an :class:`~skeegclip.EmbeddingTable`: stimulus id -> vector. For a folder of pictures whose file names
-# are the ids, :class:`~skeegclip.CLIPEmbedder` makes one:
+# Training needs an :class:`~skeegclip.EmbeddingTable`: stimulus id -> vector. :class:`~skeegclip.CLIPEmbedder` makes one
+# of pictures:
 #
 # .. code-block:: python
 #
-#    table = CLIPEmbedder("ViT-H-14", "laion2b_s32b_b79k").embed_images("my_pictures")
+#    table = CLIPEmbedder("ViT-H-14", "laion2b_s32b_b79k").embed_images(data.images)
 #
 # The simulation comes with vectors of its own. Whatever model yours are from, save the table beside the store, and see
 # that no picture is missing.
-data.image_embeddings.save(folder / "image_embeddings.safetensors")
+simulated.image_embeddings.save(folder / "image_embeddings.safetensors")
 
 from skeegclip import EmbeddingTable
 
@@ -181,5 +150,5 @@ scores.mean().round(3)
 # The folder of this example is only needed here.
 import shutil
 
-del view, posterior, mean
+del data, view, posterior, mean
 shutil.rmtree(folder)

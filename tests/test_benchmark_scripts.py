@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import Ridge
@@ -93,6 +94,29 @@ def test_networks_whose_published_form_ends_with_log_softmax(script):
     for net in order.LOG_SOFTMAX:
         embedding = order.LogSoftmax(net=net, **sizes).eval()(torch.randn(2, 3, 125))
         np.testing.assert_allclose(embedding.exp().sum(dim=1).detach(), 1, rtol=1e-5)
+
+
+def test_leads_over_the_contests_baseline_are_paired_by_person(script):
+    rng = np.random.default_rng(0)
+    base, lead = rng.uniform(0.1, 0.4, 6), np.array([0.1, 0.2, 0.3, 0.1, 0.2, 0.3])
+    found = pd.DataFrame(
+        {"decoder": name, "seed": n // 2, "person": f"sub-{n % 2}", "score": "single", "top5": value}
+        for name, values in (("EEGNet", base), ("recipe", base + lead))
+        for n, value in enumerate(values)
+    )
+    row = script("contest").differences(found).loc["single"]
+    half = 2.570582 * lead.std(ddof=1) / np.sqrt(6)  # Student's t of 5 degrees of freedom
+    assert row[["lead", "low", "high", "people"]].tolist() == pytest.approx(
+        [20, 100 * (0.2 - half), 100 * (0.2 + half), 6], rel=1e-6
+    )
+
+
+@pytest.mark.slow
+def test_the_contests_decoders_are_measured(script):
+    contest = script("contest")
+    found = contest.measure(0, 6, n_concepts=12)
+    assert len(found) == 8
+    assert found["top5"].between(0, 1).all()
 
 
 @pytest.mark.slow

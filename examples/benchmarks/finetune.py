@@ -1,7 +1,7 @@
 """Fine-tuning for a new person against training from nothing, by minutes of recording; time and memory of each `train=`.
 
     python finetune.py --people 3 --passes 15 --ways nothing all head probe     # what it is worth
-    python finetune.py --net atm-s --minutes 5 --people 1 --passes 1            # what it costs
+    python finetune.py --net atm-s --minutes 5 --people 1 --passes 1 --fit-passes 20     # what it costs
 
 People are simulated, with one picture in four seconds. The pretrained weights are made here, on other people, who saw the same
 training pictures; the test pictures nobody has seen in training. Chance is 1 %.
@@ -10,12 +10,13 @@ training pictures; the test pictures nobody has seen in training. Chance is 1 %.
 from __future__ import annotations
 
 import argparse
-import functools
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from skorch.callbacks import Callback
 
 from skeegclip import EEGEncoder, recipes
 from skeegclip.datasets import make_things_like
@@ -47,16 +48,30 @@ def people(n: int, n_pictures: int, seed: int):
     return data, np.ascontiguousarray(data.X[:, kept])
 
 
-@functools.cache
-def _clear_peak() -> Path | None:
-    path = Path("/proc/self/clear_refs")
-    return path if path.exists() else None
+class Kept(Callback):
+    """Megabytes that a step of the first batch keeps: what its backward pass needs, gradients, and AdamW's two moments."""
 
+    megabytes = 0.0
 
-def resident(what: str) -> float:
-    """Memory of this process in MB: "VmRSS" now, "VmHWM" at its highest since the mark was cleared."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what))
+    def on_batch_begin(self, net, training, **kwargs):
+        if training and not self.megabytes:
+            own = {p.untyped_storage().data_ptr() for p in net.module_.parameters()}
+            self.sizes = {}
+
+            def pack(tensor):
+                storage = tensor.untyped_storage()
+                if storage.data_ptr() not in own:
+                    self.sizes[storage.data_ptr()] = storage.nbytes()
+                return tensor
+
+            self.hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+            self.hooks.__enter__()
+
+    def on_batch_end(self, net, training, **kwargs):
+        if training and not self.megabytes:
+            self.hooks.__exit__(None, None, None)
+            trained = sum(p.nbytes for p in net.module_.parameters() if p.requires_grad)
+            self.megabytes = (sum(self.sizes.values()) + 3 * trained) / 1e6
 
 
 def main() -> None:
@@ -69,6 +84,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--people", type=int, default=4, help="trained on before")
     parser.add_argument("--passes", type=int, default=20, help="over the data of those before")
+    parser.add_argument(
+        "--fit-passes", type=int, help="over the data of the new person; else as many as usual"
+    )
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     rows = []
@@ -100,19 +118,24 @@ def main() -> None:
         for minutes in args.minutes:
             some = order[: PER_MINUTE * minutes]
             for way in args.ways:
-                params = {"pretrained": state, "max_epochs": "auto", **_WAYS[way], **common}
+                params = {
+                    "pretrained": state,
+                    "max_epochs": args.fit_passes or "auto",
+                    **_WAYS[way],
+                    **common,
+                }
                 if way == "nothing":
                     params["layer_decay"] = 1.0
                 encoder = recipes.finetune(args.net, **params)["retriever"].encoder
-                if (peak := _clear_peak()) is not None:
-                    peak.write_text("5", encoding="utf-8")
-                start, held = time.process_time(), resident("VmRSS") if peak else np.nan
+                start = time.process_time()
                 encoder.fit(X[some], data.y[some])
                 spent = time.process_time() - start
-                most = resident("VmHWM") - held if peak else np.nan
-                rows.append([seed, minutes, way, *score(encoder), spent, most])
+                accuracy, kept = score(encoder), Kept()
+                if way != "probe":
+                    encoder.set_params(max_epochs=1, callbacks=[kept]).fit(X[some], data.y[some])
+                rows.append([seed, minutes, way, *accuracy, spent, kept.megabytes])
                 print(*rows[-1], flush=True)
-    table = pd.DataFrame(rows, columns=["seed", "minutes", "way", "top1", "top5", "cpu_s", "peak_mb"])
+    table = pd.DataFrame(rows, columns=["seed", "minutes", "way", "top1", "top5", "cpu_s", "step_mb"])
     if args.out is not None:
         table.to_csv(args.out, index=False)
     print(table.groupby(["minutes", "way"], sort=False).mean().drop(columns="seed").round(3).to_string())

@@ -9,9 +9,12 @@ power of a person's median one: in the file they are one or two here and there, 
 ``--epochs`` and the distance of the
 categories (``--snr``) are no property of people: they set how much noise is in an average.
 
+With ``--trials``, how single epochs differ in their noise: those of one real person (faces and houses, four channels of a
+headband whose reference is at FPz, 1 to 30 Hz, epochs above 75 microvolts left out by their makers), and of simulated ones.
+
 With ``--effects``, the top-1 accuracy of ridge regression on simulated test pictures, and paired differences.
 
-Run: ``python examples/benchmarks/simulator_fit.py [--erps path/to/erps.npz] [--effects 4]``
+Run: ``python examples/benchmarks/simulator_fit.py [--erps path/to/erps.npz] [--trials path/to/n170_subject1.npz] [--effects 4]``
 """
 
 import argparse
@@ -152,6 +155,35 @@ def off_diagonal(rows):
     return ~np.eye(len(rows), dtype=bool)
 
 
+def trial_statistics(X, kind):
+    """How unlike each other the single epochs (n_epochs, n_chans, n_times) of one person are."""
+    noise = X.astype(np.float64)
+    for one in np.unique(kind):
+        noise[kind == one] -= noise[kind == one].mean(axis=0)
+    noise -= noise.mean(axis=2, keepdims=True)
+    level = np.log(np.sum(noise**2, axis=(1, 2))) / 2
+    scaled = noise / noise.std(axis=(0, 2), keepdims=True)
+    return {
+        "log amplitude of an epoch, spread": level.std(),
+        "correlation of one epoch's with the next one's": np.corrcoef(level[:-1], level[1:])[0, 1],
+        "excess kurtosis, mean over channels": np.mean(scaled**4, axis=(0, 2)).mean() - 3,
+    }
+
+
+def simulated_trials(seed):
+    """Epochs like those of the headband, of one simulated person, in a random order as they are recorded."""
+    data = make_things_like(
+        n_train_concepts=100, n_images_per_concept=1, n_test_concepts=2, n_train_repetitions=10, sfreq=256,
+        tmin=-0.6, duration=1.9, random_state=seed,
+    )  # fmt: skip
+    rows = np.random.default_rng(seed).permutation(np.flatnonzero(data.split == "train"))
+    names = data.info["ch_names"]
+    X = data.X[np.ix_(rows, [names.index(name) for name in ("TP9", "AF7", "AF8", "TP10")])]
+    X = X - data.X[np.ix_(rows, [names.index("Fp1"), names.index("Fp2")])].mean(axis=1, keepdims=True)
+    band = scipy.signal.butter(2, [1, 30], "bandpass", fs=256, output="sos")
+    return scipy.signal.sosfiltfilt(band, X, axis=2)[:, :, 128:360], data.y[rows]
+
+
 def align(X, subject, center):
     """Each person's epochs times the inverse root of their covariance, with a tenth of its mean added to it."""
     aligned = np.empty_like(X)
@@ -244,6 +276,7 @@ def effects(seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--erps", help="erps.npz; without it only simulated people are described")
+    parser.add_argument("--trials", help="n170_subject1.npz")
     parser.add_argument("--epochs", type=int, default=700, help="epochs in a simulated average")
     parser.add_argument("--snr", type=float, default=1.0)
     parser.add_argument("--seeds", type=int, default=3, help="simulated cortices; the table has their mean")
@@ -254,6 +287,12 @@ def main():
         columns[seed] = statistics(*simulated_averages(args.epochs, args.snr, seed))
     table = pd.DataFrame(columns)
     print(table.assign(simulated=table[list(range(args.seeds))].mean(axis=1)).round(2).to_string())
+    if args.trials:
+        with np.load(args.trials) as file:
+            columns = {"real": trial_statistics(file["X"], file["y"])}
+        for seed in range(args.seeds):
+            columns[seed] = trial_statistics(*simulated_trials(seed))
+        print(pd.DataFrame(columns).round(2).to_string())
     pairs = {}
     for seed in range(args.effects):
         for name, pair in effects(seed).items():

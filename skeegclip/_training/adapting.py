@@ -33,7 +33,8 @@ def with_probe(spec: NetSpec, n_chans: int, n_times: int) -> NetSpec:
         If its last layer is not one that could be replaced.
     """
     kept = dict(spec.net_params)
-    inside = {name: value for name, value in kept.items() if name != "subject_linear"}
+    inside = {name: value for name, value in kept.items() if name not in ("subject_linear", "channel_layer")}
+    n_chans = inside.get("n_chans", n_chans)  # behind a layer of channels there are others
     net = build_net(spec.net, inside)
     if isinstance(getattr(net, "linear", None), LinearPath):
         # Ridge regression of the epochs would stand beside that of the features.
@@ -77,7 +78,7 @@ def new_parameters(net: nn.Module, not_arrived: Collection[str]) -> set[str]:
 def adapted(
     net: EncoderNet,
     train: str,
-    x: torch.Tensor,
+    inputs: dict[str, Any],
     *,
     not_arrived: Collection[str],
     lora_rank: int,
@@ -94,8 +95,8 @@ def adapted(
         Initialised; its optimizer is made anew.
     train : {"all", "head", "lora"}
         As in EEGEncoder.
-    x : Tensor of shape (batch, n_chans, n_times)
-        A few epochs, to see which layers a pass calls.
+    inputs : dict
+        A few epochs, as `EncoderNet.forward_of` takes them, to see which layers a pass calls.
     not_arrived : collection of str
         Weights that are trained in any case, and statistics that follow the batches, since they were not pretrained.
     lora_rank, layer_decay, head_lr
@@ -111,7 +112,7 @@ def adapted(
     wanted = {name: p.requires_grad for name, p in known}
     with contextlib.ExitStack() as stack:
         if train == "lora":
-            stack.enter_context(_low_rank(module, x, lora_rank, new))
+            stack.enter_context(_low_rank(net, inputs, lora_rank, new))
         if train != "all":
             for name, p in module.named_parameters():
                 p.requires_grad_(_LORA in name or wanted.get(name, False) and name in new)
@@ -159,10 +160,10 @@ def _still(
 
 
 @contextlib.contextmanager
-def _low_rank(module: nn.Module, x: torch.Tensor, rank: int, new: set[str]) -> Iterator[None]:
+def _low_rank(net: EncoderNet, inputs: dict[str, Any], rank: int, new: set[str]) -> Iterator[None]:
     """A block in which each linear layer that is frozen has a low-rank update beside it, which it keeps."""
-    peft = _import_peft()
-    targets = _linear_layers(module, x, new)
+    peft, module = _import_peft(), net.module_
+    targets = _linear_layers(net, inputs, new)
     if not targets:
         raise ValueError(
             f"train='lora': {type(module).__name__} has no linear layer before its head that could be updated. Use"
@@ -187,8 +188,18 @@ def _low_rank(module: nn.Module, x: torch.Tensor, rank: int, new: set[str]) -> I
             part.activation_relu_or_gelu = flag
 
 
-def _linear_layers(module: nn.Module, x: torch.Tensor, new: set[str]) -> list[str]:
+def merged_state(module: nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of the weights as they are when the updates have been added, by the names that the network always has."""
+    state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    for name, layer in module.named_modules():
+        if hasattr(layer, "get_delta_weight"):
+            state[f"{name}.base_layer.weight"] += layer.get_delta_weight("default").detach()
+    return {name.replace(".base_layer.", "."): value for name, value in state.items() if _LORA not in name}
+
+
+def _linear_layers(net: EncoderNet, inputs: dict[str, Any], new: set[str]) -> list[str]:
     """Frozen linear layers that a pass calls: of others (LaBraM's qkv) the forward reads the weights by hand."""
+    module = net.module_
     linear = {
         part: name
         for name, part in module.named_modules()
@@ -200,7 +211,8 @@ def _linear_layers(module: nn.Module, x: torch.Tensor, new: set[str]) -> list[st
     handles = [part.register_forward_pre_hook(lambda part, _: called.add(part)) for part in linear]
     was_training = module.training
     try:
-        module.eval()(x)  # with gradients, for without them torch's own layers call none of theirs
+        module.eval()
+        net.forward_of(inputs)  # with gradients, for without them torch's own layers call none of theirs
     finally:
         module.train(was_training)
         for handle in handles:

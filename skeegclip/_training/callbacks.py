@@ -11,6 +11,8 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping
 from tqdm.auto import tqdm
 
+from .adapting import merged_state
+
 
 class BestWeights(Callback):
     """Keep the weights of the pass with the lowest validation loss, and put them back at the end.
@@ -138,11 +140,12 @@ class KeepPasses(Callback):
         self.folder_ = tempfile.mkdtemp(dir=self.folder)
 
     def on_epoch_end(self, net, **kwargs) -> None:
-        torch.save(get_weights(net), Path(self.folder_) / f"{len(net.history):06d}.pt")
+        weights = {**get_weights(net), "module_": merged_state(net.module_)}
+        torch.save(weights, Path(self.folder_) / f"{len(net.history):06d}.pt")
 
     def passes(self) -> list[Path]:
-        """Files of the passes, in order."""
-        return sorted(Path(self.folder_).glob("*.pt"))
+        """Files of the passes, in order; none where a fit makes no pass."""
+        return [] if not hasattr(self, "folder_") else sorted(Path(self.folder_).glob("*.pt"))
 
 
 def chosen_pass(net: Any) -> int:

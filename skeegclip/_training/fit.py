@@ -23,19 +23,20 @@ from .adapting import adapted, with_probe
 from .augment import Augment
 from .budget import resolve
 from .build import make_callbacks, make_net, net_spec, scheduler_of
-from .callbacks import Progress, chosen_pass
+from .callbacks import Progress, chosen_pass, get_weights, set_weights
 from .checkpoint import RunCheckpoint, run_path
 from .fitted import FittedNet, subject_codes
 from .given import forget_optimizer, loaded_pass, name_callbacks
 from .idle import warn_of_idle
-from .linear_start import linear_path_of, set_probe, start_linear
+from .linear_start import linear_path_of, set_linear, set_probe, start_linear
 from .loader import EpochsDataset, on_device
 from .net import EncoderNet
+from .network_part import earns_its_place
 from .pretrained import load_into, summary
 from .ranks import ALONE, Ranks
 from .sharing import weights_of
 from .spec import NetSpec
-from .targets import Targets, hold_out, read_targets, seen_by
+from .targets import Targets, hold_out, hold_out_epochs, read_targets, seen_by
 from .trainer import passes_of
 from .weights_source import read_pretrained
 
@@ -45,6 +46,7 @@ _OUTCOME_NEUTRAL |= {"augment"}  # of which the settings count, not the object
 _OUTCOME_NEUTRAL |= {"pretrained"}  # of which the weights count, not where they lie
 # What is done to the embeddings that a network gives, whose own weights go on with it.
 _OF_OUTPUT = ("output_spread", "output_offset")
+_LEAST_SHARE = 0.1  # of the epochs, to tell whether a network is better than the linear path beside it
 
 
 def fit_encoder(
@@ -89,6 +91,12 @@ def fit_encoder(
     if probed:
         with seeded_torch(seed, "cpu"):
             spec = with_probe(spec, *read.X.shape[1:])
+    judged, from_nothing = False, before is None and source is None and not probed
+    if from_nothing and encoder.validation and valid_rows is None and targets.are_codes and _has_path(spec):
+        # No class can be held out, but epochs can: the linear path, known in closed form, gets them back afterwards.
+        share = max(encoder.validation, _LEAST_SHARE)
+        train_rows, valid_rows = hold_out_epochs(targets, share, seed)
+        judged = valid_rows is not None
     if read.subject is None or encoder.subject_layer == "none":
         codes = np.full(n_epochs, -1, dtype=np.int64)
     else:
@@ -161,7 +169,7 @@ def fit_encoder(
         if before is not None:
             _take_over(before.net, net)
         elif source is not None:
-            pretrained = load_into(net.module_, source)
+            pretrained = load_into(net.module_, source, read.ch_names)
             if verbose:
                 tqdm.write(summary(pretrained))
         missing = set() if source is None else set(pretrained["not_arrived"])
@@ -174,15 +182,26 @@ def fit_encoder(
         ranks.share_state(net.module_, net.criterion_)
         if ranks.rank:
             seed_torch(seed + ranks.rank, device)  # the same dropout in every share would be less of it
+        start = get_weights(net) if judged else {}
         if not probed:
-            x = train.read(train.rows[:2]).to(device)
+            few = train.rows[:2]
+            inputs, _ = train.batch(few, train.read(few))
             how = {name: getattr(encoder, name) for name in ("lora_rank", "layer_decay", "head_lr")}
-            with adapted(net, encoder.train, x, not_arrived=missing, **how):
+            with adapted(net, encoder.train, inputs, not_arrived=missing, **how):
                 net.fit_passes(train)
-    loaded = None if probed else loaded_pass(user, net.history)
-    history, selection = _report(net, targets, train, valid, encoder.validation, loaded)
+    loaded, judgement = None if probed else loaded_pass(user, net.history), {}
     if probed:
-        selection["rule"] = "ridge"
+        judgement = {"rule": "ridge"}
+    if judged:
+        better = ranks.agree(earns_its_place(net, start, valid))
+        judgement = {"rule": "epochs"} if better else {"rule": "epochs", "epoch": 0}
+        if not better:
+            set_weights(net, start)
+        if ranks.rank == 0:
+            whole = EpochsDataset(X, codes, targets, np.arange(n_epochs), device)
+            set_linear(net, whole, directions=_only_directions(encoder), seed=seed)
+        ranks.share_state(net.module_, net.criterion_)
+    history, selection = _report(net, targets, train, valid, encoder.validation, loaded, judgement)
     _let_go(net)
     forget_optimizer(user)
     return FittedNet(
@@ -225,6 +244,10 @@ def _spec(encoder: Any, read: Epoched, targets: Targets, n_subjects: int, spread
     )
     known = n_subjects if encoder.subject_layer != "none" else 0
     return NetSpec(cls, params, _criterion_params(encoder, targets, known))
+
+
+def _has_path(spec: NetSpec) -> bool:
+    return bool(spec.net_params.get("linear")) and "subject_latent" not in spec.net_params
 
 
 def _n_outputs(encoder: Any, targets: Targets) -> int:
@@ -322,6 +345,7 @@ def _report(
     valid: EpochsDataset | None,
     validation: Any,
     loaded: int | None,
+    judgement: dict,
 ) -> tuple[list[dict], dict]:
     chosen = chosen_pass(net) if loaded is None else loaded
     rule, held = "last", 0
@@ -330,4 +354,5 @@ def _report(
         held = len(np.setdiff1d(targets.stimulus[valid.rows], targets.stimulus[train.rows]))
     if loaded is not None:
         rule = "callback"
-    return passes_of(net, chosen), {"rule": rule, "epoch": chosen, "n_stimuli_held_out": held}
+    selection = {"rule": rule, "epoch": chosen, "n_stimuli_held_out": held, **judgement}
+    return passes_of(net, selection["epoch"]), selection

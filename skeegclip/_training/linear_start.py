@@ -21,34 +21,43 @@ _PENALTIES = np.logspace(-4, 3, 15)  # times the mean squared length of a row
 
 
 def start_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, seed: int) -> None:
-    """Set the linear path of a network that has one, from the rows that it will be trained on.
+    """Set the linear path of a network that has one, from the rows that it will be trained on; the rest adds nothing yet."""
+    set_linear(net, train, directions=directions, seed=seed)
+    if (part := _with_path(net)) is not None:
+        with torch.no_grad():
+            part.gate.zero_()
+
+
+def set_linear(net: EncoderNet, train: EpochsDataset, *, directions: bool, seed: int) -> None:
+    """Set the linear path of a network that has one.
 
     Where only directions count (`directions`, the CLIP loss) the path's embeddings are of unit length on average, and the
     mean of the targets is left out: it is what all predictions would share. Of classes with weights only their plain mean
     is: that of the rows says which class weighs much, and without it one that weighs more is found less. (How frequent
     classes are by chance is left out all the same: of few rows it would say more than the epochs do.)
     """
-    if (part := linear_path_of(net.module_)) is None:
+    if (part := _with_path(net)) is None:
         return
     path: Any = part.linear
-    sizes = net.get_params_for("module")
-    if "subject_latent" in sizes:  # what it gives is no embedding yet
-        return
     rng = np.random.default_rng([seed, 4])
     rows = _drawn(train, path.weight.shape[1], rng)
     # A linear layer of subjects that stands before it is the identity still.
     F = _features(path, train, rows, getattr(net.module_, "channel_layer", None))
-    F /= sizes["input_spread"]
+    F /= net.get_params_for("module")["input_spread"]
     scale = np.repeat(_channel_spread(F, path.n_bins), path.n_bins)
     path.set_map(*_map_to_targets(net, train, rows, F, scale, directions=directions, rng=rng))
-    with torch.no_grad():
-        part.gate.zero_()
 
 
 def linear_path_of(net: torch.nn.Module) -> Any:
     """The part of a network that has a linear path, if any."""
     parts = (part for part in net.modules() if isinstance(getattr(part, "linear", None), LinearPath))
     return next(parts, None)
+
+
+def _with_path(net: EncoderNet) -> Any:
+    if "subject_latent" in net.get_params_for("module"):  # what the network gives is no embedding yet
+        return None
+    return linear_path_of(net.module_)
 
 
 def set_probe(net: EncoderNet, train: EpochsDataset, *, directions: bool, seed: int) -> None:

@@ -17,6 +17,8 @@ from .._utils.validation import check_same_length
 from ..embeddings.join import as_tables
 from ..embeddings.table import check_table
 
+_FEWEST_HELD_OUT = 10
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -158,6 +160,23 @@ def hold_out_stimuli(targets: Targets, fraction: float, seed: int) -> tuple[np.n
     chosen[np.random.default_rng([seed, 1]).permutation(n_stimuli)[:held]] = True
     out = chosen[targets.stimulus]
     return rows[~out], rows[out]
+
+
+def hold_out_epochs(targets: Targets, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows to train on and to validate on, some of every class; None where fewer than `_FEWEST_HELD_OUT` would be held out.
+
+    The first of a class, in a random order, is trained on always.
+    """
+    n_rows = len(targets.stimulus)
+    rows = np.arange(n_rows)
+    order = np.random.default_rng([seed, 5]).permutation(n_rows)
+    order = order[np.argsort(targets.stimulus[order], kind="stable")]
+    first = np.diff(targets.stimulus[order], prepend=-1) > 0
+    # Spread evenly over the epochs ordered by class: of each class its share.
+    out = order[(np.diff(np.floor(rows * fraction), prepend=0) > 0) & ~first]
+    if len(out) < _FEWEST_HELD_OUT:
+        return rows, None
+    return np.setdiff1d(rows, out), np.sort(out)
 
 
 def hold_out(

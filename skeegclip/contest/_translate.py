@@ -10,16 +10,12 @@ import numpy as np
 from torch import nn
 
 from .._utils.estimators import fitted_parts, holds_own, is_pipeline, steps, unwrap
-from ..decoders._foreign import takes_epochs
 from ..decoders.composite import EmbeddingComposite
 from ..decoders.encoder import EEGEncoder
 from ..decoders.ensemble import EnsembleEncoder
 from ..decoders.inverted_encoding import InvertedEncoding
 from ..decoders.retrieval import ImageRetriever
-from ..preprocessing import PickChannels
-from ..preprocessing._channels import ChannelTransformer
-from ..preprocessing._map import OwnMap
-from ..preprocessing._recordings import Groups
+from ..preprocessing import MVNN, EpochScaler, PickChannels, SubjectAligner
 from ._modules import Affine, MapChannels, MeanOfUnits, Network, Pick, Single, WhitenEach
 
 _ROWS, _MOST_BYTES = 256, 2**30
@@ -97,10 +93,8 @@ def _composite(estimator: EmbeddingComposite, shape: Shape) -> list[nn.Module]:
                     f"{name}={value!r} changes how pictures are compared, which the contest does by cosine",
                     f"Pass {name}={off}",
                 )
-    inner = unwrap(estimator.encoder_)
-    if holds_own(inner) or takes_epochs(inner):
-        return _predictor(inner, shape)
-    return [nn.Flatten(), *_predictor(inner, (math.prod(shape),))]  # a bare regressor gets them flat
+    made: list[nn.Module] = [nn.Flatten()] if estimator._flattens() else []
+    return made + _predictor(estimator.encoder_, (math.prod(shape),) if made else shape)
 
 
 def _encoder(encoder: EEGEncoder) -> list[nn.Module]:
@@ -141,7 +135,7 @@ def _step(step: Any, shape: Shape) -> tuple[list[nn.Module], Shape]:
         return made, shape
     if isinstance(step, PickChannels):
         return [Pick(step.picks_)], (len(step.picks_), *shape[1:])
-    if isinstance(step, ChannelTransformer):
+    if isinstance(step, (EpochScaler, MVNN, SubjectAligner)):
         return [_channel_map(step)], shape
     if holds_own(step):
         raise refusal(step, "it is no step that is known here", "Leave it out of the Pipeline")
@@ -149,18 +143,15 @@ def _step(step: Any, shape: Shape) -> tuple[list[nn.Module], Shape]:
     return [made], made.shape
 
 
-def _channel_map(step: ChannelTransformer) -> nn.Module:
-    told_apart = bool(step.groups_.names)
-    if told_apart and step.unknown != "pooled":
+def _channel_map(step: EpochScaler | MVNN | SubjectAligner) -> nn.Module:
+    function = step._function_for_strangers()
+    if function is None:
         raise refusal(
             step,
             "it knows the people of fit only, and the contest does not say whose an epoch is",
             "Fit it with unknown='pooled', without subjects, or by each epoch where it can",
         )
-    nobody = Groups(step.groups_.names, (("",) * len(step.groups_.names),))
-    params = step._params_for(None, np.zeros(1, dtype=np.intp), nobody) if told_apart else step._params
-    function = step._function(params, np.array([len(params) - 1]))
-    if isinstance(function, OwnMap):
+    if hasattr(function, "shrinkage"):  # of each epoch by itself
         return WhitenEach(function.shrinkage, function.center, function.weights)
     return MapChannels(function.weights[0], None if function.offsets is None else function.offsets[0])
 

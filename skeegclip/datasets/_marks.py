@@ -82,6 +82,7 @@ def _find(raw: Any, marks: list[Any], name: str) -> pd.DataFrame:
     """Return the marks wanted, in time: columns onset (seconds from the first sample) and mark."""
     import pandas as pd
 
+    found: list[Any]
     if isinstance(marks[0], str):
         own = from_start(raw)
         onset, found, what = own.onset, [str(text) for text in own.description], "annotations"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 2**28  # bytes of continuous data
 _IN_MEMORY = 2**29  # bytes of a recording's epochs; more of them are kept in a file meanwhile
 _BLOCK = 256  # epochs
+_INSTEAD = "Pass bads='keep', or channels= without them"
 _NO_DATA = re.compile(
     r"eog|ecg|ekg|emg|gsr|\beda\b|resp|trig|status|\bsti\b|stim|event|marker|photo|diode|pulse|sat\b|\bacc",
     re.IGNORECASE,
@@ -139,9 +140,13 @@ class Prepared:
         info = self.info
         info["bads"] = list(self.bads)
         scale = factors[self.picks]
-        epochs = mne.EpochsArray(X / scale, info, proj=False, verbose="ERROR").interpolate_bads(
-            verbose="ERROR"
-        )
+        epochs = mne.EpochsArray(X / scale, info, proj=False, verbose="ERROR")
+        try:
+            epochs.interpolate_bads(verbose="ERROR")
+        except (RuntimeError, ValueError) as error:  # of MEG, where nothing tells the place of the head
+            raise ValueError(
+                f"bads: {', '.join(self.bads)} of {self.name} cannot be made of the other channels ({error}). {_INSTEAD}."
+            ) from error
         return (epochs.get_data(copy=False) * scale).astype(np.float32)
 
 
@@ -216,14 +221,13 @@ def _check_positions(raw: Any, picks: list[int], bads: tuple[str, ...], name: st
         for pick, place in zip(picks, places, strict=True)
         if not np.isfinite(place).all() or not place.any()
     ]
-    instead = "Pass bads='keep', or channels= without them"
     if unknown:
         raise ValueError(
             f"bads: {', '.join(bads)} of {name} are marked as bad, but {len(unknown)} channels have no positions to"
-            f" interpolate from (first: {unknown[0]}). {instead}, or set a montage: prepare=lambda raw:"
+            f" interpolate from (first: {unknown[0]}). {_INSTEAD}, or set a montage: prepare=lambda raw:"
             " raw.set_montage('standard_1005')."
         )
     if len(bads) > len(picks) / 2:
         raise ValueError(
-            f"bads: {len(bads)} of {len(picks)} channels of {name} are marked as bad. {instead}."
+            f"bads: {len(bads)} of {len(picks)} channels of {name} are marked as bad. {_INSTEAD}."
         )

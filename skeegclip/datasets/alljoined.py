@@ -28,51 +28,57 @@ def _markers(found: Found) -> str:
 
 
 def _events_million(folder: Path, found: Found, pictures: Any) -> pd.DataFrame:
-    """Read the marks of the headset, and take their time from those that the events have too.
-
-    The events lack all training pictures, which the marks have; both have the answers and the targets.
-    """
+    """Read which pictures were shown; where the events lack them, from the marks of the headset."""
     import pandas as pd
 
     events = read_table(folder / f"{found.stem}_events.tsv", "events")
-    marks = pd.DataFrame(json.loads((folder / _markers(found)).read_bytes())["Markers"])
+    told = events["trial_type"].str.split(",", expand=True)
+    shown = told[0].isin(list(_SHOWN))
+    if shown.any():
+        label, number, onset = told[0][shown], told[1][shown], events["onset"][shown].astype(float)
+    else:
+        marks = _marks(folder / _markers(found))
+        marks["seconds"] -= _start(found, marks, events["onset"].astype(float), told)
+        marks = marks[marks["label"].isin(list(_SHOWN))]
+        label, number, onset = marks["label"], marks["value"], marks["seconds"]
+    number = number.astype(int).to_numpy()
+    table = pd.DataFrame({"onset": onset.to_numpy(), "split": label.map(_SHOWN).to_numpy()})
+    if pictures is None:
+        return table.assign(stimulus=[f"{n:05d}" for n in number], concept="")
+    if len(number) and number.max() >= len(pictures):
+        raise ValueError(f"images: {found.key} shows picture {number.max()}, but there are {len(pictures)}.")
+    named = pictures.iloc[number]
+    return table.assign(stimulus=named["id"].to_numpy(), concept=named["concept"].to_numpy())
+
+
+def _marks(file: Path) -> pd.DataFrame:
+    """Read the marks of a recording, with their times in seconds since 1970."""
+    import pandas as pd
+
+    marks = pd.DataFrame(json.loads(file.read_bytes())["Markers"])
     if "deleted" in marks:
         marks = marks[~marks["deleted"].astype(bool)]
-    seconds = (
-        pd.to_datetime(marks["startDatetime"], utc=True, format="ISO8601")
-        .astype("datetime64[us, UTC]")
-        .astype("int64")
-        / 1e6
+    time = pd.to_datetime(marks["startDatetime"], utc=True, format="ISO8601")
+    return marks.assign(seconds=(time - pd.Timestamp(0, tz="UTC")).dt.total_seconds())
+
+
+def _start(found: Found, marks: pd.DataFrame, onsets: pd.Series, told: pd.DataFrame) -> float:
+    """Return when a recording began, from the marks that its events have too: answers and targets."""
+    index = dict(
+        zip(marks["index"].astype(int), zip(marks["seconds"], marks["label"], strict=True), strict=True)
     )
-    index = marks["index"].astype(int)
-    by_index = dict(zip(index, zip(seconds, marks["label"], strict=True), strict=True))
     starts = []
-    for onset, kind in zip(events["onset"].astype(float), events["trial_type"], strict=True):
-        label, *rest = kind.split(",")
-        if (
-            rest
-            and rest[-1].isdecimal()
-            and (mark := by_index.get(int(rest[-1]))) is not None
-            and mark[1] == label
-        ):
-            starts.append(mark[0] - onset)
+    for onset, row in zip(onsets, told.to_numpy(), strict=True):
+        number = row[-1] if isinstance(row[-1], str) and row[-1].isdecimal() else "-1"
+        seconds, label = index.get(int(number), (0.0, None))
+        if label == row[0]:
+            starts.append(seconds - onset)
     if not starts or np.ptp(starts) > _JITTER:
         raise ValueError(
             f"{found.key}: its events and {_markers(found)} do not tell one start of the recording"
             f" ({len(starts)} marks are in both{f', {np.ptp(starts):.3f} s apart' if starts else ''})."
         )
-    start = (min(starts) + max(starts)) / 2  # onsets are rounded to samples
-    shown = marks["label"].isin(list(_SHOWN))
-    number = marks["value"][shown].astype(int).to_numpy()
-    table = pd.DataFrame(
-        {"onset": (seconds[shown] - start).to_numpy(), "split": marks["label"][shown].map(_SHOWN).to_numpy()}
-    )
-    if pictures is None:
-        return table.assign(stimulus=[f"{n:05d}" for n in number], concept="")
-    if number.max() >= len(pictures):
-        raise ValueError(f"images: {found.key} shows picture {number.max()}, but there are {len(pictures)}.")
-    named = pictures.iloc[number]
-    return table.assign(stimulus=named["id"].to_numpy(), concept=named["concept"].to_numpy())
+    return (min(starts) + max(starts)) / 2  # onsets are rounded to samples
 
 
 def _events_first(folder: Path, found: Found, pictures: Any) -> pd.DataFrame:
@@ -169,10 +175,11 @@ def load_alljoined(
 
     Notes
     -----
-    Read in nm000134: names of all files, channels, and events and marks of some recordings. The events of its recordings
-    5 to 19 of each session lack the training pictures; the marks in ``sourcedata`` have them, and agree with all events to
-    half a sample, so that onsets are taken from there. The pictures are byte for byte those of THINGS-EEG2 in its
-    order: checked for all 200 test pictures and the first 161 of training. ``ses-02old`` of sub-08, which was taken anew, is left
+    Read in nm000134: names of all files, channels of some, and the events and marks of all 1,520 recordings. The events of
+    recordings 5 to 19 of each session lack the training pictures. The marks in ``sourcedata`` have them (1,114 each), and
+    agree with the answers and targets in all of these events to half a sample, so that onsets are taken from there. Of sub-19, ses-01, the
+    first five pictures of each recording were shown before it began. The pictures are byte for byte those of THINGS-EEG2
+    in its order: checked for all 200 test pictures and the first 161 of training. ``ses-02old`` of sub-08, which was taken anew, is left
     out. In nm000133: all events. Which picture of NSD has which number is taken from the publishers' code, and agrees
     with the rows that their hub shows of sub-01; the design file could not be seen. No recording itself could.
 

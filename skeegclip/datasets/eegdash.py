@@ -133,7 +133,8 @@ def stream_eegdash(
     recorded: 240 with pictures, which are taken, and 79 at rest. NEMAR tells a SHA-256, an MD5 or git's hash of every
     file. OpenNeuro's bucket tells an MD5 of files that were uploaded in one piece, and of others the size alone.
 
-    Read in nm000232: names of all files, events and channels of some recordings (63 at 1000 Hz). The addresses and the
+    Read in nm000232: names of all files, all events (66,840 training and 16,224 test trials a person, without targets),
+    and channels of some recordings (63 at 1000 Hz). The addresses and the
     form of NEMAR's lists are those that its own client reads; no download could be tried from where this was written.
 
     References

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.epoched import is_view
-from .._utils.inputs import as_mne_list, as_subject, carried_subject
+from .._utils.inputs import as_subject, carried_subject
 from .._utils.leaks import LeakWarning
 from .._utils.params import check_number
 from .._utils.spelling import warn_alike
 from .._utils.validation import check_epochs, unchanged_on_error
 from ..embeddings.join import joined
-from ..epochs import EpochsView
 from ..epochs.places import places_of
+from ..epochs.view import joined as joined_caps
 from ._sharing import SharedEncoder
 
 if TYPE_CHECKING:
@@ -218,8 +217,7 @@ class FittedEncoder(SharedEncoder):
         """X as the network takes it; with ``montage="positions"`` of any caps, and with where their channels are."""
         if self.montage is None:
             return check_epochs(self, X, subject=subject, reset=reset)
-        if isinstance(X, (list, tuple)) and X and (all(map(is_view, X)) or as_mne_list(X) is not None):
-            X = EpochsView.join(X)
+        X = joined_caps(X)
         read = check_epochs(self, X, subject=subject, reset=reset, any_cap=True)
         places = places_of(X)
         if not reset and (new := set(read.stated.ch_types or ()) - set(self._stated.ch_types or ())):

@@ -263,6 +263,10 @@ class EmbeddingComposite(Savable, BaseEstimator):
         check_told(self, X, read, given, reset=reset, any_unit=reset and takes_epochs(encoder))
         return given
 
+    def _flattens(self) -> bool:
+        """Whether the encoder gets its epochs flat."""
+        return not self._is_passthrough() and not takes_epochs(self.encoder)
+
     def _check_embeddings(self, X: Any, *, reset: bool) -> np.ndarray:
         if getattr(X, "ndim", 2) == 3:
             raise ValueError(

@@ -115,7 +115,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         unit of X. They are copied, and the copies draw their numbers from `random_state`.
     validation : float | "last-batch"
         Fraction in [0, 1) of the *stimuli* held out to choose the best pass. Nothing is held out if that makes
-        fewer than 2 stimuli, leaves fewer than 2, or if the targets are codes of classes. "last-batch" holds out the
+        fewer than 2 stimuli or leaves fewer than 2. Of codes of classes none is held out; "ridge+atm-s" holds out as large a
+        share of the *epochs* then, a tenth at least, and keeps its network only where it is better on them than ridge
+        regression, which gets them back afterwards (10 or more epochs, else nothing). "last-batch" holds out the
         last `batch_size` epochs, as [1]_ did, whether or not their stimuli are trained on.
     patience : int | None
         Stop after so many passes without a lower validation loss.
@@ -149,9 +151,9 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
     history_ : list of dict
         Per pass: epoch, train_loss, valid_loss, valid_top1, dur (seconds), and whether its weights were chosen.
     selection_ : dict
-        How the weights were chosen: ``rule`` ("validation", "last-batch", "last" where nothing was held out, "ridge" of a
-        probe, or "callback" where one with ``load_best`` put its choice back),
-        ``epoch``, ``n_stimuli_held_out`` (those that were not trained on).
+        How the weights were chosen: ``rule`` ("validation", "last-batch", "epochs" of known classes, "last" where nothing was
+        held out, "ridge" of a probe, or "callback" where one with ``load_best`` put its choice back),
+        ``epoch`` (0 where ridge regression alone was kept), ``n_stimuli_held_out`` (those that were not trained on).
     trained_on_ : dict of str to object
         Fingerprints of what "fit" and each calibration (by its subject) has seen: some of the epochs, and the stimuli.
         :func:`~skeegclip.evaluate` recognises test data by them where the encoder is frozen; they are saved with it.

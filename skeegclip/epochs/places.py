@@ -49,7 +49,7 @@ def places_of(X: Any) -> np.ndarray:
 def places_of_info(info: mne.Info) -> np.ndarray:
     """Do as :func:`places_of` for the channels of an info, all of which hold data."""
     found = directions_of(info)
-    kinds = channel_kinds(info)
+    kinds = _kinds(info)
     unknown = [name for name, place in zip(info["ch_names"], found, strict=True) if np.isnan(place).any()]
     if unknown:
         shown = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
@@ -64,7 +64,7 @@ def places_of_info(info: mne.Info) -> np.ndarray:
 def directions_of(info: mne.Info) -> np.ndarray:
     """Return unit vectors to the channels of an info, shape (n_chans, 3); NaN where neither position nor name tells."""
     placed, names = directions(info), list(info["ch_names"])
-    kinds = dict(zip(names, channel_kinds(info), strict=True))
+    kinds = dict(zip(names, _kinds(info), strict=True))
     lettered = are_lettered(names)  # then C3 may be BioSemi's, which is somewhere else
     places = np.full((len(names), 3), np.nan)
     for row, name in enumerate(names):
@@ -74,6 +74,12 @@ def directions_of(info: mne.Info) -> np.ndarray:
             place = None if lettered and is_lettered(name.upper()) else direction_of(name)
             places[row] = np.nan if place is None else place
     return places
+
+
+def _kinds(info: mne.Info) -> list[str]:
+    """Type of each channel; those that were never given one are EEG, as they are where epochs are read."""
+    kinds = channel_kinds(info)
+    return ["eeg"] * len(kinds) if set(kinds) == {"misc"} else kinds
 
 
 def direction_of(name: str) -> np.ndarray | None:

@@ -247,6 +247,12 @@ class EpochsView(Deriving):
         return cls._of(source, frame, info, known.tmin or 0.0, known)
 
 
+def joined(X: Any) -> Any:
+    """Return the view that a list of views or of Epochs joins to; anything else as it is."""
+    is_list = isinstance(X, (list, tuple)) and X and (all(map(is_view, X)) or as_mne_list(X) is not None)
+    return EpochsView.join(X) if is_list else X
+
+
 def _as_data(X: Any) -> np.ndarray:
     data = np.asarray(X)
     if data.ndim != 3 or data.dtype.kind not in "fiu":

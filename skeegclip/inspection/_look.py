@@ -19,6 +19,7 @@ from .._evaluation.fingerprint import data_digest, estimator_digest
 from .._evaluation.parallel import in_parallel
 from .._evaluation.queries import Queries
 from .._evaluation.task import Task, make_task
+from .._utils.absent import refuse_mixed
 from .._utils.identity import identity
 from .._utils.params import check_number, check_option
 from .._utils.seeding import draw_seed, set_seeds
@@ -61,6 +62,7 @@ def make_problem(
     check_number("k", k, low=1, integer=True)
     check_option("average_test", average_test, [True, False])
     view = as_view(X)
+    refuse_mixed(view._told, "an analysis")
     task = make_task(view, None, None, None, targets, None, average_test, False, draw_seed(random_state))
     folds = split_rows(cv, task, groups)
     for number, (_, test) in enumerate(folds, 1):

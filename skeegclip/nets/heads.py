@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .channel_layer import WithChannelLayer
 from .per_subject import WithSubjectLatent, WithSubjectLinear
 
 _NAMES = ("final_layer", "head", "classifier", "fc")
@@ -54,7 +55,7 @@ def head_of(net: nn.Module) -> tuple[str, ...]:
     """
     if isinstance(net, WithSubjectLatent):
         return ("head",)
-    if isinstance(net, WithSubjectLinear):
+    if isinstance(net, (WithSubjectLinear, WithChannelLayer)):
         return tuple(f"net.{name}" for name in head_of(net.net))
     if (own := getattr(net, "last_layers", None)) is not None:
         return tuple(own)
@@ -78,6 +79,15 @@ def head_of(net: nn.Module) -> tuple[str, ...]:
     if isinstance(inside, nn.ModuleList) and first not in _NAMES:  # of which the last one comes last
         return (f"{first}.{len(inside) - 1}", *behind)
     return (first, *behind)
+
+
+def beginnings(net: nn.Module) -> list[str]:
+    """What stands before the names of a network behind layers of channels or people: nothing, "net.", or "net.net."."""
+    found = [""]
+    while isinstance(net, (WithSubjectLinear, WithChannelLayer)):
+        net = net.net
+        found.append(f"{found[-1]}net.")
+    return found
 
 
 def put_probe(net: nn.Module, layer: str, behind: list[str], n_inputs: int, n_outputs: int) -> None:

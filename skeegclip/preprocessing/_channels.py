@@ -222,6 +222,16 @@ class ChannelTransformer(
         """Return what is applied to blocks of epochs."""
         return ChannelMap(*self._map(params), codes)
 
+    def _function_for_strangers(self) -> Any:
+        """Return what is applied to epochs of people never seen, one and all; None where that is refused or looks at them."""
+        params, names = self._params, self.groups_.names
+        if self._looks_at_test() or names and self.unknown != "pooled":
+            return None
+        if names:
+            nobody = Groups(names, (("",) * len(names),))
+            params = self._params_for(None, np.zeros(1, dtype=np.intp), nobody)
+        return self._function(params, np.array([len(params) - 1]))
+
     def _params_for(self, X: Any, codes: np.ndarray, new: Groups) -> np.ndarray:
         """Return the parameters of all groups, those not seen in fit at the end."""
         if not new.keys:

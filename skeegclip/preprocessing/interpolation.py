@@ -17,6 +17,7 @@ from .._utils.validation import check_epochs
 from ..epochs import EpochsView
 from ..epochs.places import direction_of, info_at, places_of
 from ..epochs.positions import CENTRE
+from ..epochs.view import joined
 
 _SAME = np.cos(np.deg2rad(5.0))  # how near a channel of the name wanted is kept as it is
 
@@ -112,7 +113,7 @@ class InterpolateChannels(Savable, TransformerMixin, BaseEstimator):
         if len(set(names)) < len(names):
             twice = next(name for name in names if list(names).count(name) > 1)
             raise ValueError(f"channels: {twice!r} is wanted twice. Name each channel once.")
-        X = _joined(X)
+        X = joined(X)
         check_epochs(self, X, reset=True, is_lazy=True, any_cap=True)
         own = dict(zip(self.ch_names_ or (), _places(X), strict=False))
         found = {name: own[name] if name in own else direction_of(name) for name in names}
@@ -144,11 +145,12 @@ class InterpolateChannels(Savable, TransformerMixin, BaseEstimator):
         if (parts := as_mne_list(X)) is not None:
             made = [self._epochs(part) for part in parts]
             return made if isinstance(X, (list, tuple)) else made[0]
-        X = _joined(X)
+        X = joined(X)
         check_epochs(self, X, reset=False, is_lazy=True, any_cap=True)
         places, names = _places(X), list(self.channels)
         view = X if is_view(X) else EpochsView.from_epochs(X)
         function = Interpolation(view.ch_names, places, names, self.places_)
+        assert view.sfreq is not None  # an info has told the places
         return view._mapped_to(function, info_at(names, self.places_, view.sfreq))
 
     def _epochs(self, epochs: Any) -> Any:
@@ -240,11 +242,6 @@ def spline_matrix(
         evoked.interpolate_bads(origin=CENTRE, method={"eeg": "spline"}, verbose=False)
         matrix[missing] = evoked.data[len(ch_names) :]
     return matrix.astype(np.float32)
-
-
-def _joined(X: Any) -> Any:
-    is_list = isinstance(X, (list, tuple)) and X and (all(map(is_view, X)) or as_mne_list(X) is not None)
-    return EpochsView.join(X) if is_list else X
 
 
 def _places(X: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ import sys
 import warnings
 from importlib.util import find_spec
 
+import mne
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,8 @@ from sklearn.model_selection import GridSearchCV, KFold
 from skorch.callbacks import Callback
 from small_nets import Blocks, TorchTransformer
 
-from skeegclip import EEGEncoder, load
+from skeegclip import EEGEncoder, EpochsView, load
+from skeegclip._training.callbacks import KeepPasses
 
 N, N_CHANS, N_TIMES, N_DIMS = 60, 2, 12, 5
 COMMON = {"max_epochs": 3, "batch_size": 20, "lr": 1e-2, "device": "cpu", "random_state": 0}
@@ -109,6 +111,23 @@ def test_people_are_learned_beside_a_head(start, data):
     assert all(torch.equal(after[f"net.{name}"], state[f"net.{name}"]) for name in start)
 
 
+@pytest.mark.parametrize("train", WAYS[1:])
+def test_a_layer_of_channels_stands_before_what_arrives(data, train):
+    info = mne.create_info(["O1", "O2"], 100.0, "eeg").set_montage("standard_1020")
+    X, y = EpochsView.from_arrays(data[0], info=info), data[1]
+    first = EEGEncoder(Blocks, montage="positions", **{**COMMON, "max_epochs": 1}).fit(X, y)
+    state = {name: value.clone() for name, value in first.net_.module_.state_dict().items()}
+    encoder = EEGEncoder(Blocks, montage="positions", pretrained=state, train=train, **COMMON).fit(X, y)
+    assert encoder.pretrained_["added"] == ""
+    linear = {f"net.{name}" for name in LINEAR} if train == "lora" else set()
+    moved = {name for name in changed(encoder, state) if not name.startswith("channel_layer.")}
+    assert moved == {f"net.{name}" for name in HEAD} | linear
+    assert train == "lora" or not any(name.startswith("channel_layer.") for name in changed(encoder, state))
+    bare = {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
+    encoder = EEGEncoder(Blocks, montage="positions", pretrained=bare, **COMMON).fit(X, y)
+    assert encoder.pretrained_["added"] == "net."
+
+
 @needs_peft
 @pytest.mark.parametrize("rank", [1, 3])
 def test_lora_adds_updates_of_that_rank_to_linear_layers(start, data, rank):
@@ -145,6 +164,21 @@ def test_updates_act_in_validation_as_they_do_when_they_are_added(net, data):
     np.testing.assert_allclose(encoder.transform(data[0]), shown.z, rtol=1e-4, atol=1e-5)
     without = fitted(state, data, net=net, train="head", lr=1e-12).transform(data[0])
     assert np.abs(without - shown.z).max() > 0.01
+
+
+@needs_peft
+def test_the_weights_of_a_pass_are_kept_as_the_network_has_them(start, data, tmp_path):
+    keep = KeepPasses(tmp_path)
+    encoder = fitted(start, data, train="lora", callbacks=[keep], validation=0)
+    *_, last = keep.passes()
+    kept = torch.load(last, weights_only=True)["module_"]
+    state = encoder.net_.module_.state_dict()
+    assert list(kept) == list(state)
+    for name, value in state.items():
+        torch.testing.assert_close(kept[name], value)
+    none = KeepPasses(tmp_path)
+    fitted(start, data, train="probe", callbacks=[none])
+    assert none.passes() == []
 
 
 def test_lora_needs_linear_layers_and_peft(start, data, monkeypatch):
@@ -226,7 +260,14 @@ def test_weights_in_memory_are_neither_copied_by_clones_nor_saved_twice(start, d
     n_bytes = sum(value.numel() * value.element_size() for value in start.values())
     stored = sum(path.stat().st_size for path in (tmp_path / "saved").rglob("*.safetensors"))
     assert stored < 1.5 * n_bytes + 5000
-    assert load(tmp_path / "saved", net=Blocks).pretrained is None
+    back = load(tmp_path / "saved", net=Blocks)
+    assert np.array_equal(back.transform(data[0]), encoder.transform(data[0]))
+    # To fit it anew from nothing would be another experiment, in silence.
+    for again in (back, clone(back)):
+        with pytest.raises(ValueError, match=r"does not hold what its training started from \(state dict\)"):
+            again.fit(*data)
+    back.save(tmp_path / "again")
+    assert load(tmp_path / "again", net=Blocks).pretrained == back.pretrained
     assert load(tmp_path / "saved", net=Blocks, pretrained=start).pretrained is start
 
 

@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+import tempfile
 
 import numpy as np
 import pytest
 
 from skeegclip import EpochsStore
-from skeegclip.datasets import load_nod
+from skeegclip.datasets import _preparing, load_nod
 
 from .published import EEG, PLAIN, make_raw, write_channels
 from .test_nod import ONSETS, write_nod
@@ -86,6 +87,16 @@ def test_filter_and_rate(annexed, tmp_path):
     assert (data.info["sfreq"], data.X.shape[2]) == (120.0, 121)
     np.testing.assert_allclose(data.times, np.arange(-24, 97) / 120)
     assert np.asarray(data.X).std() < np.asarray(load_nod(annexed, tmp_path / "plain", **PLAIN).X).std()
+
+
+def test_many_epochs_are_kept_in_a_file_meanwhile(annexed, tmp_path, monkeypatch):
+    whole = load_nod(annexed, tmp_path / "whole", **PLAIN)
+    monkeypatch.setattr(_preparing, "_IN_MEMORY", 0)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    data = load_nod(annexed, tmp_path / "store", **PLAIN)
+    np.testing.assert_array_equal(data.X, whole.X)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store", "whole"]
 
 
 def test_parameters_are_checked(annexed, tmp_path):

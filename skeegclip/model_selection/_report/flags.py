@@ -130,7 +130,9 @@ def _query_flags(cells: list[Cell]) -> list[Flag]:
 def selection_text(cell: Cell) -> list[str]:
     """How the weights of a cell's networks were chosen, in words."""
     return [
-        f"pass {chosen['epoch']} of {chosen['n_passes']}: {_RULES.get(chosen['rule'], chosen['rule'])}{_of_path(chosen)}"
+        "no passes: ridge regression in closed form"
+        if chosen["rule"] == "ridge"
+        else f"pass {chosen['epoch']} of {chosen['n_passes']}: {_RULES.get(chosen['rule'], chosen['rule'])}{_of_path(chosen)}"
         for chosen in cell.facts["selection"]
     ]
 
