@@ -85,7 +85,7 @@ def one_of_two(rank, folder, settings, backend):
 
 
 def compare(settings, backend="gloo"):
-    """How far loss and gradient of each of two processes are from those of one, and the seconds of a step."""
+    """Losses of two processes and of one, how far the gradients are apart, and the seconds of a step."""
     loss, gradients, seconds = train(*settings)
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(one_of_two, (folder, settings, backend), nprocs=2)
@@ -97,7 +97,8 @@ def compare(settings, backend="gloo"):
     ]
     return {
         "sizes": [gradient.size for gradient in gradients.values()],
-        "loss": [abs(float(other["loss"]) - loss) for other in found],
+        "loss": [float(other["loss"]) for other in found],
+        "loss alone": loss,
         "gradient": [float(value) for value in apart],
         "alone": seconds,
         "each": max(float(other["seconds"]) for other in found),
@@ -115,7 +116,10 @@ def main():
     print(f"{len(found['sizes'])} parameters, {sum(found['sizes']):,d} numbers")
     for rank in (0, 1):
         loss, gradient = found["loss"][rank], found["gradient"][rank]
-        print(f"process {rank}: loss differs by {loss:.1e}; gradient differs by {gradient:.1e} of its length")
+        print(
+            f"process {rank}: loss {loss:.7f} against {found['loss alone']:.7f}; gradient differs by {gradient:.1e} of its"
+            " length"
+        )
     print(
         f"a step of {arguments.batch_size}: {found['alone']:.2f} s of a processor alone, {found['each']:.2f} s in each of two"
     )
