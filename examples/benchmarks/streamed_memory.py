@@ -104,7 +104,7 @@ def measured(address: str, out: Path, stop_at: int | None) -> tuple[float, float
     start, peak = time.perf_counter(), 0
     process = subprocess.Popen([sys.executable, __file__, "--stream", address, str(out)])
     while process.poll() is None:
-        status = Path(f"/proc/{process.pid}/status").read_text()
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
         peak = max(
             [peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon"))]
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.channels import typed_picks
+from .._utils.html import html_card
 from ._create import append, create
 from ._manifest import read_manifest
 from ._state import read_state, steadily
@@ -273,3 +274,16 @@ class EpochsStore:
             f"EpochsStore({str(self.path)!r}, shape={self.shape}, dtype={now.dtype}, {size:,.1f} MB,"
             f" columns={list(now.columns)})"
         )
+
+    def _repr_html_(self) -> str:
+        now = read_manifest(self.path)
+        n_epochs, n_chans, n_times = self.shape
+        facts = {
+            "folder": self.path,
+            "epochs": f"{n_epochs:,}",
+            "channels": n_chans,
+            "samples": n_times,
+            "on disk": f"{now.n_epochs * now.epoch_bytes / 1e6:,.1f} MB, {now.dtype}",
+            "columns": list(now.columns),
+        }
+        return html_card("EpochsStore", facts)
