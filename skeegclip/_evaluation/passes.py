@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from .decoder import targets_of
 from .queries import Queries
 
 
-def keep_passes(decoder: Any, folder: str) -> None:
+def keep_passes(decoder: Any, folder: Path) -> None:
     from .._training.callbacks import KeepPasses
 
     for name, part in [("", decoder), *decoder.get_params().items()]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -12,6 +11,7 @@ import numpy as np
 
 from .._utils.company import each_alone
 from .._utils.estimators import embed, inner_most, project
+from .._utils.scratch import scratch_folder
 from .._utils.seeding import set_seeds
 from .._version import __version__
 from ..decoders.encoder import EEGEncoder
@@ -40,7 +40,7 @@ def run_cell(
     """Fit a clone on the training rows and rank the test rows."""
     decoder = as_decoder(estimator, task.targets)
     set_seeds(decoder, np.random.default_rng([task.random_state, seed]))
-    with tempfile.TemporaryDirectory(prefix="skeegclip-") if task.oracle else nullcontext() as passes:
+    with scratch_folder("passes") if task.oracle else nullcontext() as passes:
         if passes is not None:
             keep_passes(decoder, passes)
         start = time.perf_counter()

@@ -169,7 +169,7 @@ def fit_encoder(
         if before is not None:
             _take_over(before.net, net)
         elif source is not None:
-            pretrained = load_into(net.module_, source)
+            pretrained = load_into(net.module_, source, read.ch_names)
             if verbose:
                 tqdm.write(summary(pretrained))
         missing = set() if source is None else set(pretrained["not_arrived"])

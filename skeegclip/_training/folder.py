@@ -22,6 +22,7 @@ from .budget import Budget
 from .fitted import FittedNet
 from .sharing import rebuild_net, weights_of
 from .spec import NetSpec
+from .weights_source import NOT_SAVED as WEIGHTS_NOT_SAVED
 
 _PACKED = ("params", "net_params", "criterion_params", "history", "selection")
 _OF_WEIGHTS = ("module_.", "criterion_.")
@@ -59,8 +60,10 @@ def encoder_content(encoder: Any) -> Content:
     params["net"] = params["net"] if isinstance(params["net"], str) else None
     # The weights are in the folder once, as those of the network; where they came from is told by `pretrained_`.
     given = params["pretrained"]
-    params["pretrained"] = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
     fitted: FittedNet = encoder.fitted_
+    if given is not None and not isinstance(given, (str, os.PathLike)):
+        given = WEIGHTS_NOT_SAVED + (fitted.pretrained or {}).get("source", type(given).__name__)
+    params["pretrained"] = None if given is None else os.fspath(given)
     net_params = dict(fitted.spec.net_params)
     chs_info = net_params.pop("chs_info", None)
     facts = Facts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ _DEEPEST, _SHARE = 3, 0.05
 _SHOWN = 3
 
 
-def load_into(net: nn.Module, source: WeightsSource) -> dict[str, Any]:
+def load_into(net: nn.Module, source: WeightsSource, ch_names: Sequence[str] | None = None) -> dict[str, Any]:
     """Copy all weights whose name and shape the network has.
 
     Names are compared without what stands before them in the file ("module.", "student.", ...) or in the network (behind a
@@ -33,6 +33,8 @@ def load_into(net: nn.Module, source: WeightsSource) -> dict[str, Any]:
         Changed in place.
     source : WeightsSource
         The weights.
+    ch_names : sequence of str | None
+        Names of the channels that the network will see, to compare with those that the weights were learned on.
 
     Returns
     -------
@@ -65,6 +67,10 @@ def load_into(net: nn.Module, source: WeightsSource) -> dict[str, Any]:
             size = f"{tuple(value.shape)} there, {tuple(mine.shape)} here"
             why[name] = f"the head has another size: {size}" if name in head else f"another shape: {size}"
             continue
+        if value.is_floating_point() != mine.is_floating_point():
+            # A quantised file holds its scales elsewhere.
+            why[name] = f"another type: {value.dtype} there, {mine.dtype} here"
+            continue
         if not torch.isfinite(value).all() and torch.isfinite(mine).all():
             raise ValueError(
                 f"pretrained: {key!r} holds NaN or inf: the training that wrote it had diverged. Take other weights."
@@ -83,6 +89,7 @@ def load_into(net: nn.Module, source: WeightsSource) -> dict[str, Any]:
     net.load_state_dict(arrived, strict=False)
     _start_as_unknown(net, arrived)
     _warn_of_little(report, learned, head)
+    _warn_of_channels(source, ch_names)
     return report
 
 
@@ -159,6 +166,24 @@ def _warn_of_little(report: dict[str, Any], learned: dict[str, int], head: set[s
             UserWarning,
             stacklevel=5,
         )
+
+
+def _warn_of_channels(source: WeightsSource, ch_names: Sequence[str] | None) -> None:
+    """Weights of one channel would go to another in silence, where there are as many."""
+    before, now = source.ch_names, None if ch_names is None else tuple(ch_names)
+    if before is None or now is None or before == now or len(before) != len(now):
+        return
+    n = sum(a != b for a, b in zip(before, now, strict=True))
+    advice = "look whether each stands where that one stood"
+    if set(before) == set(now):
+        advice = "pick them in the order of the first fit: EpochsView.pick([...])"
+    there, here = next((a, b) for a, b in zip(before, now, strict=True) if a != b)
+    warnings.warn(
+        f"pretrained: {n} of {len(now)} channels have other names than in the fit that the weights are from, so that what was"
+        f" learned of {there!r}, say, goes on as that of {here!r}. If the network knows channels by their number, {advice}.",
+        UserWarning,
+        stacklevel=5,
+    )
 
 
 def _some(texts: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ _FILES = ["model.safetensors", "pytorch_model.bin"]  # as huggingface_hub names 
 _REPOSITORY = re.compile(
     r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?(:(?P<file>[\w./-]+))?"
 )
+NOT_SAVED = "not saved: "  # begins the parameter of a loaded encoder that started from weights in memory
 _KINDS = (
     "a file, a folder, owner/name of the hub (owner/name@revision:file), a state dict, a module, or a function that"
     " returns one of the last two"
@@ -40,10 +41,13 @@ class WeightsSource:
         On the CPU; floating-point values as float32.
     named : dict of str to str
         For a report: "source", and of files "file" and "sha256", of the hub "revision", the commit. No path.
+    ch_names : tuple of str | None
+        Names of the channels that the network saw, in its order, where that is known.
     """
 
     state: dict[str, torch.Tensor]
     named: dict[str, str]
+    ch_names: tuple[str, ...] | None = None
 
 
 def read_pretrained(given: Any) -> WeightsSource:
@@ -67,6 +71,11 @@ def read_pretrained(given: Any) -> WeightsSource:
         return _of_memory(given.state_dict(), f"module {type(given).__name__}")
     if isinstance(given, Mapping):
         return _of_memory(given, "state dict")
+    if isinstance(given, str) and given.startswith(NOT_SAVED):
+        raise ValueError(
+            f"pretrained: the folder that this encoder was loaded from does not hold what its training started from"
+            f" ({given.removeprefix(NOT_SAVED)}). Set pretrained to that to fit it anew, or to None to start from nothing."
+        )
     if isinstance(given, (str, os.PathLike)):
         path = Path(given).expanduser()
         if path.is_file():
@@ -121,7 +130,10 @@ def _of_folder(folder: Path) -> WeightsSource:
                 " it, and pass that folder."
             )
         named = _of_memory(arrays, f"saved {content.kind}")
-        return WeightsSource(named.state, {**named.named, "file": folder.name})
+        names = content.facts.get("ch_names")
+        return WeightsSource(
+            named.state, {**named.named, "file": folder.name}, None if names is None else tuple(names)
+        )
     found = [folder / name for name in _FILES if (folder / name).is_file()]
     found = found or sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
     if len(found) != 1 and found[:1] != [folder / _FILES[0]]:

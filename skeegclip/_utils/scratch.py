@@ -35,9 +35,9 @@ def scratch_folder(kind: str, place: str | os.PathLike | None = None) -> Iterato
     Path
         The folder, absolute.
     """
-    parent = Path(tempfile.gettempdir() if place is None else place).absolute()
+    parent = _parent(place)
     parent.mkdir(parents=True, exist_ok=True)
-    _sweep(parent, kind)
+    sweep_folders(kind, parent)
     folder, owner = _owned(parent, kind)
     try:
         with owner:
@@ -58,10 +58,20 @@ def _owned(parent: Path, kind: str) -> tuple[Path, BinaryIO]:
             owner.close()
 
 
-def _sweep(parent: Path, kind: str) -> None:
-    """Remove the folders of owners that are dead."""
-    start = f".skeegclip-{kind}-{HOST}-"
-    for name in os.listdir(parent):
+def _parent(place: str | os.PathLike | None) -> Path:
+    return Path(tempfile.gettempdir() if place is None else place).absolute()
+
+
+def sweep_folders(kind: str, place: str | os.PathLike | None = None) -> None:
+    """Remove the folders of owners that are dead, for who may come to need none himself.
+
+    Parameters
+    ----------
+    kind, place
+        As of :func:`scratch_folder`; the place may be missing.
+    """
+    parent, start = _parent(place), f".skeegclip-{kind}-{HOST}-"
+    for name in os.listdir(parent) if parent.is_dir() else ():
         token = name.removeprefix(start)
         if len(token) != 32 or token.strip("0123456789abcdef") or not name.startswith(start):
             continue

@@ -14,7 +14,7 @@ import cloudpickle
 from joblib import parallel_config
 
 from .persistence import room_told
-from .scratch import scratch_folder
+from .scratch import scratch_folder, sweep_folders
 
 _OUT_OF_BAND = 1 << 20  # joblib's own limit: smaller arrays are copied, larger ones arrive read-only
 _ALIGN = 64
@@ -46,6 +46,7 @@ class Shipment:
         self._lock = threading.Lock()  # joblib pickles in several threads
 
     def __enter__(self) -> Shipment:
+        sweep_folders("shipment", self._parent)  # this run may stay in one process, and write none
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -69,6 +70,10 @@ class Shipment:
                     raise
         return _Arrived, self._written
 
+    @property
+    def _parent(self) -> str | os.PathLike | None:
+        return self._folder or os.environ.get("JOBLIB_TEMP_FOLDER")
+
     def _write(self) -> tuple[str, list[int]]:
         large: list[pickle.PickleBuffer] = []
 
@@ -80,8 +85,7 @@ class Shipment:
 
         parts = [cloudpickle.dumps(self.value, protocol=5, buffer_callback=stays)]
         parts += [buffer.raw() for buffer in large]
-        place = self._folder or os.environ.get("JOBLIB_TEMP_FOLDER")
-        path = self._place.enter_context(scratch_folder("shipment", place)) / "value"
+        path = self._place.enter_context(scratch_folder("shipment", self._parent)) / "value"
         with room_told(path, sum(len(part) for part in parts)), open(path, "xb") as file:
             for part in parts:
                 file.write(bytes(-file.tell() % _ALIGN))

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ from .._utils.estimators import embed, is_pipeline, project, steps, unwrap
 from .._utils.inputs import read_epochs
 from .._utils.listed import check_unclaimed, write_listed
 from .._utils.params import check_number
+from .._utils.scratch import scratch_folder
 from .._utils.size import size_of
 from .._utils.stated import Stated, check_alike
 from .._version import __version__
@@ -105,8 +105,7 @@ def export_submission(
     check_unclaimed(folder, _FILES)
     stated, shape, spread = _input_of(decoder, X, ch_names, sfreq)
     model = translate(decoder, shape).eval()
-    with tempfile.TemporaryDirectory(prefix="skeegclip-") as scratch:
-        place = Path(scratch)
+    with scratch_folder("submission") as place:
         n_outputs = _write_program(model, shape, spread, place / "model.pt2")
         facts = {
             "skeegclip": __version__,

@@ -9,8 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.cloning import copy_callbacks
 from .._utils.contents import Loading
+from .._utils.dict_params import DictParams
 from .._utils.folders import Content
-from .._utils.params import DictParams
 from .._utils.saving import Savable
 
 if TYPE_CHECKING:

@@ -108,7 +108,8 @@ class AveragedTraining(EmbeddingComposite):
                 "This AveragedTraining estimator requires y to be passed, but the target y is None."
             )
         if not hasattr(X, "get_data"):  # Epochs stay Epochs, all else becomes an array or is a view
-            read = check_epochs(self, X, subject=subject, reset=True)
+            # Whether several caps will do, the encoder says.
+            read = check_epochs(self, X, subject=subject, reset=True, any_cap=True)
             X, subject = read.X, read.subject
         means, ids, people = average_repetitions(
             X, y, subject, self.n, self.random_state, n_draws=self.n_draws

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.persistence import open_regular, write_whole
+from .._utils.persistence import open_regular, sweep, write_whole
 from .table import EmbeddingTable
 
 # A file for every picture would be 16,540 files for THINGS-EEG2; a file at the end would lose all to a crash.
@@ -45,6 +45,8 @@ class VectorCache:
     def read(self) -> dict[str, np.ndarray]:
         """Return all vectors by key; damaged files are dropped, so that their items are computed again."""
         vectors: dict[str, np.ndarray] = {}
+        if self.folder.is_dir():
+            sweep(self.folder)  # who finds everything here writes nothing, which would sweep too
         for path in sorted(self.folder.glob("*.safetensors")):
             if not _NAME.fullmatch(path.stem) or path.is_dir():
                 continue

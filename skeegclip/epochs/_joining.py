@@ -79,19 +79,22 @@ def join(views: Sequence[Any]) -> tuple[Any, pd.DataFrame, mne.Info | None, Stat
 
     first = views[0]
     told = [view._told for view in views]
-    for view, own in zip(views[1:], told[1:], strict=True):
+    sizes: dict[frozenset[str], tuple[float, float]] = {}  # of the first with these types
+    for view, own in zip(views, told, strict=True):
         check_alike(replace(own, ch_names=None, ch_types=None), told[0], _OWNER)
         if view.shape[2] != first.shape[2]:
             raise ValueError(
                 f"views: one has epochs of {view.shape[2]} times, but {_OWNER} {first.shape[2]}. Crop all to the same times."
             )
-        if set(own.ch_types or ()) == set(told[0].ch_types or ()) and len(view) and len(first):
-            check_size(size_of(view), size_of(first), _OWNER)
+        if len(view):
+            size = size_of(view)
+            check_size(size, sizes.setdefault(frozenset(own.ch_types or ()), size), _OWNER)
     frames = [view._frame.assign(**_texts(view._frame)) for view in views]
     table = pd.concat(frames, ignore_index=True)
     frame = as_frame({name: table[name] for name in table}, len(table))
-    bads = tuple(dict.fromkeys(bad for own in told for bad in own.bads))
-    if all(own.ch_names == told[0].ch_names for own in told) and len({view.shape[1] for view in views}) == 1:
+    alike = all((own.ch_names, own.ch_types) == (told[0].ch_names, told[0].ch_types) for own in told)
+    if alike and len({view.shape[1] for view in views}) == 1:
+        bads = tuple(dict.fromkeys(bad for own in told for bad in own.bads))
         columns = [np.arange(first.shape[1])] * len(views)
         mixed = any(own.mixed for own in told)
         return (
@@ -108,11 +111,17 @@ def join(views: Sequence[Any]) -> tuple[Any, pd.DataFrame, mne.Info | None, Stat
     columns, channels, places = _union([view._own_info for view in views])
     info = _info_of(channels, places, first.sfreq)
     mixed = any(own.mixed for own in told) or any(len(column) < len(channels) for column in columns)
+    names = tuple(info["ch_names"])  # a bad channel may have got a number
+    bads = (
+        names[column[view.ch_names.index(bad)]]
+        for view, own, column in zip(views, told, columns, strict=True)
+        for bad in own.bads
+    )
     stated = replace(
         told[0],
-        ch_names=tuple(info["ch_names"]),
+        ch_names=names,
         ch_types=tuple(info.get_channel_types()),
-        bads=bads,
+        bads=tuple(dict.fromkeys(bads)),
         mixed=mixed,
     )
     return Joined(views, columns, len(channels)), frame, info, stated

@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.contents import Loading, to_content
 from .._utils.device import device_here
+from .._utils.dict_params import DictParams
 from .._utils.folders import Content, FolderError, checked
 from .._utils.packing import Packer
-from .._utils.params import DictParams
 from .._utils.saving import Savable
 from .._utils.state_dicts import arrays_of
 

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_LEAST = -60.0  # of a logarithm of a weight below the largest: what is farther away counts as this far
+# Of the logarithm of a weight, which is 0 for a channel in the place of the virtual one: what is farther away counts as this
+# far. Not of that below the largest of those that are there: an epoch would mean something else beside others.
+_MOST = 60.0
 
 
 class ChannelLayer(nn.Module):
@@ -91,10 +93,11 @@ class ChannelLayer(nn.Module):
         """Weights (n_virtual, n_chans), not yet divided by their sum over the channels that an epoch has."""
         # No matrix product, which half precision would round to steps that the exponential shows.
         nearness = (self.places[:, None, :3] * places[:, :3]).sum(dim=2) - 1
-        logits = self.sharpness * nearness + self.weight @ fourier_features(places[:, :3], self.n_harmonics).T
-        logits = logits - logits.detach().amax(dim=1, keepdim=True)
+        # The same factor for all weights of a virtual channel, which their sum takes out again.
+        own = (self.weight * fourier_features(self.places[:, :3], self.n_harmonics)).sum(dim=1, keepdim=True)
+        learned = self.weight @ fourier_features(places[:, :3], self.n_harmonics).T - own.detach()
         same = self.places[:, None, 3] == places[:, 3]
-        return logits.float().clamp(min=_LEAST).exp() * same
+        return (self.sharpness * nearness + learned).float().clamp(-_MOST, _MOST).exp() * same
 
 
 def fourier_features(directions: Tensor, n_harmonics: int) -> Tensor:

@@ -260,7 +260,14 @@ def test_weights_in_memory_are_neither_copied_by_clones_nor_saved_twice(start, d
     n_bytes = sum(value.numel() * value.element_size() for value in start.values())
     stored = sum(path.stat().st_size for path in (tmp_path / "saved").rglob("*.safetensors"))
     assert stored < 1.5 * n_bytes + 5000
-    assert load(tmp_path / "saved", net=Blocks).pretrained is None
+    back = load(tmp_path / "saved", net=Blocks)
+    assert np.array_equal(back.transform(data[0]), encoder.transform(data[0]))
+    # To fit it anew from nothing would be another experiment, in silence.
+    for again in (back, clone(back)):
+        with pytest.raises(ValueError, match=r"does not hold what its training started from \(state dict\)"):
+            again.fit(*data)
+    back.save(tmp_path / "again")
+    assert load(tmp_path / "again", net=Blocks).pretrained == back.pretrained
     assert load(tmp_path / "saved", net=Blocks, pretrained=start).pretrained is start
 
 

@@ -1,5 +1,9 @@
 """The fit of an encoder: what is held out, chosen and kept, and what cannot act."""
 
+import gc
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -222,3 +226,27 @@ def test_entries_are_added_to_what_there_is(make):
 def test_a_misspelt_entry_is_named_when_the_network_is_built(data, make):
     with pytest.raises(ValueError, match="net_params: EEGProject has no parameter 'droput'"):
         make().set_params(net_params__droput=0.1).fit(data[0], data[1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="memory, files and threads are read from /proc"
+)
+def test_many_fits_grow_neither_memory_nor_files_nor_threads(data, make, tmp_path):
+    """300 fits were measured to keep 0.1 MB together; the weights alone of these 60 have 3 MB."""
+    X, y = np.tile(data[0], 50), data[1]
+
+    def fits(n):
+        for _ in range(n):
+            make(max_epochs=1, checkpoint_dir=tmp_path).fit(X, y).predict(X[:2])
+        gc.collect()
+        told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        return int(told["RssAnon"].split()[0]), len(os.listdir("/proc/self/fd")), int(told["Threads"])
+
+    before = fits(20)
+    after = fits(60)
+    weights = sum(p.numel() for p in make(max_epochs=1).fit(X, y).net_.module_.parameters())
+    assert 60 * 4 * weights > 2.5e6
+    assert after[0] - before[0] < 1000  # kB
+    assert after[1:] == before[1:]
+    assert list(tmp_path.iterdir()) == []

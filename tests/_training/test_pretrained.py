@@ -2,13 +2,14 @@
 
 import warnings
 
+import mne
 import numpy as np
 import pytest
 import torch
 from small_nets import Blocks
 from torch import nn
 
-from skeegclip import EEGEncoder
+from skeegclip import EEGEncoder, EpochsView
 from skeegclip._training.pretrained import load_into, summary
 from skeegclip._training.weights_source import read_pretrained
 from skeegclip.nets import ATM
@@ -113,6 +114,40 @@ def test_numbers_that_are_none_are_refused():
     state["norm.weight"][3] = torch.nan
     with pytest.raises(ValueError, match="'norm.weight' holds NaN"):
         load(state)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64])
+def test_numbers_of_another_kind_do_not_arrive(dtype):
+    state = trained()
+    expected = state["norm.bias"].clone()
+    state["norm.weight"] = (10 * state["norm.weight"]).to(dtype)
+    net, report = load(state)
+    assert report["not_arrived"]["norm.weight"] == f"another type: {dtype} there, torch.float32 here"
+    assert torch.equal(net.state_dict()["norm.bias"], expected)
+    with pytest.raises(ValueError, match="none of the 1 tensors.* other shapes: norm.weight"):
+        load({"norm.weight": state["norm.weight"]})
+
+
+@pytest.mark.parametrize("montage", [None, "positions"])
+def test_channels_that_stand_elsewhere_are_told(rng, tmp_path, montage):
+    names = ["Oz", "Pz", "Cz"]
+    X, y = rng.normal(size=(20, 3, 6)).astype(np.float32), rng.normal(size=(20, 5)).astype(np.float32)
+
+    def view(names):
+        return EpochsView.from_arrays(X, info=mne.create_info(names, 100.0, "eeg"))
+
+    common = {"montage": montage, "max_epochs": 1, "device": "cpu", "random_state": 0}
+    EEGEncoder(Blocks, **common).fit(view(names), y).save(tmp_path / "first")
+    again = EEGEncoder(Blocks, pretrained=tmp_path / "first", **common)
+    again.fit(view(names), y)  # the same, and nothing is said
+    with pytest.warns(
+        UserWarning, match=r"2 of 3 channels .* learned of 'Oz', say, goes on as that of 'Cz'.*pick them"
+    ):
+        again.fit(view(names[::-1]), y)
+    with pytest.warns(
+        UserWarning, match="1 of 3 channels .*'Pz', say, goes on as that of 'Fz'.* look whether each"
+    ):
+        again.fit(view(["Oz", "Fz", "Cz"]), y)
 
 
 def test_people_start_as_an_unknown_person():

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from skeegclip._utils.persistence import write_whole
-from skeegclip._utils.scratch import scratch_folder
+from skeegclip._utils.scratch import scratch_folder, sweep_folders
 
 OWNER = """
 import os, sys, time
@@ -41,6 +41,17 @@ def test_what_a_killed_owner_leaves_goes_with_the_next(tmp_path, end):
             assert len(list(tmp_path.glob("*/data"))) == 1  # of the one that lives
             assert folder.parent == tmp_path
         live.communicate(b"\n", timeout=60)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_needs_no_folder_sweeps_too_and_only_his_kind(tmp_path):
+    sweep_folders("test", tmp_path / "nowhere")
+    with start(tmp_path) as dead:
+        dead.kill()
+        dead.wait()
+    sweep_folders("other", tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    sweep_folders("test", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

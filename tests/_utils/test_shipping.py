@@ -153,7 +153,8 @@ def test_what_a_killed_run_has_shipped_goes_with_the_next(tmp_path, end):
         dead.send_signal(end)
         dead.wait()
         assert len(list(tmp_path.glob(".skeegclip-shipment-*"))) == 2
-        with Shipment(1, tmp_path) as shared:
+        with Shipment(1, tmp_path) as shared:  # also a run that stays in its process
+            assert len(list(tmp_path.glob(".skeegclip-shipment-*"))) == 1
             pickle.dumps(shared)
             assert len(list(tmp_path.glob(".skeegclip-shipment-*"))) == 2  # of the one that lives, and this
         live.communicate(b"\n", timeout=60)

@@ -234,7 +234,7 @@ def test_one_epoch_is_embedded_without_company():
     singly = [online.update(X[i : i + 1]) for i in range(3)][-1]
     together = online.reset().update(X[:3])
     retriever.embed(X[:1])
-    assert sizes == [1, 1, 1, 3, 4]
+    assert sizes == [1, 1, 1, 3, 16]
     np.testing.assert_allclose(singly.posterior, together.posterior, rtol=1e-4)
 
 

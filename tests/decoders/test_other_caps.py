@@ -10,6 +10,7 @@ from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, cross_val_sc
 from skorch.callbacks import Callback
 
 from skeegclip import (
+    AveragedTraining,
     EEGEncoder,
     EmbeddingTable,
     EpochsView,
@@ -22,6 +23,7 @@ from skeegclip import (
 from skeegclip.epochs.places import places_of
 from skeegclip.epochs.sites import THINGS_EEG_CHANNELS
 from skeegclip.model_selection import LeaveOneSubjectOut
+from skeegclip.preprocessing import average_repetitions
 
 NAMES = list(THINGS_EEG_CHANNELS)
 CAPS = {"ana": NAMES[::3], "ben": NAMES[1::3][:16], "eva": NAMES[::4][::-1]}
@@ -201,6 +203,16 @@ def test_somebody_new_is_learned_in_another_cap(people, unseen, table):
     encoder.calibrate(unseen, unseen.stimulus, max_epochs=3)
     assert "kim" in encoder.subjects_
     assert encoder.transform(unseen).shape == (len(unseen), 12)
+
+
+def test_repetitions_are_averaged_before_it(people, table):
+    both = EpochsView.join(people[:2])
+    with pytest.raises(ValueError, match="EEGEncoder wants the same channels"):
+        AveragedTraining(make(table).set_params(montage=None)).fit(both, both.stimulus)
+    averaged = AveragedTraining(make(table)).fit(both, both.stimulus)
+    means, ids, _ = average_repetitions(both, both.stimulus)
+    by_hand = make(table).fit(means, ids)
+    np.testing.assert_allclose(averaged.predict(people[2]), by_hand.predict(people[2]), rtol=1e-4, atol=1e-5)
 
 
 def test_attention_is_between_the_channels_of_fit(fitted, unseen):

@@ -61,6 +61,36 @@ def test_a_killed_process_leaves_what_it_had_written(tmp_path):
     check(VectorCache(tmp_path, {"model": "x"}).read(), range(42))
 
 
+_HALFWAY = """
+import sys
+import numpy as np
+from skeegclip.embeddings._cache import VectorCache
+from skeegclip._utils.persistence import locked
+cache = VectorCache(sys.argv[1], {"model": "x"})
+with cache.writing() as keep:
+    keep(["1"], np.array([[1, 1]], dtype=np.float32))
+file, temporary = locked(cache.folder / "half.safetensors")
+print(temporary.name, flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_reader_removes_what_killed_writers_have_left_and_not_what_is_being_written(tmp_path):
+    command = [sys.executable, "-c", _HALFWAY, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as live, subprocess.Popen(command, **pipes) as dead:
+        names = {process: process.stdout.readline().strip() for process in (live, dead)}
+        dead.kill()
+        dead.wait()
+        cache = VectorCache(tmp_path, {"model": "x"})
+        assert {path.name for path in cache.folder.glob(".*.tmp")} == set(names.values())
+        check(cache.read(), [1])  # everything is there: nothing will be written
+        assert [path.name for path in cache.folder.glob(".*.tmp")] == [names[live]]
+        live.communicate("\n", timeout=60)
+    cache.read()
+    assert not list(cache.folder.glob(".*.tmp"))
+
+
 def test_what_was_kept_is_on_disk_however_the_block_ends(tmp_path):
     cache = VectorCache(tmp_path, {})
     assert cache.read() == {}

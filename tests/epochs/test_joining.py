@@ -97,6 +97,25 @@ def test_meg_stands_beside_eeg():
     assert both._told.mixed
 
 
+def test_a_name_for_two_types_is_two_channels_also_where_all_names_are_alike():
+    eeg, meg = mne.create_info(["1", "2"], 100.0, "eeg"), mne.create_info(["1", "2"], 100.0, "mag")
+    both = EpochsView.join([view_of(eeg, "ana"), view_of(meg, "ben")])
+    assert both.ch_names == ("1", "2", "1 (2)", "2 (2)")
+    assert both._told.ch_types == ("eeg", "eeg", "mag", "mag")
+    assert both._told.mixed
+    assert np.isnan(np.asarray(both)[:4, 2:]).all()
+
+
+def test_a_bad_channel_is_told_by_its_name_in_the_view():
+    info = cap("W", "Cz", montage=None)
+    elsewhere = cap("Cz", "W", "Oz", montage=None)
+    info["chs"][0]["loc"][:3], elsewhere["chs"][1]["loc"][:3] = [0.09, 0, 0.04], [-0.09, 0, 0.04]
+    elsewhere["bads"] = ["W"]
+    both = EpochsView.join([view_of(info, "ana"), view_of(elsewhere, "ben")])
+    assert both.ch_names == ("W", "Cz", "W (2)", "Oz")
+    assert both._told.bads == ("W (2)",)
+
+
 def test_stores_of_several_caps_are_read_as_they_are_used(parts, tmp_path):
     for name, view in zip("ab", parts, strict=True):
         EpochsStore.create(tmp_path / name, view)
@@ -127,6 +146,14 @@ def test_what_cannot_stand_together_is_refused(parts, other):
     first = view_of(cap("Oz", "Pz", "Cz"), "ana", tmin=0.0)
     with pytest.raises(ValueError, match=message):
         EpochsView.join([first, wrong])
+
+
+def test_units_are_compared_with_those_of_the_first_of_that_type():
+    meg = view_of(mne.create_info(["M1", "M2"], 100.0, "mag"), "ana")
+    eeg = view_of(cap("Oz", "Pz"), "ben", seed=1)
+    assert EpochsView.join([meg.map(lambda X, rows: 1e6 * X), eeg]).shape == (8, 4, 12)
+    with pytest.raises(ValueError, match="smaller by a factor"):
+        EpochsView.join([meg, eeg, view_of(cap("Cz"), "eva").map(lambda X, rows: 1e-6 * X)])
 
 
 def test_what_needs_one_set_of_channels_says_what_to_do(parts, tmp_path):

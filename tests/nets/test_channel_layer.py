@@ -61,6 +61,22 @@ def test_a_channel_that_is_not_there_is_as_one_left_out(layer, places):
     torch.testing.assert_close(layer(x, torch.from_numpy(places)), fewer, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [0.0, 0.1])
+def test_far_channels_mean_the_same_alone_and_among_others(places, size):
+    # On the other side of the head from what the virtual channels stand for.
+    places = np.concatenate([places, places * np.array([-1, -1, -0.3, 1], dtype=np.float32)])
+    places[:, :3] /= np.linalg.norm(places[:, :3], axis=1, keepdims=True)
+    layer = ChannelLayer(places[:12])
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        layer.weight.copy_(size * torch.randn(layer.weight.shape, generator=generator))
+    for own in (slice(12, 24), slice(20, 23), slice(22, 24)):
+        x = torch.full((2, 24, 5), torch.nan)
+        x[:, own] = torch.randn(x[:, own].shape, generator=generator)
+        alone = layer(x[:, own], torch.from_numpy(places[own]))
+        torch.testing.assert_close(layer(x, torch.from_numpy(places)), alone, rtol=1e-5, atol=1e-6)
+
+
 def test_types_are_kept_apart_and_brought_to_one_size(places):
     kinds = np.repeat([0.0, 1.0], 6)
     both = np.column_stack([places[:, :3], kinds]).astype(np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from tqdm.auto import tqdm
 from ..._training.targets import Targets, hold_out_stimuli
 from ..._utils.device import resolve_device, resolve_precision
 from ..._utils.ids import as_ids, positions, unique_ids
+from ..._utils.scratch import scratch_folder
 from ..._utils.seeding import draw_seed, seeded_torch
 from ..._utils.validation import check_same_length
 from ...embeddings.table import check_table
@@ -106,8 +106,8 @@ def fit_git(captioner: Any, Z: np.ndarray, y: Any) -> FittedGit:
 
     as_name(captioner.model)
     seed, device = draw_seed(captioner.random_state), resolve_device(captioner.device)
-    with tempfile.TemporaryDirectory(prefix="skeegclip-") as folder:
-        stimulus, read, shape = _read_tokens(captioner, y, len(Z), Path(folder))
+    with scratch_folder("tokens") as folder:
+        stimulus, read, shape = _read_tokens(captioner, y, len(Z), folder)
         # Only their number counts in dealing stimuli out.
         targets = Targets(np.zeros((int(stimulus.max()) + 1, 1), np.float32), stimulus)
         train_rows, valid_rows = hold_out_stimuli(targets, captioner.validation, seed)

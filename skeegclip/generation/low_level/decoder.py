@@ -9,8 +9,9 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from ..._utils.contents import Loading
+from ..._utils.dict_params import DictParams
 from ..._utils.folders import Content
-from ..._utils.params import DictParams, check_number, check_option
+from ..._utils.params import check_number, check_option
 from ..._utils.validation import unchanged_on_error
 from .._sharing import Fitted, Portable
 from .saved import FITTED, encoder_of, with_own, without_own
