@@ -123,7 +123,7 @@ class EpochsStore:
             Whether a store that is there already may be replaced. Views of it that are open go on.
         origin : mapping | None
             What the epochs were made of (the name of a recording, its files and their digests, say), in what JSON has.
-            It is kept in the manifest and counts from the moment that the epochs do; :attr:`origins` tells it.
+            It is kept in the manifest and counts from the moment that the epochs do; :attr:`~skeegclip.EpochsStore.origins` tells it.
 
         Returns
         -------
@@ -255,7 +255,8 @@ class EpochsStore:
         return np.dtype(read_manifest(self.path).dtype)
 
     @property
-    def origins(self) -> list[tuple[dict[str, Any], slice]]:  # numpydoc ignore=GL08
+    def origins(self) -> list[tuple[dict[str, Any], slice]]:
+        """What each part was made of, and its rows."""
         parts = read_manifest(self.path).parts
         starts = [0, *(part.n_epochs for part in parts)]
         return [
