@@ -61,3 +61,27 @@ def test_two_commands_set_up_everything() -> None:
         "pip install . && skeegclip demo",
         'pip install -e ".[test]" && pytest',
     ]
+
+
+def test_the_measured_figures_stand_in_the_documentation() -> None:
+    """A figure that is measured anew there is out of date here."""
+    docs = README.parent / "docs"
+    text = README.read_text(encoding="utf-8")
+    benchmarks = (docs / "benchmarks.md").read_text(encoding="utf-8")
+    for row, of_readme in (
+        ("| real: faces and houses", r"faces against houses.*?accuracy (\.\d+) / (\.\d+)"),
+        ("| real: five categories", r"five categories.*?accuracy (\.\d+) / (\.\d+)"),
+    ):
+        (line,) = [line for line in benchmarks.splitlines() if line.startswith(row)]
+        ours, *linear = [float(cell) for cell in line.split("|")[4:8]]
+        assert tuple(map(float, re.search(of_readme, text).groups())) == (ours, max(linear))
+    for figure in (
+        "49.3",
+        "72.7",
+        "| skeegclip, float32 | 731 | 3.2x",
+        "| skeegclip, bfloat16 | 551 | 4.3x",
+        "40.7x",
+    ):
+        assert figure in benchmarks
+    assert "151 MB" in (docs / "user_guide" / "store.rst").read_text(encoding="utf-8")
+    assert "59.0 [52.5, 66.0]" in (docs / "user_guide" / "evaluation.rst").read_text(encoding="utf-8")
