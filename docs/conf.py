@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import importlib.util
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+from inventories import mapping
 
 import skeegclip
 
@@ -22,22 +24,23 @@ version = release = skeegclip.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
     "numpydoc",
     "myst_parser",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-# Links into other projects need their inventories from the network, and a build must not.
-if os.environ.get("SKEEGCLIP_DOCS_INTERSPHINX"):
-    extensions.append("sphinx.ext.intersphinx")
-    intersphinx_mapping = {
-        "python": ("https://docs.python.org/3", None),
-        "sklearn": ("https://scikit-learn.org/stable", None),
-        "mne": ("https://mne.tools/stable", None),
-        "braindecode": ("https://braindecode.org/stable", None),
-        "skorch": ("https://skorch.readthedocs.io/en/stable", None),
-    }
+# Copy buttons are a comfort that a build can do without.
+if importlib.util.find_spec("sphinx_copybutton"):
+    extensions.append("sphinx_copybutton")
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
+
+# A build reads nothing from the network: _ext/inventories.py writes down the names that these pages link to.
+intersphinx_mapping = mapping(Path(__file__).parent / "_inventories")
 
 exclude_patterns = ["_build", "_ext", "_templates"]
 templates_path = ["_templates"]
@@ -53,7 +56,7 @@ autodoc_member_order = "bysource"
 numpydoc_show_class_members = False  # the template of a class lists them
 numpydoc_xref_param_type = False
 
-# Without inventories a name of another project is text; a name of ours must lead somewhere.
+# A name of another project that is not in the inventories is text; a name of ours must lead somewhere.
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(sklearn|mne|numpy|torch|skorch|braindecode|matplotlib|pandas|collections)\..*"),
@@ -94,7 +97,7 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
     "navbar_align": "left",
     "show_toc_level": 2,
-    "show_prev_next": False,
+    "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
@@ -105,7 +108,11 @@ html_sidebars = {
     "which_estimator": [],
     "troubleshooting": [],
     "changelog": [],
-    "design": [],
+    "coming_from": [],
+    "first_hours": [],
+    "glossary": [],
+    "limits": [],
+    "index": [],
 }
 
 
@@ -117,6 +124,13 @@ def _skip_foreign(app, what, name, obj, skip, options):
     return True if inherited or request else None
 
 
+def _leave_out_of_search(app, doctree):
+    """Computation times are for those who write examples."""
+    if app.env.docname.endswith("sg_execution_times"):
+        app.env.metadata[app.env.docname]["nosearch"] = True
+
+
 def setup(app):
     """Called by Sphinx."""
+    app.connect("doctree-read", _leave_out_of_search)
     app.connect("autodoc-skip-member", _skip_foreign)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import importlib.util
 import pkgutil
 import re
+import zlib
 from pathlib import Path
+from types import ModuleType
 
 import mne
 import pytest
@@ -24,6 +27,9 @@ PAGES = sorted(
 
 def test_pages_with_code_are_found() -> None:
     assert {
+        "coming_from.rst",
+        "first_hours.rst",
+        "index.rst",
         "quickstart.rst",
         "scaling.md",
         "user_guide/attention.rst",
@@ -97,3 +103,34 @@ def test_the_citation_is_one_of_cff_and_of_this_version() -> None:
     texts = [value for key, value in typed.items() if key not in apart]
     assert all(isinstance(text, str) and text for text in [*texts, *typed["keywords"], paper["title"]])
     assert len(set(typed["keywords"])) == len(typed["keywords"])
+
+
+def _of_docs(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DOCS / "_ext" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_inventories_hold_every_name_of_others_that_the_pages_link_to() -> None:
+    """Read by hand, as the format says: four lines, then zlib."""
+    inventories = _of_docs("inventories")
+    addresses = {}
+    for project, (site, path) in inventories.mapping(DOCS / "_inventories").items():
+        head, content = Path(path).read_bytes().split(b"zlib.\n")
+        assert head.startswith(b"# Sphinx inventory version 2\n# Project: " + project.encode())
+        for line in zlib.decompress(content).decode().splitlines():
+            name, _, _, page, shown = line.split(" ")
+            assert shown == "-"
+            addresses[name] = f"{site}/{page}"
+    wanted = inventories.linked()
+    assert len(wanted) > 10
+    assert wanted == set(addresses), "run python docs/_ext/inventories.py"
+    # An address that is known from scikit-learn's own pages.
+    clone = "https://scikit-learn.org/stable/modules/generated/sklearn.base.clone.html#sklearn.base.clone"
+    assert addresses["sklearn.base.clone"] == clone
+
+
+def test_a_name_that_no_package_has_gets_no_link() -> None:
+    with pytest.raises(AttributeError):
+        _of_docs("inventories").kind("sklearn.base.klone")

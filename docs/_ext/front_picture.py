@@ -18,7 +18,10 @@ from skeegclip.commands.demo.trials import averaged
 from skeegclip.datasets import make_things_like
 
 STATIC = Path(__file__).parents[1] / "_static"
-COLOURS = {"light": ("#1f2328", "#59636e", "#1a7f37"), "dark": ("#e6edf3", "#9198a1", "#3fb950")}  # text, small, found
+COLOURS = {
+    "light": ("#1f2328", "#59636e", "#1a7f37"),
+    "dark": ("#e6edf3", "#9198a1", "#3fb950"),
+}  # text, small, found
 N_SHOWN = 7
 
 

@@ -59,7 +59,7 @@ def export_submission(
     Parameters
     ----------
     decoder : EEGEncoder | EnsembleEncoder | ImageRetriever | Pipeline | regressor
-        Fitted. Steps may be those of :mod:`skeegclip.preprocessing`, and whatever is linear of other libraries.
+        Fitted. Steps may be those of ``skeegclip.preprocessing``, and whatever is linear of other libraries.
     folder : path-like
         Made if missing. What an earlier export wrote is replaced, and nothing else.
     X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | None

@@ -161,6 +161,7 @@ def load_alljoined(
     Returns
     -------
     %(bunch)s
+
         Columns besides, of 1.6M: concept ("" by number) and split ("test" for the 200 pictures of THINGS-EEG2's test
         set); of 1: shared ("1" for pictures that all people saw).
 

@@ -114,6 +114,7 @@ def stream_eegdash(
     Returns
     -------
     %(bunch)s
+
         Columns besides: as of the loader of this data set; of THINGS-EEG2 concept and split.
 
     Raises

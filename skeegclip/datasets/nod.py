@@ -89,6 +89,7 @@ def load_nod(
     Returns
     -------
     %(bunch)s
+
         Column besides: concept (the class of ImageNet, "n01440764"). The data set names no test pictures.
 
     Raises

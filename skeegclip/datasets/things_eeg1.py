@@ -86,6 +86,7 @@ def load_things_eeg1(
     Returns
     -------
     %(bunch)s
+
         Columns besides: concept, split ("test" for the 200 shown 12 times, whose concepts others are trained on),
         target ("1" where the fixation dot changed its colour).
 

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.company import up_to_rounding
 from .._utils.estimators import fitted_parts, inner_most, last_step, unwrap
 from .._utils.groups import group_rows
+from .._utils.html import html_card
 from .._utils.inputs import as_subject, carried_subject
 from .._utils.params import check_number, warn_idle
 from .._utils.saving import Savable
@@ -73,6 +74,11 @@ class OnlineResult:
     def best(self) -> Any:
         """The most probable candidate."""
         return self.candidates.tolist()[0]
+
+    def _repr_html_(self) -> str:
+        believed = zip(self.candidates.tolist()[:5], self.posterior.tolist(), strict=False)
+        facts = {"repetitions": self.n_repetitions, "sure": self.sure, "stop": self.stop}
+        return html_card("OnlineResult", facts | {str(name): f"{p:.3f}" for name, p in believed})
 
 
 class OnlineDecoder(Savable, BaseEstimator):
@@ -399,8 +405,12 @@ def _at_least_one(epochs: Any, estimator: Any) -> Any:
     """Epochs; one epoch, which has the shape that the estimator was fitted on, becomes one of one."""
     if not isinstance(epochs, np.ndarray):
         return epochs
-    fitted = (part for part in fitted_parts(unwrap(estimator)) if hasattr(part, "n_times_in_"))
-    shapes = [(part.n_chans_, part.n_times_in_) for part in fitted]
+    parts = list(fitted_parts(unwrap(estimator)))
+    shapes = [(part.n_chans_, part.n_times_in_) for part in parts if hasattr(part, "n_times_in_")]
+    if not shapes and epochs.ndim == 2:
+        # A plain regressor was given flat epochs, and knows how many numbers one has: here all of them.
+        known = {getattr(part, "n_features_in_", None) for part in parts}
+        return epochs[None] if epochs.size in known and epochs.shape[1] not in known else epochs
     return epochs[None] if epochs.ndim == 1 or (epochs.shape in shapes and shapes[0][1] > 1) else epochs
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._utils.contents import Loading
 from .._utils.folders import Content, checked
+from .._utils.html import html_card
 from .._utils.ids import positions, unique_ids
 from .._utils.pictures import open_picture, owned, pictures_in
 
@@ -161,6 +162,10 @@ class ImageTable(Mapping):
     def __repr__(self) -> str:
         kind = "arrays" if isinstance(self._images, np.ndarray) else "files or arrays"
         return f"ImageTable(n={len(self)}, {kind})"
+
+    def _repr_html_(self) -> str:
+        facts = {"pictures": f"{len(self):,}", "ids": self._ids[:6].tolist()}
+        return html_card("ImageTable", facts)
 
     # Mapping would compare the pictures one by one; a table is equal to itself.
     __eq__ = object.__eq__

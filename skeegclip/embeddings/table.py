@@ -11,6 +11,7 @@ import numpy as np
 
 from .._utils.contents import Loading
 from .._utils.folders import Content
+from .._utils.html import html_card
 from .._utils.ids import mapping_to_array, positions, unique_ids
 from ._table_file import (
     Source,
@@ -140,6 +141,10 @@ class EmbeddingTable:
 
     def __repr__(self) -> str:
         return f"EmbeddingTable(n={len(self)}, n_dims={self.n_dims})"
+
+    def _repr_html_(self) -> str:
+        facts = {"vectors": f"{len(self):,}", "dimensions": self.n_dims, "ids": self._ids[:6].tolist()}
+        return html_card("EmbeddingTable", facts | {str(key): value for key, value in self._meta.items()})
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, EmbeddingTable):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .._utils.channels import describe
+from .._utils.html import html_card, html_table
 from .._utils.stated import Stated
 from ._rows import as_text, plain
 from ._sources import gather
@@ -164,6 +165,16 @@ class ViewBase:
         unit = "" if self.sfreq is None else f", {self.times[0]:g} to {self.times[-1]:g} s"
         columns = f", columns={list(self._frame)}" if len(self._frame.columns) else ""
         return f"EpochsView(shape={self.shape}{unit}{columns})"
+
+    def _repr_html_(self) -> str:
+        n_epochs, n_chans, n_times = self.shape
+        seconds = f"{n_times}"
+        if self.sfreq is not None:
+            seconds += f", {self.times[0]:g} to {self.times[-1]:g} s at {self.sfreq:g} Hz"
+        facts = {"epochs": f"{n_epochs:,}", "channels": n_chans, "samples": seconds}
+        return html_card(
+            "EpochsView", facts, body=html_table(self._frame, most=3) if len(self._frame.columns) else ""
+        )
 
     # -- rows ---------------------------------------------------------------------------------------
 

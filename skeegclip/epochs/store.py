@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.channels import typed_picks
+from .._utils.html import html_card
 from ._create import append, create
 from ._manifest import read_manifest
 from ._state import read_state, steadily
@@ -122,7 +123,7 @@ class EpochsStore:
             Whether a store that is there already may be replaced. Views of it that are open go on.
         origin : mapping | None
             What the epochs were made of (the name of a recording, its files and their digests, say), in what JSON has.
-            It is kept in the manifest and counts from the moment that the epochs do; :attr:`origins` tells it.
+            It is kept in the manifest and counts from the moment that the epochs do; :attr:`~skeegclip.EpochsStore.origins` tells it.
 
         Returns
         -------
@@ -254,7 +255,8 @@ class EpochsStore:
         return np.dtype(read_manifest(self.path).dtype)
 
     @property
-    def origins(self) -> list[tuple[dict[str, Any], slice]]:  # numpydoc ignore=GL08
+    def origins(self) -> list[tuple[dict[str, Any], slice]]:
+        """What each part was made of, and its rows."""
         parts = read_manifest(self.path).parts
         starts = [0, *(part.n_epochs for part in parts)]
         return [
@@ -273,3 +275,16 @@ class EpochsStore:
             f"EpochsStore({str(self.path)!r}, shape={self.shape}, dtype={now.dtype}, {size:,.1f} MB,"
             f" columns={list(now.columns)})"
         )
+
+    def _repr_html_(self) -> str:
+        now = read_manifest(self.path)
+        n_epochs, n_chans, n_times = self.shape
+        facts = {
+            "folder": self.path,
+            "epochs": f"{n_epochs:,}",
+            "channels": n_chans,
+            "samples": n_times,
+            "on disk": f"{now.n_epochs * now.epoch_bytes / 1e6:,.1f} MB, {now.dtype}",
+            "columns": list(now.columns),
+        }
+        return html_card("EpochsStore", facts)

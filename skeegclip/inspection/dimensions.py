@@ -16,6 +16,7 @@ from .._evaluation.decoder import fit as fit_on
 from .._evaluation.permutation import TOLERANCE, Exchanges
 from .._evaluation.queries import queries_of
 from .._utils.estimators import wanted
+from .._utils.html import html_card, html_table
 from .._utils.ids import as_ids, mapping_to_array
 from .._utils.params import check_number, check_option
 from .._utils.seeding import draw_seed, set_seeds
@@ -66,6 +67,12 @@ class DimensionReport:
     identification: pd.DataFrame
     threshold: float
     objects: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        facts = {"dimensions": self.table["dimension"].nunique(), "objects": f"{len(self.objects):,}"}
+        facts["largest r by chance"] = f"{self.threshold:.3f}"
+        best = self.table.sort_values("r", ascending=False)
+        return html_card("DimensionReport", facts, body=html_table(best, most=5))
 
     def significant(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return the dimensions that are decoded, the best first.

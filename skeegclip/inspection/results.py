@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._utils.html import html_card, html_table
 from .._utils.params import check_number, check_option
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class TimeCourse:
     queries: pd.DataFrame
     hits: np.ndarray
     similarity: np.ndarray
+
+    def _repr_html_(self) -> str:
+        facts = {"windows": len(self.table), "queries": f"{len(self.queries):,}"}
+        return html_card("TimeCourse", facts, body=html_table(self.table))
 
     def first_above_chance(self, alpha: float = 0.05) -> tuple[float, float] | None:
         """Return the first window whose accuracy is above chance.
@@ -155,6 +160,15 @@ class Generalization:
     similarity: np.ndarray
     chance: float
 
+    def _repr_html_(self) -> str:
+        best = np.nanargmax(self.accuracy.diagonal())
+        facts = {
+            "windows": len(self.start),
+            "best, trained and tested at": f"{self.start[best]:g} to {self.stop[best]:g} s",
+            "accuracy there": f"{self.accuracy[best, best]:.3f} (chance {self.chance:.3f})",
+        }
+        return html_card("Generalization", facts)
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row for each pair of windows.
 
@@ -217,6 +231,14 @@ class PartialReconstructions:
     shown: list
     pictures: np.ndarray
     scores: dict[str, np.ndarray]
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "parts": len(self.table),
+            "queries": f"{len(self.queries):,}",
+            "pictures": self.pictures.shape,
+        }
+        return html_card("PartialReconstructions", facts, body=html_table(self.table))
 
     @property
     def labels(self) -> list[str]:

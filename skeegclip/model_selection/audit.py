@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.html import html_card
 from .._utils.params import check_option
 from ..embeddings.table import check_table
 from ._audit.known import Known, find_shared
@@ -146,6 +147,12 @@ class SplitAudit:
         some = ", ".join(_name(kind, item) for item in found[:3]) + (", ..." if len(found) > 3 else "")
         what = f"{len(found)} {_COUNTED[kind]}" if kind in _COUNTED else f"{len(found)} {kind} shared"
         return f"{what} ({some}): {_WEAKER.get((kind, level), _MEANING[kind])}"
+
+    def _repr_html_(self) -> str:
+        facts = {"training epochs": f"{self.n_train:,}", "test epochs": f"{self.n_test:,}"}
+        facts |= {f"{level}, {i}": text for i, (level, text) in enumerate(self.messages(), 1)}
+        unknown = {"not checked (unknown)": ", ".join(self.not_checked)} if self.not_checked else {}
+        return html_card("SplitAudit", facts | unknown)
 
     def __str__(self) -> str:
         lines = [f"{self.n_train} training epochs, {self.n_test} test epochs"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._evaluation.cells import Cell, inductive_name, with_companions
+from .._utils.html import html_card, html_table
 from .._utils.listed import write_listed
 from .._utils.params import check_number, check_option
 from .._utils.persistence import write_whole
@@ -146,6 +147,23 @@ class EvaluationReport:
         leaks = self.flags.loc[self.flags["level"] == "leak", "about"].unique()
         said = f", LEAKS: {', '.join(leaks)}" if len(leaks) else ""
         return f"EvaluationReport({len(self.estimators)} estimators, {len(self._cells)} cells, {len(self.flags)} flags{said})"
+
+    def _repr_html_(self) -> str:
+        means = self.scores[self.scores["metric"].isin(["top-1", "top-5"])]
+        means = (
+            means.groupby(["estimator", "task", "metric"], sort=False)[["value", "chance"]]
+            .mean()
+            .reset_index()
+        )
+        flags = self.flags[["level", "estimator", "text"]]
+        facts = {
+            "estimators": len(self.estimators),
+            "flags": len(flags),
+            "whole": "save(folder) writes report.html",
+        }
+        return html_card(
+            "EvaluationReport", facts, body=html_table(means) + (html_table(flags) if len(flags) else "")
+        )
 
     def _leaks(self, estimator: str) -> str:
         """What leaks in the figures of an estimator, in short."""

@@ -244,7 +244,10 @@ def test_one_epoch_needs_no_axis_of_its_own():
     X = 10 * rng.standard_normal((8, 4, 10)).astype(np.float32)
     pipeline = make_pipeline(EpochScaler(), ImageRetriever(Ridge(), targets=table)).fit(X, table.ids)
     passthrough = ImageRetriever("passthrough", targets=table).fit(table.vectors, table.ids)
-    for estimator, rows in ((pipeline, X), (FrozenEstimator(pipeline), X), (passthrough, table.vectors)):
+    plain = ImageRetriever(Ridge(), targets=table).fit(X, table.ids)
+    for estimator, rows in (
+        (pipeline, X), (FrozenEstimator(pipeline), X), (plain, X), (plain, X.reshape(8, -1)), (passthrough, table.vectors),
+    ):  # fmt: skip
         online = OnlineDecoder(estimator, temperature=0.1)
         expected = online.update(rows[:1])
         found = online.reset().update(rows[0])
