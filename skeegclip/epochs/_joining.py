@@ -112,7 +112,7 @@ def join(views: Sequence[Any]) -> tuple[Any, pd.DataFrame, mne.Info | None, Stat
     info = _info_of(channels, places, first.sfreq)
     mixed = any(own.mixed for own in told) or any(len(column) < len(channels) for column in columns)
     names = tuple(info["ch_names"])  # a bad channel may have got a number
-    bads = (
+    bads = tuple(
         names[column[view.ch_names.index(bad)]]
         for view, own, column in zip(views, told, columns, strict=True)
         for bad in own.bads
