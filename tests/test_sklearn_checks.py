@@ -155,6 +155,7 @@ ELSEWHERE = {
     "NearestImageGenerator": "it is given pictures by id",
     "SDXLGenerator": "it has no fit",
     **dict.fromkeys(["EpochScaler", "MVNN", "SubjectAligner"], "preprocessing/test_common.py"),
+    "InterpolateChannels": "it needs the names of channels: preprocessing/test_interpolation.py",
     "OnlineDecoder": "it is fed one epoch after the other",
 }
 

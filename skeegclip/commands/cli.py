@@ -152,7 +152,7 @@ def evaluate(
     recipes: Annotated[
         list[str],
         typer.Option(
-            help="One or several of atm_paper nice strong linear shallow_alignment samga brain_hive enigma, or names of networks."
+            help="One or several of atm_paper nice strong linear contest shallow_alignment samga brain_hive enigma, or names of networks."
         ),
     ],
     protocol: Annotated[
@@ -173,10 +173,10 @@ def evaluate(
         bool, typer.Option(help="Add the figure of the pass that is best on the test set.")
     ] = True,
     batch_size: Annotated[
-        int | None, typer.Option(min=2, help="In place of the recipes' own. linear has none.")
+        int | None, typer.Option(min=2, help="In place of the recipes' own. linear and contest have none.")
     ] = None,
     max_epochs: Annotated[
-        int | None, typer.Option(min=1, help="In place of the recipes' own. linear has none.")
+        int | None, typer.Option(min=1, help="In place of the recipes' own. linear and contest have none.")
     ] = None,
 ) -> None:
     """Train and test recipes, and report them beside published figures.

@@ -56,7 +56,7 @@ def run_evaluation(
     n_seeds, n_jobs, oracle
         As in `evaluate`.
     params : mapping | None
-        Parameters of the networks' training, in place of the recipes'. "linear" trains none.
+        Parameters of the networks' training, in place of the recipes'. "linear" and "contest" train none.
 
     Returns
     -------
@@ -110,8 +110,8 @@ def make_recipe(
         return _recipes.atm_paper(targets, text_targets=text_targets, **params)
     if name in ("nice", "enigma"):
         return getattr(_recipes, name)(targets, **params)
-    if name == "linear":
-        return _recipes.linear(targets)
+    if name in ("linear", "contest"):
+        return getattr(_recipes, name)(targets)
     known = list_nets()["name"].tolist()
     if name not in known:
         recipes = ", ".join(recipe for recipe in _recipes.__all__ if recipe not in ("paper", "finetune"))

@@ -141,7 +141,7 @@ def test_every_recipe_can_be_named(name):
 
 @pytest.mark.parametrize("name", sorted(set(recipes.__all__) - {"paper", "finetune"}))
 def test_every_recipe_takes_the_options_and_is_told_of_in_the_help(name):
-    """``linear`` trains no network: beside others that do, it has no batches to make smaller."""
+    """``linear`` and ``contest`` train no network: beside others that do, they have no batches to make smaller."""
     table = EmbeddingTable(["cat", "dog"], np.eye(2))
     short = {"batch_size": 64, "max_epochs": 7}
     made = make_recipe(name, table, text_targets=None, protocol="within", **short)
@@ -150,5 +150,5 @@ def test_every_recipe_takes_the_options_and_is_told_of_in_the_help(name):
         for key, value in made.get_params().items()
         if key.endswith(("__batch_size", "__max_epochs"))
     }
-    assert asked == ({} if name == "linear" else short)
+    assert asked == ({} if name in ("linear", "contest") else short)
     assert name in {word.strip(" │,") for word in run("--help").output.split()}

@@ -124,7 +124,7 @@ def test_evaluate_without_a_table(option, name, files, tmp_path):
     [
         (
             ["--recipes", "nonsense"],
-            "--recipes: 'nonsense' is neither a recipe (atm_paper, brain_hive, enigma, linear, nice, samga, shallow_alignment, strong) nor",
+            "--recipes: 'nonsense' is neither a recipe (atm_paper, brain_hive, contest, enigma, linear, nice, samga, shallow_alignment, strong) nor",
         ),
         (["--recipes", "nice", "--subjects", "zoe"], "subject"),
         (["--recipes", "nice"], "split"),
