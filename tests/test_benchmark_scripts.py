@@ -15,6 +15,10 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
+from skeegclip import EpochsView, evaluate
+from skeegclip.datasets import make_things_like
+from skeegclip.model_selection import LeaveOneSubjectOut
+
 _FOLDER = Path(__file__).parents[1] / "examples" / "benchmarks"
 
 
@@ -150,3 +154,71 @@ def test_the_knowing_decoder_is_above_those_that_learn(tmp_path):
         assert np.mean(one["hits"]) <= one["knowing"] + 0.1
     assert all(name in shown for name in names)
     assert "linear minus it" in shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_a_worker_is_killed_when_cells_of_an_evaluation_are_done(script, monkeypatch, tmp_path):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # what the script sets
+    data = make_things_like(n_subjects=2, n_train_concepts=6, n_test_concepts=4, random_state=0)
+    rows = {"subject": data.subject, "stimulus": data.y, "concept": data.concept, "split": data.split}
+    view = EpochsView.from_arrays(data.X, rows=pd.DataFrame(rows), info=data.info)
+    evaluate(
+        {"Ridge": Ridge(1e5)}, view, targets=data.image_embeddings, cv=LeaveOneSubjectOut(), folder=tmp_path
+    )
+    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    thread, found = script("killed_worker").kill_later(worker.pid, tmp_path / "cells", n_done=2)
+    thread.join(timeout=10)
+    assert len(found["before"]) == 2
+    assert worker.wait(timeout=10) == -9
+
+
+_TINY = {"images": 30, "repetitions": 40, "tested": 2, "test_repetitions": 40, "dims": 40}
+
+
+def test_full_size_people_differ_in_noise_and_share_the_response(script):
+    full = script("full_size")
+    latent, table = full.make_table(_TINY)
+    shown, rows = full.make_rows(1, _TINY)
+    assert (table.ids[shown] == rows["stimulus"]).all()
+    assert (rows["subject"] == "sub-02").all()
+    assert rows["split"].value_counts().to_dict() == {"train": 1200, "test": 80}
+    X = np.concatenate(list(full.make_blocks(2, _TINY, latent))).reshape(
+        2, len(shown), full.CHANS, full.TIMES
+    )
+    assert X.dtype == np.float16
+    begin = X[:, :, 0, :20].astype(np.float32).reshape(-1, 20)  # before the response
+    assert begin.std() == pytest.approx(10, rel=0.02)
+    assert len(np.unique(np.abs(begin), axis=0)) == len(begin)  # no epoch comes twice, nor upside down
+    # Means of a picture's epochs at the height of the response, where noise is 10 / sqrt(10 samples x 40 epochs).
+    height = X[:, :, :, 80:90].astype(np.float32).mean(axis=3)
+    mean = np.stack([height[:, shown == picture].mean(axis=1) for picture in range(30)], axis=1)
+    assert np.corrcoef(mean.reshape(2, -1))[0, 1] == pytest.approx(0.8**2 / (1 + 0.25), abs=0.1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_the_folder_of_a_killed_script_is_removed(tmp_path):
+    code = (
+        "import os, pathlib, signal, sys; from full_size import removed_folder\n"
+        "with removed_folder(sys.argv[1]) as folder:\n"
+        "    (folder / 'data').write_bytes(bytes(9)); print(folder, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=_FOLDER, capture_output=True, text=True)
+    assert Path(done.stdout.strip()).parent == tmp_path
+    for _ in range(500):
+        if not list(tmp_path.iterdir()):
+            return
+        time.sleep(0.02)
+    raise AssertionError("the folder is still there")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_full_size_is_measured_in_small(tmp_path):
+    command = [sys.executable, _FOLDER / "full_size.py", "--small", "--people", "3", "--share", "1"]
+    shown = subprocess.run(
+        [*command, "--folder", tmp_path], capture_output=True, text=True, check=True
+    ).stdout
+    assert "3 people, 3,000 x 63 x 250 float16" in shown
+    assert "a fold of 1,600 epochs" in shown
+    assert "| a part of it in memory |" in shown
+    assert list(tmp_path.iterdir()) == []

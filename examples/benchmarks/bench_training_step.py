@@ -1,4 +1,4 @@
-"""Time one training step against the same network written layer by layer.
+"""Time one training step against the same network written layer by layer, or as braindecode has it.
 
 Runs forward, CLIP loss, backward and AdamW on random epochs, the contenders taking turns, and prints the median time
 of each and how many times faster it is than the layer-by-layer network in float32. The step of skeegclip is the one
@@ -21,9 +21,9 @@ import torch  # isort: skip
 from plain_training import make_training, train_step
 
 from skeegclip.losses import ClipLoss
-from skeegclip.nets import ATM, NICE
+from skeegclip.nets import get_net
 
-NETS = {"atm-s": ATM, "nice": NICE}
+NETS = ["atm-s", "nice", "eegproject", "mlp", "eegnet", "eegconformer"]
 
 
 def plain_step(name, x, target, *, bf16=False):
@@ -34,7 +34,9 @@ def plain_step(name, x, target, *, bf16=False):
 
 def fast_step(name, x, target, *, bf16=False, compiled=False):
     """Return the step of skeegclip."""
-    net, criterion = NETS[name](target.shape[1], *x.shape[1:]).to(x.device), ClipLoss().to(x.device)
+    cls, params = get_net(name, x.shape[2])
+    sizes = {"n_outputs": target.shape[1], "n_chans": x.shape[1], "n_times": x.shape[2], "sfreq": 250.0}
+    net, criterion = cls(**sizes, **params).to(x.device), ClipLoss().to(x.device)
     optimizer = torch.optim.AdamW([*net.parameters(), *criterion.parameters()], lr=3e-4, fused=True)
     stimulus = torch.arange(len(x), device=x.device)
     if compiled:

@@ -1,4 +1,4 @@
-"""The published ATM-S and NICE written layer by layer, in the order of the paper.
+"""The published ATM-S, NICE, EEGProject and MLP written layer by layer, in the order of the papers.
 
 The benchmarks measure against these networks, and the tests prove that `skeegclip.nets` computes the same
 function.
@@ -96,6 +96,37 @@ class PlainNICE(nn.Module):
 
     def forward(self, x):
         return self.head(self.tsconv(x))
+
+
+class PlainEEGProject(nn.Module):
+    """The projection head on the flattened epoch."""
+
+    def __init__(self, n_outputs=1024, n_chans=63, n_times=250, dropout=0.3):
+        super().__init__()
+        self.head = PlainHead(n_chans * n_times, n_outputs, dropout)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+
+
+class PlainMLP(nn.Module):
+    """Four blocks that mix times, then channels, and bring the result to unit length."""
+
+    def __init__(self, n_outputs=1024, n_chans=63, n_times=250, dropout=0.25):
+        super().__init__()
+
+        def mix(n_inputs, n_results):
+            layers = nn.LayerNorm(n_inputs), nn.Linear(n_inputs, n_results), nn.GELU(), nn.Dropout(dropout)
+            return nn.Sequential(*layers)
+
+        times, chans = [n_times, 1024, 1024, 1024, n_outputs], [n_chans, 64, 64, 64, 1]
+        self.time_mixers = nn.ModuleList(map(mix, times, times[1:]))
+        self.chan_mixers = nn.ModuleList(map(mix, chans, chans[1:]))
+
+    def forward(self, x):
+        for mix_time, mix_chans in zip(self.time_mixers, self.chan_mixers, strict=True):
+            x = mix_chans(mix_time(x).transpose(1, 2)).transpose(1, 2)
+        return nn.functional.normalize(x.squeeze(1), dim=-1)
 
 
 class PlainATM(nn.Module):

@@ -1,7 +1,7 @@
 """Training and evaluation as research code usually has them: what skeegclip's speed is measured against.
 
 A Dataset that hands out one epoch at a time, a DataLoader in the main process, networks written layer by layer
-(`layer_by_layer`), the CLIP loss, AdamW, a loss read from the network at every step, and an evaluation that takes
+(`layer_by_layer`) or braindecode's own, the CLIP loss, AdamW, a loss read from the network at every step, and an evaluation that takes
 the test epochs one by one and, for each number of ways, draws distractors at random. Nothing is done badly on
 purpose: the published code does more (it also computes training accuracies at each step).
 
@@ -16,12 +16,35 @@ import random
 from contextlib import nullcontext
 
 import torch
-from layer_by_layer import PlainATM, PlainNICE
+from layer_by_layer import PlainATM, PlainEEGProject, PlainMLP, PlainNICE
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-NETS = {"atm-s": PlainATM, "nice": PlainNICE}
+from skeegclip.nets import get_net
+
+
+def _of_braindecode(name):
+    """Build a network of braindecode with the published hyper-parameters, as it is."""
+
+    def build(n_outputs, n_chans, n_times):
+        import braindecode.models
+
+        cls, params = get_net(name, n_times)
+        own = getattr(braindecode.models, cls.__name__)
+        return own(n_outputs=n_outputs, n_chans=n_chans, n_times=n_times, sfreq=250.0, **params)
+
+    return build
+
+
+NETS = {
+    "atm-s": PlainATM,
+    "nice": PlainNICE,
+    "eegproject": PlainEEGProject,
+    "mlp": PlainMLP,
+    "eegnet": _of_braindecode("eegnet"),
+    "eegconformer": _of_braindecode("eegconformer"),
+}
 N_WAYS = (2, 4, 10, 50, 100, 200)
 
 

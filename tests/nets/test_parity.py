@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from skeegclip.nets import ATM, NICE
+from skeegclip.nets import ATM, MLP, NICE, EEGProject
 from skeegclip.nets.names import ReferenceATMS
 
 
@@ -51,6 +51,10 @@ def _twins(plain, name, shape=(63, 250)):
             ATM(32, *shape, dropout=0.0, **off),
             plain.PlainATM(32, *shape, dropout=0.0, conv_dropout=0.0),
         )
+    elif name == "eegproject":
+        ours, twin = EEGProject(32, *shape, dropout=0.0), plain.PlainEEGProject(32, *shape, dropout=0.0)
+    elif name == "mlp":
+        ours, twin = MLP(32, *shape, dropout=0.0), plain.PlainMLP(32, *shape, dropout=0.0)
     else:
         ours, twin = NICE(32, *shape, **off), plain.PlainNICE(32, *shape, dropout=0.0)
     with torch.no_grad():  # running statistics and scales that matter in evaluation mode
@@ -65,7 +69,7 @@ def _twins(plain, name, shape=(63, 250)):
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("name", ["atm", "nice"])
+@pytest.mark.parametrize("name", ["atm", "nice", "eegproject", "mlp"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
 def test_same_function_as_layer_by_layer(plain, name, training, dtype, tolerance):
     ours, twin = (net.to(dtype).train(training) for net in _twins(plain, name))
