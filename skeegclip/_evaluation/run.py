@@ -119,7 +119,7 @@ def _ranked(
             similarity = cosine_similarity(z, project(decoder, table.lookup(gallery)))
             notes.append("averaged are its embeddings, as they are, and not the epochs")
         tasks["retrieval"] = rank(similarity, gallery, asked.y, **asked.who)
-        if task.candidates is not None and queries.concept is not None:
+        if task.candidates is not None and queries.concept is not None and asked.concept is not None:
             names = np.unique(queries.concept)
             vectors = task.candidates.lookup(names)
             if vectors.shape[1] == table.n_dims:

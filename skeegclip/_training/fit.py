@@ -172,7 +172,7 @@ def fit_encoder(
             pretrained = load_into(net.module_, source, read.ch_names)
             if verbose:
                 tqdm.write(summary(pretrained))
-        missing = set() if source is None else set(pretrained["not_arrived"])
+        missing = set() if source is None or pretrained is None else set(pretrained["not_arrived"])
         if ranks.rank == 0:  # who gives the weights to all others
             start = {"directions": _only_directions(encoder), "seed": seed}
             if probed:
@@ -189,10 +189,9 @@ def fit_encoder(
             how = {name: getattr(encoder, name) for name in ("lora_rank", "layer_decay", "head_lr")}
             with adapted(net, encoder.train, inputs, not_arrived=missing, **how):
                 net.fit_passes(train)
-    loaded, judgement = None if probed else loaded_pass(user, net.history), {}
-    if probed:
-        judgement = {"rule": "ridge"}
-    if judged:
+    loaded = None if probed else loaded_pass(user, net.history)
+    judgement: dict[str, Any] = {"rule": "ridge"} if probed else {}
+    if judged and valid is not None:
         better = ranks.agree(earns_its_place(net, start, valid))
         judgement = {"rule": "epochs"} if better else {"rule": "epochs", "epoch": 0}
         if not better:
@@ -271,7 +270,9 @@ def _spreads(
 
 def _gains(read: Epoched, rows: np.ndarray, spread: float, ranks: Ranks) -> np.ndarray | None:
     """What brings channels of several types, whose units differ, to one spread; by the number of the type."""
-    types = np.unique(read.places[:, 3]).astype(int) if read.places is not None else []
+    if read.places is None:
+        return None
+    types = np.unique(read.places[:, 3]).astype(int)
     if len(types) < 2:
         return None
     gains = np.ones(max(types) + 1, dtype=np.float32)

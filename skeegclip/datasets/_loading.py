@@ -89,7 +89,7 @@ def load(
     manifest = picture_manifest(written, folders, stacklevel=3)
     told: list[str] = []
     recordings = [
-        Recording(source.key, _remotes(source, root), lambda _, s=source: cut(s, prep, reading, told))
+        Recording(source.key, _remotes(source, root), _reader(source, prep, reading, told))
         for source in sources
         if len(source.shown.events)
     ]
@@ -125,6 +125,10 @@ def warn_of(told: list[str], *, stacklevel: int) -> None:
 
 def _remotes(source: Source, root: Path) -> tuple[Remote, ...]:
     return tuple(Remote(file.relative_to(root).as_posix(), "") for file in source.files)
+
+
+def _reader(source: Source, prep: Preparation, reading: Reading, told: list[str]) -> Callable[[Path], Cut]:
+    return lambda _: cut(source, prep, reading, told)
 
 
 def cut(source: Source, prep: Preparation, reading: Reading, told: list[str]) -> Cut:

@@ -222,9 +222,10 @@ class _Sink:
         self.shape: tuple | None = None
         if (view := stored_view(path)) is not None:
             self.shape = (view.ch_names, view.sfreq, view.tmin, view.shape[2])
-            subject = view.subject
+            subject, stimulus = view.subject, view.stimulus
             assert subject is not None
-            self.shown.update(zip(subject.tolist(), view.stimulus.tolist(), strict=True))
+            assert stimulus is not None
+            self.shown.update(zip(subject.tolist(), stimulus.tolist(), strict=True))
 
     def write(self, key: str, cut: Cut, origin: dict[str, Any]) -> None:
         """Write a recording, whole or not at all."""

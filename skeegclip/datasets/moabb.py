@@ -75,7 +75,7 @@ def as_moabb_dataset(X: Any, y: Any = None, *, code: str = "StoredEpochs") -> An
     kinds = set(view.info.get_channel_types())
     if kinds != {"eeg"}:
         raise ValueError(f"X must be EEG alone, which MOABB is made for, got {', '.join(sorted(kinds))}.")
-    given = view.stimulus if y is None else y
+    given: Any = view.stimulus if y is None else y
     if given is None or np.shape(given) != (len(view),):
         raise ValueError(
             f"y must hold the class of each of the {len(view)} epochs of X, got {np.shape(given)}."
@@ -100,25 +100,28 @@ def _dataset_class() -> type:
         """Epochs end to end, with an annotation at the onset of each."""
 
         def __init__(self, view: EpochsView, label: np.ndarray, code: str) -> None:
+            sfreq, subject, info = view.sfreq, view.subject, view.info
+            assert sfreq is not None
+            assert subject is not None
+            assert info is not None
             self._view, self._label = view, label
-            self._first = round(
-                float(view.times[0]) * view.sfreq
-            )  # sample of an epoch's start, from its onset
+            self._sfreq, self._subject, self._info = sfreq, subject, info
+            self._first = round(float(view.times[0]) * sfreq)  # sample of an epoch's start, from its onset
             last = self._first + view.shape[2] - 1
             rows = view.rows
             self._session = text_or_empty(rows["session"]) if "session" in rows else np.full(len(view), "0")
-            people = sorted(set(view.subject.tolist()))
+            people = sorted(set(subject.tolist()))
             super().__init__(
                 subjects=people,
-                sessions_per_subject=min(len(set(self._session[view.subject == one])) for one in people),
+                sessions_per_subject=min(len(set(self._session[subject == one])) for one in people),
                 events={name: number for number, name in enumerate(sorted(set(label.tolist())), 1)},
                 code=code,
-                interval=[self._first / view.sfreq, last / view.sfreq],
+                interval=[self._first / sfreq, last / sfreq],
                 paradigm="p300",
             )
 
         def _get_single_subject_data(self, subject: str) -> dict[str, dict[str, Any]]:
-            mine = self._view.subject == subject
+            mine = self._subject == subject
             names = sorted(set(self._session[mine].tolist()))
             return {
                 # MOABB wants numbers in front.
@@ -132,13 +135,13 @@ def _dataset_class() -> type:
             import mne
 
             X = np.asarray(self._view[rows], dtype=np.float64) * 1e-6
-            n_times, sfreq = X.shape[2], self._view.sfreq
+            n_times, sfreq = X.shape[2], self._sfreq
             # Epochs that begin after their onset, or end before it: room for the onset of the first, or the last.
             pad, after = max(0, self._first), max(0, 1 - n_times - self._first)
             data = np.concatenate([np.zeros((X.shape[1], pad)), *X, np.zeros((X.shape[1], after))], axis=1)
-            info = mne.create_info(self._view.info["ch_names"], sfreq, "eeg")
+            info = mne.create_info(self._info["ch_names"], sfreq, "eeg")
             raw = mne.io.RawArray(data, info, verbose="error")
-            if (montage := self._view.info.get_montage()) is not None:
+            if (montage := self._info.get_montage()) is not None:
                 raw.set_montage(montage, on_missing="ignore", verbose="error")
             onset = (pad + np.arange(len(rows)) * n_times - self._first) / sfreq
             return raw.set_annotations(mne.Annotations(onset, 0.0, self._label[rows]), verbose="error")

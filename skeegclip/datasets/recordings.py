@@ -137,7 +137,7 @@ def load_recordings(
     tables = events_of(recordings, events, reading.stimulus)
     sources = []
     for recording, table in zip(recordings, tables, strict=True):
-        if chosen is not None or isinstance(events, Mapping):
+        if chosen is not None:
             table = with_onsets(table, read_file(recording.file), chosen, reading.stimulus, recording.key)
         sources.append(
             Source(
