@@ -115,8 +115,8 @@ def test_a_network_of_ones_own_hears_what_is_known(tmp_path):
     for fitted in (encoder, again):
         names, sfreq, places, chs_info = fitted.net_.module_.heard
         assert (names, sfreq, [ch["ch_name"] for ch in chs_info]) == (NAMES, 200.0, NAMES)
-        # The last batch of 12 epochs.
-        assert places.shape == (12, 4, 3)
+        # The last batch, of 12 epochs filled to 16.
+        assert places.shape == (16, 4, 3)
         np.testing.assert_allclose(places[5], [ch["loc"][:3] for ch in info["chs"]], atol=1e-7)
     # Of an array nothing is known but what net_params say.
     X = np.asarray(view_of(info))
