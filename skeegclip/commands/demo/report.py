@@ -262,7 +262,7 @@ def _real(results: Results, figures: Mapping[str, bytes]) -> list[Section]:
             Picture(
                 figures["faces"],
                 "Responses to faces and houses above the ears, and when they can be told apart",
-                "Above: the mean response at TP9 and TP10; faces evoke a deeper trough near 0.2 s, the N170. Below: logistic"
+                "Above: the mean response at TP9 and TP10; faces evoke a deeper dip near 0.2 s, the N170. Below: logistic"
                 " regression in windows of a tenth of a second, mean over the five fifths and its standard error.",
             ),
         ),
