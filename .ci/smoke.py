@@ -15,7 +15,7 @@ import skeegclip
 from skeegclip import EEGEncoder, EmbeddingTable, ImageRetriever, evaluate
 from skeegclip.model_selection import WithinSubject
 
-RUNTIME = {"bids", "dask", "faiss", "onnx"}  # the extras that are no tools of developers
+RUNTIME = {"bids", "dask", "faiss", "onnx", "peft"}  # the extras that are no tools of developers
 
 
 def promised() -> dict[str, tuple[Version, Version]]:
@@ -44,6 +44,7 @@ for name in (
     "mne_bids",
     "onnxruntime",
     "onnxscript",
+    "peft",
 ):
     importlib.import_module(name)
 
@@ -61,6 +62,17 @@ for net in ("eegnet", "atm-s", "EEGConformer"):  # braindecode's, ours, and brai
         retriever.encoder_.save(folder)
         loaded = EEGEncoder.load(folder, device="cpu")
     np.testing.assert_allclose(loaded.transform(epochs), retriever.encoder_.transform(epochs), atol=1e-6)
+
+tuned = EEGEncoder(
+    "EEGConformer",
+    pretrained=loaded.net_.module_,
+    train="lora",
+    targets=table,
+    max_epochs=1,
+    random_state=0,
+    device="cpu",
+).fit(epochs, y)
+assert tuned.pretrained_["n_tensors"][0] > 0
 
 report = evaluate(Ridge(), X, y, targets=table, cv=WithinSubject(test_stimuli=table.ids[:10]))
 assert report.summary(["top-1"])["mean"].item() > 0.5
