@@ -117,7 +117,9 @@ def shown(table: pd.DataFrame, reading: Reading, source: str) -> Shown:
     if reading.query is not None:
         table = table.iloc[np.flatnonzero(_chosen(table, reading.query, source))]
     n_chosen = len(table)
-    onset = pd.to_numeric(table["onset"], errors="coerce")
+    onset = pd.to_numeric(table["onset"], errors="coerce").astype(
+        float
+    )  # whole seconds too, or later rows do not fit
     table = table[~table[reading.stimulus].str.strip().isin(_MISSING) & np.isfinite(onset)]
     events = pd.DataFrame(
         {"onset": onset[table.index], "written": table[reading.stimulus].str.strip()}

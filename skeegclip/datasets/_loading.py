@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,7 +17,7 @@ from ..epochs import EpochsStore
 from ._breaks import with_breaks
 from ._download import Remote
 from ._event_tables import Reading, Shown
-from ._picture_files import picture_id, picture_manifest
+from ._picture_files import picture_id, picture_manifest, refuse_alike
 from ._preparation import Preparation
 from ._preparing import prepared
 from ._stores import as_bunch
@@ -87,9 +89,11 @@ def load(
     """
     written = [name for source in sources for name in source.shown.events["written"]]
     manifest = picture_manifest(written, folders, stacklevel=3)
+    for source in sources:  # one computer has shown it
+        refuse_alike(set(source.shown.events["written"]), one_computer=True)
     told: list[str] = []
     recordings = [
-        Recording(source.key, _remotes(source, root), _reader(source, prep, reading, told))
+        Recording(source.key, _remotes(source, root), _reader(source, prep, reading, told), _digest(source))
         for source in sources
         if len(source.shown.events)
     ]
@@ -124,7 +128,23 @@ def warn_of(told: list[str], *, stacklevel: int) -> None:
 
 
 def _remotes(source: Source, root: Path) -> tuple[Remote, ...]:
-    return tuple(Remote(file.relative_to(root).as_posix(), "") for file in source.files)
+    """The files, with what is quickly known of them: a recording that is written is told from another of its name."""
+    return tuple(Remote(file.relative_to(root).as_posix(), "", *_known(file)) for file in source.files)
+
+
+def _known(file: Path) -> tuple[int | None, str | None]:
+    """Size and, of the small tables, hash; events have a digest of their own, of what is read of them."""
+    if not file.is_file() or file.name.endswith("_events.tsv"):
+        return None, None
+    digest = f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}" if file.suffix == ".tsv" else None
+    return file.stat().st_size, digest
+
+
+def _digest(source: Source) -> str:
+    """Digest of the events that are taken, rounded as they are written."""
+    events = source.shown.events
+    table = events.assign(onset=events["onset"].round(_ROUNDED))
+    return hashlib.sha256(json.dumps(table.to_dict("list")).encode()).hexdigest()
 
 
 def _reader(source: Source, prep: Preparation, reading: Reading, told: list[str]) -> Callable[[Path], Cut]:

@@ -59,7 +59,7 @@ def picture_manifest(written: Iterable[str], folders: Sequence[Path], *, stackle
     import pandas as pd
 
     names = dict(sorted((picture_id(name), name) for name in set(written)))
-    _refuse_alike(set(written))
+    refuse_alike(set(written))
     paths = [_find(names[key], folders) for key in names]
     missing = [key for key, path in zip(names, paths, strict=True) if path == ""]
     if folders and missing:
@@ -74,14 +74,18 @@ def picture_manifest(written: Iterable[str], folders: Sequence[Path], *, stackle
     return pd.DataFrame({"id": list(names), "file": list(names.values()), "path": paths}, dtype=object)
 
 
-def _refuse_alike(written: set[str]) -> None:
-    """Refuse two pictures under one id; two ways to write one place are one picture."""
+def refuse_alike(written: set[str], *, one_computer: bool = False) -> None:
+    """Refuse two pictures under one id; two ways to write one place are one picture.
+
+    Of paths on another computer the last folder counts, as computers keep one folder of pictures in several places; if
+    they are all of `one_computer`, the whole path does.
+    """
     seen: dict[tuple[str, bool], tuple[str, str]] = {}
     for name in sorted(written):
         path = name.strip().replace("\\", "/")
         absolute = bool(_ABSOLUTE.match(path))
-        # Of a path on another computer the last folder counts too: faces/01.png is not houses/01.png.
-        place = "/".join(path.split("/")[-2:]) if absolute else picture_place(name)
+        ends = path if one_computer else "/".join(path.split("/")[-2:])
+        place = ends if absolute else picture_place(name)
         if place == picture_id(name):  # without a suffix, which the folder of pictures will tell
             continue
         other, kept = seen.setdefault((picture_id(name), absolute), (place, name))

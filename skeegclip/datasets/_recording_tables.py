@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -106,6 +107,8 @@ def events_of(recordings: list[RecordingFile], events: Any, stimulus: str) -> li
     """
     if isinstance(events, Mapping):
         return [events] * len(recordings)
+    import pandas as pd
+
     table = read_table(events, "events")
     if stimulus not in table:
         raise ValueError(
@@ -128,6 +131,15 @@ def events_of(recordings: list[RecordingFile], events: Any, stimulus: str) -> li
     if sum(map(len, tables)) > len(table):
         raise ValueError(
             f"events: rows belong to several recordings by {by}. Add a column file, session or run."
+        )
+    if left := len(table) - sum(map(len, tables)):
+        mine = pd.concat([_belongs(table, recording, by) for recording in recordings], axis=1).any(axis=1)
+        some = table.loc[~mine, by].drop_duplicates().head(3).to_dict("records")
+        warnings.warn(
+            f"events: {left} of {len(table)} rows belong to none of the {len(recordings)} recordings in files, and are left"
+            f" out; the first are of {some}.",
+            UserWarning,
+            stacklevel=3,
         )
     return tables
 

@@ -63,11 +63,14 @@ class Recording:
         all are compared with the size and hash expected of them, where those are known.
     read : callable
         ``read(folder)`` gives its epochs, once the files are there.
+    events : str | None
+        Digest of the events that it is cut by, where they are not of the files.
     """
 
     key: str
     files: tuple[Remote, ...]
     read: Callable[[Path], Cut]
+    events: str | None = None
 
 
 def stream(
@@ -127,6 +130,8 @@ def stream(
                     verified[file.name] = _verified(file, place, verbose)
             files = [verified[file.name] for file in recording.files]
             origin = {"recording": recording.key, "files": files, "how": how}
+            if recording.events is not None:
+                origin["events"] = recording.events
             sink.write(recording.key, recording.read(place), origin)
             needed.subtract(file.name for file in recording.files)
             if folder is None:
@@ -154,6 +159,11 @@ def _unwritten(path: Path, recordings: Sequence[Recording], how: dict[str, Any])
             changed = sorted(name for name in {*how, *before} if how.get(name, ...) != before.get(name, ...))
             made = ", ".join(f"{name}={before.get(name)!r}" for name in changed)
             raise ValueError(f"{changed[0]}: the store {str(path)!r} was made with {made}. {another}")
+        if recording.events != origin.get("events", recording.events):
+            raise ValueError(
+                f"the events of {recording.key} are not what they were when it was written to the store {str(path)!r}."
+                f" {another}"
+            )
         told = {file["name"]: file for file in origin["files"]}
         for file in recording.files:
             known = told.get(file.name)

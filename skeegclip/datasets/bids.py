@@ -192,6 +192,8 @@ def _chosen(runs: list[Any], name: str, prefix: str, wanted: Any) -> list[Any]:
     for value in [wanted] if single else list(wanted):
         text = id_text(value).removeprefix(f"{prefix}-")
         same = {label for label in labels if label == text or _is_number(label, value)}
+        if len(same) > 1:
+            raise ValueError(f"{name}s: {value!r} may be any of {sorted(same)}. Name it as text.")
         if not same:
             raise FileNotFoundError(
                 f"{name}s: {value!r} is not there; there are {', '.join(sorted(filter(None, labels))) or 'none'}."

@@ -126,6 +126,11 @@ CASES = {
     "EnsembleEncoder": (seeded_ensemble, "predict", {}),
     "AveragedTraining": (lambda: AveragedTraining(encoder(), random_state=0).fit(X, Y), "predict", {}),
     "InvertedEncoding": (lambda: InvertedEncoding().fit(X, TABLE.lookup(Y)), "predict", {}),
+    "InvertedEncoding, targets": (
+        lambda: InvertedEncoding(space="targets").fit(X, TABLE.lookup(Y)),
+        "predict",
+        {},
+    ),
     "DimensionDecoder": (
         lambda: DimensionDecoder(TABLE).fit(X[:, :2].reshape(24, -1)[:, :8], Y),
         None,

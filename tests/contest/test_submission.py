@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -92,7 +92,40 @@ DECODERS = {
         retriever(Ridge()), {"encoder__alpha": [1, 10]}, cv=GroupKFold(2).split(VIEW, groups=VIEW.subject)
     ),
     "recipe": recipes.contest(TABLE),
+    "braindecode": EEGEncoder(
+        "EEGNet", targets=TABLE, net_params={"pool1_kernel_size": 2, "pool2_kernel_size": 4}, **NET
+    ),
+    "nice": EEGEncoder("nice", targets=TABLE, **NET),
+    "any cap": EEGEncoder("nice", targets=TABLE, montage="positions", **NET),
+    "targets, scaled": make_pipeline(EpochScaler(), InvertedEncoding(3, space="targets")),
+    "low rank": None,  # of weights that were trained before
 }
+
+
+class Small(torch.nn.Module):
+    """A user's network of two linear layers."""
+
+    def __init__(self, n_outputs, n_chans, n_times):
+        super().__init__()
+        self.embed = torch.nn.Linear(n_chans * n_times, 8)
+        self.final_layer = torch.nn.Linear(8, n_outputs)
+
+    def forward(self, x):
+        return self.final_layer(torch.relu(self.embed(x.flatten(1))))
+
+
+def low_rank():
+    first = EEGEncoder(Small, targets=TABLE, **NET).fit(VIEW, VIEW.stimulus)
+    state = first.net_.module_.state_dict()
+    return EEGEncoder(Small, targets=TABLE, pretrained=state, train="lora", lora_rank=2, **NET)
+
+
+def fitted(name):
+    if name == "low rank":
+        pytest.importorskip("peft")
+    decoder = low_rank() if name == "low rank" else DECODERS[name]
+    own = isinstance(decoder, Pipeline) and isinstance(decoder[-1], InvertedEncoding)
+    return decoder.fit(VIEW, TABLE.lookup(VIEW.stimulus) if own else VIEW.stimulus)
 
 
 def by_hand(decoder, X):
@@ -110,12 +143,13 @@ def by_hand(decoder, X):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", DECODERS)
 def test_the_network_predicts_what_the_decoder_does(name):
-    decoder = DECODERS[name].fit(VIEW, VIEW.stimulus)
-    X = epochs(1, n_stimuli=4)[0].read(np.arange(8))
+    decoder = fitted(name)
+    view = epochs(1, n_stimuli=4)[0]
+    X = view.read(np.arange(8))
     network = translate(decoder, X.shape[1:]).eval()
     with torch.no_grad():
         found = network(torch.from_numpy(X)).numpy()
-    expected = by_hand(decoder, X)
+    expected = by_hand(decoder, view[:8] if name == "any cap" else X)
     assert np.abs(expected).max() > 1e-3
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
@@ -318,6 +352,6 @@ def test_the_bare_process_has_no_other_package(package, tmp_path):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", [name for name in DECODERS if name not in ("frozen", "search", "recipe")])
 def test_every_decoder_runs_in_a_bare_process(name, tmp_path):
-    decoder = DECODERS[name].fit(VIEW, VIEW.stimulus)
+    decoder = fitted(name)
     export_submission(decoder, tmp_path, VIEW[:5])
     assert {path.name for path in tmp_path.iterdir()} == FILES

@@ -1,6 +1,7 @@
 """BIDS data sets in small, written by mne-bids, against epochs that MNE makes of the same recordings by hand."""
 
 import builtins
+import contextlib
 import shutil
 import warnings
 
@@ -291,3 +292,62 @@ def test_without_mne_bids(root, tmp_path, monkeypatch):
         ImportError, match="load_bids reads recordings with the package mne-bids, which is not installed"
     ):
         load_bids(root, tmp_path / "store", **quiet)
+
+
+@missing
+@few
+@pytest.mark.parametrize("change", ["event more", "column", "bad channel", "recording"])
+def test_a_source_that_changed_is_not_passed_over(root, tmp_path, change):
+    place = tmp_path / "bids"
+    shutil.copytree(root, place)
+    params = {"subjects": "02", "columns": ["category"], **plain}
+    load_bids(place, tmp_path / "store", **params)
+    load_bids(place, tmp_path / "store", **params)
+    stem = place / "sub-02" / "ses-a" / "eeg" / "sub-02_ses-a_task-pictures_run-1"
+    file = stem.with_name(
+        stem.name + {"bad channel": "_channels.tsv", "recording": "_eeg.eeg"}.get(change, "_events.tsv")
+    )
+    if change == "recording":
+        file.write_bytes(file.read_bytes()[:-7000])
+    else:
+        table = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False)
+        if change == "event more":
+            table.loc[len(table)] = table.iloc[0].replace(table.iloc[0]["onset"], "10.9")
+        elif change == "column":
+            table["category"] = table["category"].replace("face", "body")
+        else:
+            table.loc[table["name"] == "Oz", "status"] = "bad"
+        table.to_csv(file, sep="\t", index=False)
+    with pytest.raises(ValueError, match="not what (it was|they were) when .*Pass out= another folder"):
+        load_bids(place, tmp_path / "store", **params)
+
+
+@missing
+@few
+def test_a_number_that_may_be_two_people(raws, tmp_path):
+    for subject in ("1", "01", "2"):
+        write_run(tmp_path / "bids", tmp_path, raws[0], subject, "a", "1", "vhdr", events_of(0))
+    with pytest.raises(ValueError, match=r"subjects: 1 may be any of \['01', '1'\]. Name it as text"):
+        load_bids(tmp_path / "bids", tmp_path / "store", subjects=[1, 2], **plain)
+    data = load_bids(tmp_path / "bids", tmp_path / "store", subjects=["1", 2], **plain)
+    assert set(data.subject) == {"sub-1", "sub-2"}
+    data = load_bids(tmp_path / "bids", tmp_path / "store", **plain)
+    assert set(data.subject) == {"sub-01", "sub-1", "sub-2"}
+    assert (data.repetition[data.subject == "sub-01"] < 3).all()
+
+
+@missing
+@few
+def test_a_store_inside_the_data_and_files_of_others(root, tmp_path):
+    place = tmp_path / "bids"
+    shutil.copytree(root, place)
+    other = place / "derivatives" / "store"
+    other.mkdir(parents=True)
+    (other / "notes.txt").write_text("mine")
+    with contextlib.suppress(ValueError, FileExistsError):
+        load_bids(place, other, subjects="02", **plain)
+    data = load_bids(place, place / "derivatives" / "new", subjects="02", **plain)
+    assert (other / "notes.txt").read_text() == "mine"
+    before = len(data.X)
+    assert len(load_bids(place, place / "derivatives" / "new", subjects="02", **plain).X) == before
+    assert (place / "sub-01").is_dir()
