@@ -116,6 +116,7 @@ def test_leads_over_the_contests_baseline_are_paired_by_person(script):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Parameter 'final_layer_with_constraint:DeprecationWarning")
 def test_the_contests_decoders_are_measured(script):
     contest = script("contest")
     found = contest.measure(0, 6, n_concepts=12)

@@ -350,8 +350,17 @@ def test_the_bare_process_has_no_other_package(package, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", [name for name in DECODERS if name not in ("frozen", "search", "recipe")])
+@pytest.mark.parametrize(
+    "name", [name for name in DECODERS if name not in ("frozen", "search", "recipe", "any cap")]
+)
 def test_every_decoder_runs_in_a_bare_process(name, tmp_path):
     decoder = fitted(name)
     export_submission(decoder, tmp_path, VIEW[:5])
     assert {path.name for path in tmp_path.iterdir()} == FILES
+
+
+@pytest.mark.filterwarnings("ignore:Epochs of n_times")
+def test_a_decoder_of_any_cap_is_refused_while_the_export_hands_it_arrays(tmp_path):
+    with pytest.raises(ValueError, match="does not name its channels"):
+        export_submission(fitted("any cap"), tmp_path, VIEW)
+    assert list(tmp_path.iterdir()) == []

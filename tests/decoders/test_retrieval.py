@@ -175,9 +175,9 @@ def test_meg_decodes_from_epochs_to_pictures():
 
     data = make_things_like(
         modality="meg",
-        n_train_concepts=20,
+        n_train_concepts=40,
         n_images_per_concept=2,
-        n_test_concepts=8,
+        n_test_concepts=20,
         n_test_repetitions=3,
         snr=20,
         random_state=0,
@@ -193,7 +193,8 @@ def test_meg_decodes_from_epochs_to_pictures():
     ).fit(data.X[train], data.y[train])
     array = 1e15 * test.get_data()
     np.testing.assert_array_equal(retriever.predict(test), retriever.predict(array.astype(np.float32)))
-    assert retriever.score(test, y_test) > 0.2
+    # 10.5 by chance, 6 with either of two seeds: a share of hits would hang on the processor's kernels.
+    assert retriever.rank(test, y_test).mean() < 8.5
 
 
 # -- whitening and hubs --------------------------------------------------------------------------------
