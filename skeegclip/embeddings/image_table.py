@@ -229,10 +229,11 @@ class ImageTable(Mapping):
         ImageTable
             The smaller table; files stay unopened.
         """
-        rows = positions(self._position, ids, name="ids", what="table")
+        keys, _ = unique_ids(ids, name="ids")
+        rows = positions(self._position, keys, name="ids", what="table")
         if isinstance(self._images, np.ndarray):
-            return ImageTable(ids, self._images[rows])
-        return ImageTable._restore(self._ids[rows], tuple(self._images[row] for row in rows))
+            return ImageTable(keys, self._images[rows])
+        return ImageTable._restore(keys, tuple(self._images[row] for row in rows))
 
     def _entries(self) -> list[Any]:
         """Arrays and paths, in the order of the ids; what a save had copied is opened."""

@@ -41,6 +41,12 @@ def test_files_are_opened_only_when_needed(files):
             each["b"]
 
 
+def test_a_subset_names_each_picture_once(pictures, files):
+    for images in (pictures, files):
+        with pytest.raises(ValueError, match="ids must be unique, got 1 repeated \\('a'\\)"):
+            ImageTable(["a", "b", "c"], images).subset(["a", "b", "a"])
+
+
 def test_a_missing_file_is_told_at_once_with_its_id(files):
     files[1].unlink()
     with pytest.raises(FileNotFoundError, match=r"images\['b'\] is '.*1.png', and there is no such file"):
