@@ -173,19 +173,19 @@ def fit_encoder(
             if verbose:
                 tqdm.write(summary(pretrained))
         missing = set() if source is None or pretrained is None else set(pretrained["not_arrived"])
+        linear: dict[str, Any] = {"directions": _only_directions(encoder), "seed": seed}
         if ranks.rank == 0:  # who gives the weights to all others
-            start = {"directions": _only_directions(encoder), "seed": seed}
             if probed:
-                set_probe(net, train, **start)
+                set_probe(net, train, **linear)
             elif before is None and _path_is_open(net, source, missing):
-                start_linear(net, train, **start)
+                start_linear(net, train, **linear)
         ranks.share_state(net.module_, net.criterion_)
         if ranks.rank:
             seed_torch(seed + ranks.rank, device)  # the same dropout in every share would be less of it
         start = get_weights(net) if judged else {}
         if not probed:
             few = train.rows[:2]
-            inputs, _ = train.batch(few, train.read(few))
+            inputs = train.batch(few, train.read(few))[0] if encoder.train == "lora" else {}
             how = {name: getattr(encoder, name) for name in ("lora_rank", "layer_decay", "head_lr")}
             with adapted(net, encoder.train, inputs, not_arrived=missing, **how):
                 net.fit_passes(train)
@@ -198,7 +198,7 @@ def fit_encoder(
             set_weights(net, start)
         if ranks.rank == 0:
             whole = EpochsDataset(X, codes, targets, np.arange(n_epochs), device)
-            set_linear(net, whole, directions=_only_directions(encoder), seed=seed)
+            set_linear(net, whole, **linear)
         ranks.share_state(net.module_, net.criterion_)
     history, selection = _report(net, targets, train, valid, encoder.validation, loaded, judgement)
     _let_go(net)
