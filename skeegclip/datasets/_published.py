@@ -128,9 +128,9 @@ def load_published(
     files: Mapping[str, Remote] | None = None,
     subjects: Any,
     images: Any,
-    prep: Mapping[str, Any],
     dtype: str,
     verbose: int,
+    **prep: Any,
 ) -> Bunch:
     """Write a data set into a store, and open it.
 
@@ -148,18 +148,17 @@ def load_published(
         Whom to take.
     images : path-like | None
         Where the pictures are.
-    prep : mapping
-        Parameters of :func:`check_preparation`.
     dtype, verbose
         As of :func:`stream`.
+    **prep : object
+        Parameters of :func:`check_preparation`.
     """
     check_option("dtype", dtype, ["float32", "float16"])
     if folder is not None and files is None and not folder.is_dir():
         raise FileNotFoundError(f"folder: {str(folder)!r} is not a folder.")
     names = list(_names(folder) if files is None else files)
     data = next((each for each in candidates if any(_found(each, names))), candidates[0])
-    defaults = {"datatype": data.datatype, "prepare": None}
-    preparation = check_preparation(**defaults, **prep)
+    preparation = check_preparation(datatype=data.datatype, prepare=None, **prep)
     if images is not None and not Path(images).exists():
         raise FileNotFoundError(f"images: {str(images)!r} does not exist.")
     found = _chosen(data, names, subjects, folder)

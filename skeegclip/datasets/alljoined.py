@@ -196,22 +196,19 @@ def load_alljoined(
     >>> data = load_alljoined("nm000134", "alljoined-store", images="things-eeg2/image_set")  # doctest: +SKIP
     >>> data.X.select(split="test").shape  # doctest: +SKIP
     """
-    prep = {
-        "channels": channels,
-        "bads": bads,
-        "band": band,
-        "sfreq": sfreq,
-        "tmin": tmin,
-        "tmax": tmax,
-        "baseline": baseline,
-    }
     return load_published(
         (ALLJOINED_1, ALLJOINED_MILLION),
         out,
         folder=Path(folder),
         subjects=subjects,
         images=images,
-        prep=prep,
+        channels=channels,
+        bads=bads,
+        band=band,
+        sfreq=sfreq,
+        tmin=tmin,
+        tmax=tmax,
+        baseline=baseline,
         dtype=dtype,
         verbose=verbose,
     )

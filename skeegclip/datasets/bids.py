@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,12 +170,11 @@ def load_bids(
     kinds = sorted({str(run.datatype) for run in runs})
     if len(kinds) > 1:
         raise ValueError(f"datatype: there are recordings of {', '.join(kinds)}; pass one of them.")
-    prep = check_preparation(kinds[0], channels, prepare, bads, band, sfreq, tmin, tmax, baseline)
     return load(
         _sources(runs, reading),
         out,
         root=place,
-        prep=prep,
+        prep=replace(prep, datatype=kinds[0]),
         reading=reading,
         folders=[place / "stimuli", place] if images is None else [Path(images)],
         dtype=dtype,

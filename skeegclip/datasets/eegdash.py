@@ -151,15 +151,6 @@ def stream_eegdash(
     check_option("dataset", dataset, list(_KNOWN))
     data = _KNOWN[dataset]
     files = nemar_files(dataset, nemar) if dataset.startswith("nm") else _openneuro_files(dataset, openneuro)
-    prep = {
-        "channels": channels,
-        "bads": bads,
-        "band": band,
-        "sfreq": sfreq,
-        "tmin": tmin,
-        "tmax": tmax,
-        "baseline": baseline,
-    }
     return load_published(
         (data,),
         out,
@@ -167,7 +158,13 @@ def stream_eegdash(
         files={file.name: file for file in files},
         subjects=subjects,
         images=images,
-        prep=prep,
+        channels=channels,
+        bads=bads,
+        band=band,
+        sfreq=sfreq,
+        tmin=tmin,
+        tmax=tmax,
+        baseline=baseline,
         dtype=dtype,
         verbose=verbose,
     )

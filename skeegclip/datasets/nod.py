@@ -119,22 +119,19 @@ def load_nod(
     >>> data.X.shape  # doctest: +SKIP
     (4000, 62, 301)
     """
-    prep = {
-        "channels": channels,
-        "bads": bads,
-        "band": band,
-        "sfreq": sfreq,
-        "tmin": tmin,
-        "tmax": tmax,
-        "baseline": baseline,
-    }
     return load_published(
         (NOD_EEG, NOD_MEG),
         out,
         folder=Path(folder),
         subjects=subjects,
         images=images,
-        prep=prep,
+        channels=channels,
+        bads=bads,
+        band=band,
+        sfreq=sfreq,
+        tmin=tmin,
+        tmax=tmax,
+        baseline=baseline,
         dtype=dtype,
         verbose=verbose,
     )

@@ -118,22 +118,19 @@ def load_things_eeg1(
     >>> data.X.select(split="train").shape  # doctest: +SKIP
     (44496, 63, 251)
     """
-    prep = {
-        "channels": channels,
-        "bads": bads,
-        "band": band,
-        "sfreq": sfreq,
-        "tmin": tmin,
-        "tmax": tmax,
-        "baseline": baseline,
-    }
     return load_published(
         (THINGS_EEG1,),
         out,
         folder=Path(folder),
         subjects=subjects,
         images=images,
-        prep=prep,
+        channels=channels,
+        bads=bads,
+        band=band,
+        sfreq=sfreq,
+        tmin=tmin,
+        tmax=tmax,
+        baseline=baseline,
         dtype=dtype,
         verbose=verbose,
     )
