@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 
 import matplotlib as mpl
 import mne
@@ -157,6 +160,20 @@ def test_pyplot_knows_the_figure_where_it_can_show_it():
     finally:
         plt.close("all")
         plt.switch_backend("agg")
+
+
+def test_a_notebook_shows_the_figure_though_nobody_imported_pyplot():
+    """A kernel names a backend of its own, and has nothing of matplotlib imported."""
+    code = (
+        "import sys, types; sys.modules['ipykernel'] = types.ModuleType('ipykernel')\n"
+        "from skeegclip._utils.drawing import new_figure\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "figure = new_figure(1, 1)\n"
+        "import matplotlib.pyplot as plt\n"
+        "assert plt.figure(plt.get_fignums()[-1]) is figure\n"
+    )
+    env = os.environ | {"MPLBACKEND": "module://matplotlib.backends.backend_agg"}
+    subprocess.run([sys.executable, "-c", code], env=env, check=True)
 
 
 FUNCTIONS = [name for name in plotting.__all__ if name.startswith("plot_")]
