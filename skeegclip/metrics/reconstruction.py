@@ -247,8 +247,7 @@ def computable(metrics: Any, weights: Any) -> list[str]:
     missing: dict[Network, str] = {}
     for network in dict.fromkeys(NETWORK_METRICS[m][0] for m in wanted if m in NETWORK_METRICS):
         try:
-            if find_weights(network, weights) is None:
-                load_network(network, None, "cpu")  # from a cache, or from where they are published
+            find_weights(network, weights)
         except FileNotFoundError as error:
             if not isinstance(metrics, str):
                 raise
