@@ -84,6 +84,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "download_all_examples": False,
     "write_computation_times": False,
+    "ignore_repr_types": r"matplotlib\.(axes|legend|lines|text)",
     "doc_module": ("skeegclip",),
     "backreferences_dir": "api/generated/backreferences",
     "inspect_global_variables": False,

@@ -17,7 +17,8 @@ class MMDLoss(nn.Module):
     It asks that the embeddings of a batch lie where its targets lie, whichever belongs to which: it brings two spaces
     together, and cannot tell a picture from another. With :math:`k` the mean of five Gaussian kernels it is
 
-    .. math:: \frac{1}{n^2} \sum_{ij} k(z_i, z_j) - 2 k(z_i, t_j) + k(t_i, t_j), \quad
+    .. math:: \frac{1}{n^2} \sum_{ij} k(z_i, z_j) - 2 k(z_i, t_j) + k(t_i, t_j),
+
               k(a, b) = \frac{1}{5} \sum_{c} \exp\left(-\frac{\lVert a - b \rVert^2}{c \, \bar d}\right),
               \quad c \in \{\tfrac14, \tfrac12, 1, 2, 4\}
 
