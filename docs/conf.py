@@ -107,18 +107,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {
-    "installation": [],
-    "quickstart": [],
-    "which_estimator": [],
-    "troubleshooting": [],
-    "changelog": [],
-    "coming_from": [],
-    "first_hours": [],
-    "glossary": [],
-    "limits": [],
-    "index": [],
-}
+html_sidebars = {"*": []}  # pages beside none of their kind; those of a folder list their neighbours
 
 
 def _skip_foreign(app, what, name, obj, skip, options):

@@ -47,8 +47,13 @@ def styled(owner: Any) -> Iterator[None]:
         return
     import matplotlib as mpl
 
-    with mpl.rc_context(STYLE):
+    # Not rc_context: a notebook's backend, loaded with the first figure, makes pyplot interactive, which it would undo.
+    before = {key: mpl.rcParams[key] for key in STYLE}
+    mpl.rcParams.update(STYLE)
+    try:
         yield
+    finally:
+        mpl.rcParams.update(before)
 
 
 def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:

@@ -166,17 +166,24 @@ def test_pyplot_knows_the_figure_where_it_can_show_it():
         plt.switch_backend("agg")
 
 
-def test_a_notebook_shows_the_figure_though_nobody_imported_pyplot():
-    """A kernel names a backend of its own, and has nothing of matplotlib imported."""
+def test_a_notebook_shows_the_figure_though_nobody_imported_pyplot(tmp_path):
+    """A kernel has nothing of matplotlib imported, and names a backend that turns pyplot interactive as it is loaded."""
+    (tmp_path / "of_a_notebook.py").write_text(
+        "import matplotlib\nfrom matplotlib.backends.backend_agg import FigureCanvas\nmatplotlib.interactive(True)\n"
+    )
     code = (
         "import sys, types; sys.modules['ipykernel'] = types.ModuleType('ipykernel')\n"
-        "from skeegclip._utils.drawing import new_figure\n"
+        f"sys.path.append({str(tmp_path)!r})\n"
+        "from skeegclip._utils.drawing import new_figure, styled\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "figure = new_figure(1, 1)\n"
+        "with styled(None):\n"
+        "    figure = new_figure(1, 1)\n"
         "import matplotlib.pyplot as plt\n"
         "assert plt.figure(plt.get_fignums()[-1]) is figure\n"
+        "assert plt.isinteractive()  # or it would be the last figure that is shown\n"
+        "assert plt.rcParams['font.size'] == plt.rcParamsDefault['font.size']\n"
     )
-    env = os.environ | {"MPLBACKEND": "module://matplotlib.backends.backend_agg"}
+    env = os.environ | {"MPLBACKEND": "module://of_a_notebook"}
     subprocess.run([sys.executable, "-c", code], env=env, check=True)
 
 
