@@ -37,7 +37,6 @@ def make_figures(results: Results) -> dict[str, bytes]:
     dict of str to bytes
         File name without ending -> PNG.
     """
-    shapes = [shape_of(concept) for concept in results.test.concept]
     figures = {
         "faces": draw_faces(results.real),
         "retrieved": draw_retrieved(results),
@@ -45,7 +44,7 @@ def make_figures(results: Results) -> dict[str, bytes]:
         "where": draw_where(results),
         "reconstructed": draw_reconstructed(results),
         "training": plot_training_curve(results.history).figure,
-        "similarity": plot_similarity_matrix(results.similarity, groups=shapes).figure,
+        "similarity": draw_similarity(results),
     }
     return {key: _png(figure) for key, figure in figures.items()}
 
@@ -76,6 +75,14 @@ def draw_reconstructed(results: Results) -> Figure:
             "nearest": painted.nearest[rows],
         }
     )
+
+
+def draw_similarity(results: Results) -> Figure:
+    """Draw how similar each response is to each picture, sorted by the shape of the object."""
+    ax = plot_similarity_matrix(results.similarity, groups=[shape_of(name) for name in results.test.concept])
+    ax.set_ylabel("Response, by the picture shown")
+    ax.set_xlabel("Picture, in the same order")
+    return ax.figure
 
 
 def draw_faces(real: Real) -> Figure:

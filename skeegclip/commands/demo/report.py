@@ -23,8 +23,8 @@ _SIMULATED = (
     " software works, not how well a real person can be decoded."
 )
 _QUICK = (
-    " This was the quick demo: its person answers twice as strongly as that of the full one, and the networks have few"
-    " trials and passes. Leave out --quick for a fairer race."
+    " This was the quick demo: its person answers twice as strongly as that of the full one, and its network has few trials"
+    " and passes. Leave out --quick for a fairer race."
 )
 
 
@@ -92,8 +92,8 @@ def _real_lead(real: Real) -> str:
     return (
         f"Real: the published embeddings of one person's EEG find the right one of 200 pictures at the first try in"
         f" {100 * found['found']:.1f} % of all cases (95 % interval {100 * found['found_low']:.1f} to"
-        f" {100 * found['found_high']:.1f}; guessing: 0.5 %). Single trials of another person tell faces from houses with an"
-        f" area under the ROC curve of {faces['auc']:.3f} ({faces['auc_low']:.2f} to {faces['auc_high']:.2f}; guessing: 0.5)."
+        f" {100 * found['found_high']:.1f}; guessing: 0.5 %). Logistic regression on single trials of another person tells faces from houses with"
+        f" an area under the ROC curve of {faces['auc']:.3f} ({faces['auc_low']:.2f} to {faces['auc_high']:.2f}; guessing: 0.5)."
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
+from threadpoolctl import threadpool_limits
 
 from ..._utils.listed import write_listed
 from ...datasets import make_things_like
@@ -36,6 +37,8 @@ Next:
   skeegclip reconstruct --help         paint what was seen"""
 
 
+# Its matrices are small: on busy cores threads of BLAS wait for each other most of the time, on quiet ones they gain little.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def run_demo(folder: Path, config: Config, *, seed: int = 0) -> Results:
     """Simulate, train, evaluate, and write ``metrics.json``, the figures and ``report.html``.
 

@@ -217,9 +217,10 @@ def test_time_course_and_head_map_find_what_was_planted(demo):
     assert all(row["p_corrected"] > 0.05 for row in windows if row["start"] >= 0.6)
     channels = results.when_where.channels
     assert channels["channel"].tolist() == results.data.info["ch_names"]
-    best = channels["channel"][channels["similarity_loss"].idxmax()]
-    assert any(best in results.data.truth.regions[name] for name in ("occipital", "parietal", "temporal"))
-    assert f"most at {best}," in html
+    loss, regions = channels.set_index("channel")["similarity_loss"], results.data.truth.regions
+    # Light and colour are seen at the back; with a dozen test pictures single channels say little.
+    assert loss[regions["occipital"]].mean() > loss[regions["frontal"]].mean() + 0.005
+    assert f"most at {loss.idxmax()}," in html
     assert len(metrics["where"]) == 63
     evoked = results.when_where.evoked
     np.testing.assert_allclose(evoked, results.test.X.mean(axis=0), rtol=1e-5, atol=1e-5)
