@@ -54,11 +54,11 @@ def styled(owner: Any) -> Iterator[None]:
 def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:
     """Make a figure, known to pyplot only where pyplot can show it.
 
-    Where the user works with pyplot and a screen (or a notebook), `plt.show()` and the notebook must find the
+    Where the user works with pyplot and a screen, or in a notebook, `plt.show()` and the notebook must find the
     figure. Elsewhere pyplot would only keep it alive, which fills the memory of a long headless run.
     """
     size: dict[str, Any] = {"figsize": (width, height), "layout": layout}
-    if "matplotlib.pyplot" in sys.modules:
+    if {"matplotlib.pyplot", "ipykernel"} & set(sys.modules):
         import matplotlib.pyplot as plt
         from matplotlib.backends import BackendFilter, backend_registry
 

@@ -7,7 +7,11 @@ from html import escape
 from typing import Any
 
 _LONGEST, _MOST = 120, 12
-_STYLE = "border:1px solid #8886;border-radius:6px;padding:.4em .8em;display:inline-block;max-width:100%"
+# No wider than the page and no taller than half a screen, whatever is in it: the rest scrolls.
+_STYLE = (
+    "border:1px solid #8886;border-radius:6px;padding:.4em .8em;display:inline-block;box-sizing:border-box;"
+    "max-width:100%;max-height:28em;overflow:auto;overflow-wrap:anywhere"
+)
 
 
 def html_card(name: str, facts: Mapping[str, Any], *, body: str = "") -> str:

@@ -108,7 +108,7 @@ def as_bunch(view: EpochsView, rows: pd.DataFrame, manifest: pd.DataFrame, **mor
 
 
 def _shown(blocks: Iterable[np.ndarray], n_epochs: int, name: str, verbose: int) -> Iterator[np.ndarray]:
-    from tqdm import tqdm
+    from .._utils.progress import tqdm
 
     with tqdm(total=n_epochs, desc=f"Converting {name}", unit="epoch", disable=not verbose) as bar:
         for block in blocks:

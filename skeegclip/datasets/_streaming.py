@@ -108,7 +108,7 @@ def stream(
     EpochsStore
         With a column ``repetition``: how often the subject had seen the stimulus before.
     """
-    from tqdm import tqdm
+    from .._utils.progress import tqdm
 
     path = Path(out)
     place = path.absolute().with_name(f".{path.absolute().name}-files") if folder is None else Path(folder)
