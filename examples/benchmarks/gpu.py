@@ -111,7 +111,7 @@ def main():
         parser.error("torch sees no GPU here. --device cpu --small shows that the parts work.")
     wanted = missing([*LIBRARY, "diffusers", "transformers", "accelerate"])
     networks_alone()
-    if device.index is not None:
+    if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)  # for whatever asks for "the" card
     bench = Bench(device, args.small, args.minutes, args.out)
     card = f"{os.cpu_count()} cores, {platform.machine()}"
