@@ -82,7 +82,9 @@ def draw_similarity(results: Results) -> Figure:
     ax = plot_similarity_matrix(results.similarity, groups=[shape_of(name) for name in results.test.concept])
     ax.set_ylabel("Response, by the picture shown")
     ax.set_xlabel("Picture, in the same order")
-    return ax.figure
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
 
 
 def draw_faces(real: Real) -> Figure:
