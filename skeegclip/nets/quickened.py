@@ -44,7 +44,7 @@ class QuickEEGNet(EEGNet):
         x = x.unsqueeze(2)
         names = list(self._modules)
         for name in names[names.index("conv_spatial") + 1 :]:
-            x = self._modules[name](x)  # type: ignore[misc]
+            x = self._modules[name](x)
         return x
 
 
