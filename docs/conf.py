@@ -8,7 +8,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
+from docutils import nodes
 from inventories import mapping
+from sphinx.addnodes import pending_xref
+from sphinx.ext.autosummary import autosummary_table
 
 import skeegclip
 
@@ -38,6 +41,8 @@ if importlib.util.find_spec("sphinx_copybutton"):
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
+# Formulas wider than the page are broken into lines.
+mathjax4_config = {"output": {"displayOverflow": "linebreak"}}
 
 # A build reads nothing from the network: _ext/inventories.py writes down the names that these pages link to.
 intersphinx_mapping = mapping(Path(__file__).parent / "_inventories")
@@ -78,7 +83,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "download_all_examples": False,
-    "min_reported_time": 0,
+    "write_computation_times": False,
     "doc_module": ("skeegclip",),
     "backreferences_dir": "api/generated/backreferences",
     "inspect_global_variables": False,
@@ -102,18 +107,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {
-    "installation": [],
-    "quickstart": [],
-    "which_estimator": [],
-    "troubleshooting": [],
-    "changelog": [],
-    "coming_from": [],
-    "first_hours": [],
-    "glossary": [],
-    "limits": [],
-    "index": [],
-}
+html_sidebars = {"*": []}  # pages beside none of their kind; those of a folder list their neighbours
 
 
 def _skip_foreign(app, what, name, obj, skip, options):
@@ -124,13 +118,18 @@ def _skip_foreign(app, what, name, obj, skip, options):
     return True if inherited or request else None
 
 
-def _leave_out_of_search(app, doctree):
-    """Computation times are for those who write examples."""
-    if app.env.docname.endswith("sg_execution_times"):
-        app.env.metadata[app.env.docname]["nosearch"] = True
+def _plain_summaries(app, doctree):
+    """Leave the marks of references out of tables of summaries, where numpydoc's unique ones are unreadable."""
+    for table in doctree.findall(autosummary_table):
+        for mark in list(table.findall(pending_xref)):
+            if mark["refdomain"] == "citation":
+                line = mark.parent
+                before = line[line.index(mark) - 1]
+                line.remove(mark)
+                line.replace(before, nodes.Text(before.rstrip()))
 
 
 def setup(app):
     """Called by Sphinx."""
-    app.connect("doctree-read", _leave_out_of_search)
+    app.connect("doctree-read", _plain_summaries)
     app.connect("autodoc-skip-member", _skip_foreign)

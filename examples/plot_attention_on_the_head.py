@@ -53,9 +53,9 @@ ax = plot_attention(attention, data.info)
 
 # %%
 # The four heads do not look at the same:
-from matplotlib.figure import Figure
+import matplotlib.pyplot as plt
 
-fig = Figure(figsize=(7, 5.4), layout="compressed")
-for head, axes in enumerate(fig.subplots(2, 2).flat):
+fig, grid = plt.subplots(2, 2, figsize=(7, 5.4), layout="compressed")
+for head, axes in enumerate(grid.flat):
     plot_attention(attention[:, head], data.info, axes, n_links=6)
     axes.set_title(f"Head {head + 1}")

@@ -6,8 +6,6 @@ One test set gives many figures: top-1 or top-5, among 2 or 100 pictures, of sin
 example computes them all, with chance levels and intervals, for a network and for the baseline it has to beat.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # Simulated recordings of one person: 800 training pictures, and 100 test pictures of other things.
 import numpy as np
@@ -17,6 +15,7 @@ from skeegclip import EEGEncoder, EpochsView, ImageRetriever
 from skeegclip.datasets import make_things_like
 from skeegclip.preprocessing import average_repetitions
 
+# sphinx_gallery_thumbnail_number = 2
 data = make_things_like(n_train_concepts=200, n_images_per_concept=4, n_test_concepts=100, random_state=1)
 view = EpochsView.from_arrays(
     data.X, stimulus=data.y, info=data.info, rows=pd.DataFrame({"split": data.split})

@@ -65,6 +65,16 @@ for name, params in ways.items():
 pd.Series(scores).round(3)
 
 # %%
+import matplotlib.pyplot as plt
+
+fig, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
+ax.barh(list(scores), list(scores.values()))
+ax.axvline(data.truth.chance, color="grey", linestyle=":", label="chance")
+ax.set(xlabel=f"top-1 accuracy among {len(X_test)}, new person")
+ax.invert_yaxis()
+ax.legend()
+
+# %%
 # What arrived
 # ------------
 # Everything did, for it is the same network on the same channels. A head of another size would be listed with the reason.

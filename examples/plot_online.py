@@ -83,8 +83,8 @@ curve.round(2)
 # With 200 ms between onsets and only this picture repeated, the n-th repetition ends, at the end of its one-second
 # epoch, 0.2 (n - 1) + 1 s after the first began. Each threshold gives one mean time and one accuracy. (Real epochs would
 # overlap then, and share noise, which the simulated ones do not: calibrate with the presentation that you will use.)
+import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.figure import Figure
 
 
 def seconds(n):
@@ -107,8 +107,7 @@ for threshold in (0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99):
     )
 points = pd.DataFrame(points)
 
-figure = Figure(figsize=(7, 2.8), layout="constrained")
-left, right = figure.subplots(1, 2, sharey=True)
+figure, (left, right) = plt.subplots(1, 2, sharey=True, figsize=(7, 2.8), layout="constrained")
 left.plot(curve.index, 100 * curve["hit"], "o-", color="#0072B2", label="accuracy")
 left.plot(curve.index, 100 * curve["posterior"], "s--", color="#D55E00", label="mean posterior of the best")
 left.set(xlabel="Repetitions", ylabel="%", ylim=(0, 100))

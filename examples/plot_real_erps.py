@@ -12,8 +12,6 @@ On the real file the decoder below named 79.1 % of the categories of new people 
 whitened by its own covariance first, 92.2 % (85.5 to 95.9 %).
 """
 
-# sphinx_gallery_thumbnail_number = 1
-
 # %%
 # The recordings
 # --------------

@@ -79,10 +79,9 @@ view.pick(["occipital", "parietal"]).crop(0.05, 0.6)
 # %%
 # A look at it: the mean over everything, at the back and at the front of the head. The response comes after the
 # picture, and at the back first: the marks are where they should be.
-from matplotlib.figure import Figure
+import matplotlib.pyplot as plt
 
-figure = Figure(figsize=(4.5, 2.4), layout="constrained")
-axes = figure.subplots()
+figure, axes = plt.subplots(figsize=(4.5, 2.4), layout="constrained")
 for region in ("occipital", "frontal"):
     means = np.asarray(view.pick(region).average(by="stimulus"))
     axes.plot(1e3 * view.times, means.std(axis=0).mean(axis=0), label=region)

@@ -304,11 +304,18 @@ def in_hub_cache(tmp_path):
 class _Hub(http.server.SimpleHTTPRequestHandler):
     """Serves files as the hub does: /owner/name/resolve/main/file, with the commit in a header."""
 
+    def _asked(self):
+        """Revision and file; of an address that is not the hub's, a file alone."""
+        path = self.path.partition("?")[0]
+        _, hub, inside = path.partition("/resolve/")
+        revision, _, file = inside.partition("/") if hub else ("", "", path.rpartition("/")[2])
+        return revision, file
+
     def translate_path(self, path):
-        return os.path.join(self.directory, path.partition("?")[0].rpartition("/")[2])
+        return os.path.join(self.directory, self._asked()[1])
 
     def end_headers(self):
-        revision = self.path.split("/")[-2]
+        revision, _ = self._asked()
         self.send_header("X-Repo-Commit", "0" * 40 if revision == "main" else revision)
         self.send_header("ETag", '"' + self.path.rpartition("/")[2] + '"')
         if not os.path.exists(self.translate_path(self.path)):

@@ -55,6 +55,52 @@ def test_code_of_a_page_runs(page: str) -> None:
     assert result.failed == 0
 
 
+def test_lines_of_code_fit_a_laptop() -> None:
+    """Longer ones are wrapped, which is harder to read."""
+    pages = [page for ending in ("*.rst", "*.md") for page in (*DOCS.glob(ending), *DOCS.glob(f"*/{ending}"))]
+    code = re.compile(r"\s*(?:>>>|\.\.\. |\$ )")
+    long = [
+        (page.name, line.strip())
+        for page in pages
+        if page.parent.name != "auto_examples"
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if code.match(line) and len(line.strip()) > 120
+    ]
+    assert len(pages) > 40
+    assert long == []
+
+
+def test_the_user_guide_says_what_each_of_its_pages_is_about() -> None:
+    index = (DOCS / "user_guide" / "index.rst").read_text(encoding="utf-8")
+    told = re.findall(r"^:doc:`(\w+)`\n   \S", index, re.M)
+    assert told == re.findall(r"^   (\w+)$", index.split(":hidden:")[1], re.M)
+    assert set(told) == {page.stem for page in (DOCS / "user_guide").glob("*.rst")} - {"index"}
+
+
+def test_both_flowcharts_lead_to_the_same_public_estimators() -> None:
+    """A build does not follow links in drawings."""
+    links = [
+        sorted(re.findall(r'<a href="([^"]+)"', (DOCS / "_static" / name).read_text(encoding="utf-8")))
+        for name in ("which_estimator.svg", "which_estimator_narrow.svg")
+    ]
+    assert links[0] == links[1]
+    names = {re.fullmatch(r"api/generated/skeegclip\.(\w+)\.html", link)[1] for link in links[0]}
+    assert names <= set(skeegclip.__all__)
+    assert len(names) == 4
+
+
+EXAMPLES = sorted((DOCS.parent / "examples").glob("plot_*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])
+def test_an_example_begins_with_text_and_shows_its_figures_in_a_notebook(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    _, _, begin = source.split('"""', 2)
+    assert begin.split("# %%")[0].strip() == ""  # a comment for the gallery alone leaves an empty box of code
+    assert "from matplotlib.figure import Figure" not in source  # a notebook shows what pyplot knows
+    assert re.search(r"plot_|plt\.subplots", begin)
+
+
 def _public_names() -> set[str]:
     rooms = {
         module.name

@@ -46,7 +46,7 @@ EDGES = {
     "plotting": "_utils epochs model_selection inspection",
     "commands": (
         "_version _utils epochs nets embeddings metrics preprocessing datasets decoders recipes generation"
-        " model_selection plotting"
+        " model_selection inspection plotting"
     ),
     "__init__": "_version",
     "__main__": "commands",

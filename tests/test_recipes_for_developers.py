@@ -13,7 +13,7 @@ import pytest
 import skeegclip
 
 ROOT = Path(skeegclip.__file__).parent
-PAGE = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
 WALLS = Path(__file__).with_name("test_imports.py")
 EDGES = next(
     ast.literal_eval(node.value)

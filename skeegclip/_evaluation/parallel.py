@@ -48,7 +48,7 @@ def in_parallel(
     RuntimeError
         If a worker was killed.
     """
-    from tqdm.auto import tqdm
+    from .._utils.progress import tqdm
 
     with Shipment(value, folder) as shared, tqdm(total=len(tasks), desc=what, disable=not verbose) as bar:
         try:

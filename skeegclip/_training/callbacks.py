@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from skorch.callbacks import Callback, EarlyStopping
-from tqdm.auto import tqdm
 
+from .._utils.progress import tqdm
 from .adapting import merged_state
 
 

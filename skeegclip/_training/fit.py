@@ -11,11 +11,11 @@ import joblib
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight
 from skorch.callbacks import PrintLog
-from tqdm.auto import tqdm
 
 from .._utils.device import resolve_device, resolve_precision
 from .._utils.epoched import Epoched
 from .._utils.params import as_schedule
+from .._utils.progress import tqdm
 from .._utils.seeding import draw_seed, seed_torch, seeded_torch
 from .._utils.spread import typical_spread
 from .._utils.validation import check_same_length

@@ -20,7 +20,8 @@ from .loader import EpochsDataset, read_ahead, read_view, told_places, writeable
 from .ranks import ALONE, Ranks
 from .trainer import Trainer
 
-_FEWEST_ROWS, _ROWS_OF_A_KERNEL = 16, 4
+_ROWS_OF_A_BLOCK = 48
+_SIZES_OF_BLOCKS = 16, 24, _ROWS_OF_A_BLOCK
 
 
 class EncoderNet(Trainer):
@@ -124,30 +125,38 @@ def top1(z: torch.Tensor, dataset: EpochsDataset, project: Callable) -> float:
 
 
 def embed(
-    net: EncoderNet, X: Any, subject: Any, batch_size: int = 512, *, places: Any = None
+    net: EncoderNet, X: Any, subject: Any, batch_size: int = 10 * _ROWS_OF_A_BLOCK, *, places: Any = None
 ) -> torch.Tensor:
-    """Embeddings of all epochs, in order, on the CPU; of each the same to rounding in any company (see `_filled`)."""
+    """Embeddings of all epochs, in order, on the CPU; of each the same in any company (see `_in_blocks`)."""
     with evaluating(net):
         parts = (
-            net.infer(_filled(inputs))[: len(inputs["x"])]
+            net.infer(block)[:rows]
             for inputs in batches(net, X, subject, batch_size, places)
+            for rows, block in _in_blocks(inputs)
         )
         return torch.cat([part.cpu() for part in parts])
 
 
-def _filled(inputs: dict) -> dict:
-    """A batch of sixteen epochs or more, and of a multiple of four, the last ones of which may be copies of the first.
+def _in_blocks(inputs: dict) -> Iterator[tuple[int, dict]]:
+    """The epochs in blocks of 48, the last one filled with copies of its first to 16, 24 or 48; how many are its own.
 
-    How a matrix product sums depends on how many rows it has: a row alone is multiplied by another kernel than a row
-    among others, few rows by another than many, and what remains of four again by another. From sixteen on, in fours, the
-    kernels that were tried sum alike. One epoch takes up to six times as long for it, and whoever cannot wait asks for
-    equality `up_to_rounding` alone.
+    How a matrix product sums depends on how many rows it has, and on where among them a row stands: few rows are
+    multiplied by another kernel than many, and what remains of a kernel's rows (4, 6, 8, 12) by another again. In
+    blocks of these sizes every row is summed alike by the kernels that were tried (SSE4, AVX2, AVX-512). One epoch
+    takes up to six times as long for it, and whoever cannot wait asks for equality `up_to_rounding` alone. Of the
+    kernels of graphics cards nothing is known.
     """
     n = len(inputs["x"])
-    missing = max(_FEWEST_ROWS - n, -n % _ROWS_OF_A_KERNEL)
-    if missing == 0 or is_up_to_rounding():
-        return inputs
-    return {name: torch.cat([value, value[[0] * missing]]) for name, value in inputs.items()}
+    if is_up_to_rounding() or inputs["x"].device.type != "cpu":
+        yield n, inputs
+        return
+    for start in range(0, n, _ROWS_OF_A_BLOCK):
+        rows = min(_ROWS_OF_A_BLOCK, n - start)
+        size = next(size for size in _SIZES_OF_BLOCKS if size >= rows)
+        block = {name: value[start : start + rows] for name, value in inputs.items()}
+        if size > rows:
+            block = {name: torch.cat([value, value[[0] * (size - rows)]]) for name, value in block.items()}
+        yield rows, block
 
 
 @contextlib.contextmanager

@@ -17,10 +17,11 @@ from torch import nn
 from .._utils.folders import is_saved, read_folder
 from .._utils.hub import file_sha256, from_hub, lacks_file
 from .._utils.seeding import seeded_torch
-from .._utils.state_dicts import read_state_dict
+from .._utils.state_dicts import INDEX, files_of, part_names, read_state_dict
 
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
-_FILES = ["model.safetensors", "pytorch_model.bin"]  # as huggingface_hub names them, most wanted first
+# As huggingface_hub names them, most wanted first; an index stands for several files.
+_FILES = [name + several for name in ("model.safetensors", "pytorch_model.bin") for several in ("", INDEX)]
 _REPOSITORY = re.compile(
     r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?(:(?P<file>[\w./-]+))?"
 )
@@ -112,8 +113,9 @@ def _of_memory(state: Mapping[str, Any], name: str) -> WeightsSource:
 
 def _of_file(path: Path, **named: str) -> WeightsSource:
     state = read_state_dict(path, "pretrained")
-    facts = {"source": "file", "file": path.name, "sha256": file_sha256(str(path))}
-    return WeightsSource(state, {**facts, **named})
+    digests = [file_sha256(str(part)) for part in files_of(path)]
+    whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return WeightsSource(state, {"source": "file", "file": path.name, "sha256": whole, **named})
 
 
 def _of_folder(folder: Path) -> WeightsSource:
@@ -134,9 +136,9 @@ def _of_folder(folder: Path) -> WeightsSource:
         return WeightsSource(
             named.state, {**named.named, "file": folder.name}, None if names is None else tuple(names)
         )
-    found = [folder / name for name in _FILES if (folder / name).is_file()]
+    found = [folder / name for name in _FILES if (folder / name).is_file()][:1]
     found = found or sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
-    if len(found) != 1 and found[:1] != [folder / _FILES[0]]:
+    if len(found) != 1:
         holds = f"{len(found)} files of weights" if found else "no weights"
         raise ValueError(
             f"pretrained: the folder {str(folder)!r} holds {holds} ({', '.join(_SUFFIXES)}). Pass the file itself."
@@ -145,17 +147,22 @@ def _of_folder(folder: Path) -> WeightsSource:
 
 
 def _of_hub(name: str, revision: str | None, file: str | None) -> WeightsSource:
-    files = _FILES if file is None else [file]
-    pinned = "" if revision is None else f" --revision {revision}"
-    try:
-        path = from_hub(
-            name,
-            files,
-            name,
-            revision,
-            command=f"hf download {name}{'' if file is None else f' {file}'}{pinned}",
-            instead="pass a file or a folder (there is none of that name here) as pretrained=",
+    def fetch(files: list[str], revision: str | None) -> Path:
+        pinned = "" if revision is None else f" --revision {revision}"
+        return Path(
+            from_hub(
+                name,
+                files,
+                name,
+                revision,
+                command=f"hf download {name}{'' if file is None else f' {file}'}{pinned}",
+                instead="pass a file or a folder (there is none of that name here) as pretrained=",
+            )
         )
+
+    files = _FILES if file is None else [file]
+    try:
+        path = fetch(files, revision)
     except OSError as error:
         if not lacks_file(error):
             raise
@@ -163,9 +170,12 @@ def _of_hub(name: str, revision: str | None, file: str | None) -> WeightsSource:
             f"pretrained={name!r}: that repository has no {' or '.join(files)}. Name the file of the weights:"
             f" pretrained='{name}:file'."
         ) from error
-    # .../snapshots/<commit>/<file>
-    commit = path.removesuffix(file or os.path.basename(path)).rstrip("/\\")
-    return _of_file(Path(path), source=name, revision=os.path.basename(commit))
+    within = Path(file or path.name).parent
+    commit = path.parents[len(within.parts)].name  # .../snapshots/<commit>/<file>
+    if path.name.endswith(INDEX):
+        for part in part_names(path):
+            fetch([(within / part).as_posix()], commit)
+    return _of_file(path, source=name, revision=commit)
 
 
 def _name_of(loader: Callable) -> str:

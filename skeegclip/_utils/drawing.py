@@ -47,18 +47,23 @@ def styled(owner: Any) -> Iterator[None]:
         return
     import matplotlib as mpl
 
-    with mpl.rc_context(STYLE):
+    # Not rc_context: a notebook's backend, loaded with the first figure, makes pyplot interactive, which it would undo.
+    before = {key: mpl.rcParams[key] for key in STYLE}
+    mpl.rcParams.update(STYLE)
+    try:
         yield
+    finally:
+        mpl.rcParams.update(before)
 
 
 def new_figure(width: float, height: float, layout: str = "constrained") -> Figure:
     """Make a figure, known to pyplot only where pyplot can show it.
 
-    Where the user works with pyplot and a screen (or a notebook), `plt.show()` and the notebook must find the
+    Where the user works with pyplot and a screen, or in a notebook, `plt.show()` and the notebook must find the
     figure. Elsewhere pyplot would only keep it alive, which fills the memory of a long headless run.
     """
     size: dict[str, Any] = {"figsize": (width, height), "layout": layout}
-    if "matplotlib.pyplot" in sys.modules:
+    if {"matplotlib.pyplot", "ipykernel"} & set(sys.modules):
         import matplotlib.pyplot as plt
         from matplotlib.backends import BackendFilter, backend_registry
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 _PREFIXES = ("module.", "_orig_mod.", "model.", "eeg_model.", "net.")
 # Where training scripts keep the weights of the network among other things, most likely first.
 _ENTRIES = ("state_dict", "model_state_dict", "model", "eeg_model", "net", "module")
+# Weights in several files, as huggingface_hub names them, and the file that tells which tensor lies in which.
+_PART = re.compile(r"(?P<name>.+)-\d{5}-of-(?P<n>\d{5})(?P<suffix>\.\w+)")
+INDEX = ".index.json"
 
 
 def arrays_of(net: torch.nn.Module) -> dict[str, np.ndarray]:
@@ -30,7 +35,7 @@ def read_state_dict(source: Any, name: str = "path_or_state_dict") -> dict[str, 
     Parameters
     ----------
     source : path-like | mapping of str to Tensor or ndarray
-        A file written by ``torch.save`` or safetensors, or what such a file holds.
+        A file written by ``torch.save`` or safetensors, the index of several, or what such a file holds.
     name : str
         The parameter that an error names.
 
@@ -42,11 +47,11 @@ def read_state_dict(source: Any, name: str = "path_or_state_dict") -> dict[str, 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If there is no such file, or not all that an index names.
     TypeError
         If `source` is neither a path nor a mapping.
     ValueError
-        If the file cannot be read without running code from it, or holds no weights.
+        If the file cannot be read without running code from it, holds no weights, or is one of several.
     """
     import torch
 
@@ -64,7 +69,55 @@ def read_state_dict(source: Any, name: str = "path_or_state_dict") -> dict[str, 
     return {key: _plain(value) for key, value in _without_prefix(state).items()}
 
 
+def files_of(path: Path) -> list[Path]:
+    """The files whose tensors an index names, which must be there; of any other path, itself."""
+    if not path.name.endswith(INDEX):
+        return [path]
+    names = part_names(path)
+    lacking = [name for name in names if not (path.parent / name).is_file()]
+    if lacking:
+        raise FileNotFoundError(
+            f"{path} names {len(names)} files of weights, and {len(lacking)} of them are not beside it:"
+            f" {', '.join(lacking[:5])}{', ...' if len(lacking) > 5 else ''}. Copy all of them into one folder."
+        )
+    return [path.parent / name for name in names]
+
+
+def part_names(index: Path) -> list[str]:
+    """Names of the files that an index tells of."""
+    return sorted(set(_index(index).values()))
+
+
+def _index(path: Path) -> dict[str, str]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        if any(Path(name).name != name for name in found.values()):
+            raise ValueError("a name is that of another folder")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no index of files of weights ({error!r}). Download it again.") from error
+    return found
+
+
 def _read_file(path: Path) -> Any:
+    if path.name.endswith(INDEX):
+        whole = {name: value for part in files_of(path) for name, value in _read_one(part).items()}
+        lacking = _index(path).keys() - whole.keys()
+        if lacking:
+            raise ValueError(
+                f"{path} names {len(lacking)} tensors that its files do not hold (one: {min(lacking)!r}). Download them again."
+            )
+        return whole
+    part = _PART.fullmatch(path.name)
+    if part is not None and int(part["n"]) > 1:
+        index = f"{part['name']}{part['suffix']}{INDEX}"
+        raise ValueError(
+            f"{path} is one of {int(part['n'])} files that hold the weights together. Pass {index}, which names them and has"
+            " to lie beside them, or the folder."
+        )
+    return _read_one(path)
+
+
+def _read_one(path: Path) -> Any:
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from braindecode.augmentation import Transform
 from torch import Tensor
 from torch.nn import functional as F
+
+with warnings.catch_warnings():  # of what only braindecode's authors can mend
+    for _category in (DeprecationWarning, FutureWarning):
+        warnings.simplefilter("ignore", _category)
+    from braindecode.augmentation import Transform
 
 
 def moving_average(X: Tensor, y: Any, n_samples: int) -> tuple[Tensor, Any]:

@@ -145,7 +145,8 @@ class _Resumed:
         """Download to the part, check it, then hand it over."""
         import requests
         from pooch.hashes import hash_matches
-        from tqdm import tqdm
+
+        from .._utils.progress import tqdm
 
         start = self.part.stat().st_size if self.part.exists() else 0
         if self.file.size is None or start < self.file.size:
@@ -164,7 +165,8 @@ class _Resumed:
                     unit_scale=True,
                     disable=not self.verbose,
                 )
-                with bar, open(self.part, "ab" if start else "wb") as out:
+                told = room_told(self.part, self.file.size)
+                with told, bar, open(self.part, "ab" if start else "wb") as out:
                     for chunk in response.iter_content(_CHUNK):
                         out.write(chunk)
                         bar.update(len(chunk))
@@ -203,7 +205,7 @@ def unpack(archive: Path, target: Path, *, verbose: int) -> None:
     import zipfile
     import zlib
 
-    from tqdm import tqdm
+    from .._utils.progress import tqdm
 
     damaged = f"{archive} is damaged or not a zip archive ({{}}). Download it again."
     if archive.exists() and not archive.is_file():  # a pipe would wait for a writer

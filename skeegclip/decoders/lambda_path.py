@@ -160,6 +160,11 @@ class LambdaPath(EmbeddingComposite):
             raise ValueError(f"loss_weights must be a list of one value or more, got {self.loss_weights!r}.")
         for value in self.loss_weights:
             check_number("loss_weights", value, low=0, high=1)
+        if self.encoder.train == "probe" and len({float(value) for value in self.loss_weights}) > 1:
+            raise ValueError(
+                "encoder: train='probe' is ridge regression, without steps that could go on from one lambda to the next,"
+                " so that there is no path. Take train='head', or the encoder without LambdaPath."
+            )
         if self.encoder.validation == "last-batch":
             raise ValueError(
                 "encoder: validation='last-batch' holds out epochs whose stimuli may be trained on, by which"

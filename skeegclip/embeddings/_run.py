@@ -80,7 +80,7 @@ def embed_all(
     ndarray of float32, shape (n, n_dims)
         In the order of the keys.
     """
-    from tqdm.auto import tqdm
+    from .._utils.progress import tqdm
 
     known: dict[Any, np.ndarray] = cache.read() if cache is not None else {}
     first: dict[Any, int] = {}

@@ -132,8 +132,7 @@ class ImageTable(Mapping):
     def _restore(cls, ids: np.ndarray, images: Any) -> ImageTable:
         """A table of what another process holds: files may not be here, and are asked for when they are needed."""
         table = object.__new__(cls)
-        position = {key: row for row, key in enumerate(ids.tolist())}
-        table._assign(ids, position, owned(images) if isinstance(images, np.ndarray) else images)
+        table.__setstate__({"ids": ids, "images": images})
         return table
 
     def _assign(self, ids: np.ndarray, position: dict[str, int], images: Any) -> None:
@@ -182,6 +181,15 @@ class ImageTable(Mapping):
 
     def __reduce__(self) -> tuple:
         return ImageTable._restore, (self._ids, self._images)
+
+    # For writers that know no __reduce__ and no __slots__, such as skops.
+    def __getstate__(self) -> dict[str, Any]:
+        return {"ids": self._ids, "images": self._images}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        ids, images = state["ids"], state["images"]
+        position = {key: row for row, key in enumerate(ids.tolist())}
+        self._assign(ids, position, owned(images) if isinstance(images, np.ndarray) else images)
 
     def lookup(self, ids: Any) -> np.ndarray:
         """Return the pictures of some ids, in their order.

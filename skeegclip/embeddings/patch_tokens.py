@@ -181,7 +181,7 @@ def _write(
     verbose: int,
 ) -> None:
     """Write the tokens that are not there yet."""
-    from tqdm.auto import tqdm
+    from .._utils.progress import tqdm
 
     state, data = partial / "state.json", partial / "tokens.npy"
     done = _rows_done(partial, run, len(ids))

@@ -10,13 +10,13 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupKFold
 from sklearn.utils import Bunch
-from tqdm.auto import tqdm
 
 from .._utils.epoched import is_view
 from .._utils.estimators import project
 from .._utils.ids import as_ids
 from .._utils.inputs import as_subject, read_epochs
 from .._utils.params import check_number, check_option
+from .._utils.progress import tqdm
 from .._utils.seeding import draw_seed
 from ..decoders.retrieval import ImageRetriever
 from ..preprocessing import average_repetitions

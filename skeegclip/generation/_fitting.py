@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
+from .._utils.progress import is_watched
 from ._cross_fit import out_of_fold_embeddings
 from ._parts import as_one, fit_on_ids, make_generator, prepare, refine
 from .generators.training import picture_of
@@ -74,7 +74,7 @@ def training_embeddings(
         n_folds=cross_fit or 2,
         repetitions=reconstructor.repetitions,
         random_state=reconstructor.random_state,
-        verbose=int(reconstructor.verbose and sys.stderr.isatty()),
+        verbose=int(reconstructor.verbose and is_watched()),
         like=None if reconstructor._is_passthrough() else reconstructor.encoder_,
     )
     return found.Z, found.y

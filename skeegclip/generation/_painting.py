@@ -101,14 +101,16 @@ def paint(generator: Any, order: Order, *, out_dir: Any = None, verbose: int = 0
     ValueError
         If the folder holds another run.
     """
-    from tqdm.auto import tqdm
+    from .._utils.progress import is_watched, tqdm
 
     n_rows, n_images, n_dims = order.embeddings.shape
     flat, seeds = order.embeddings.reshape(-1, n_dims), order.seeds.ravel()
     folder = None if out_dir is None else _Folder(out_dir, generator, order)
     step = getattr(generator, "batch_size", _DEFAULT_BATCH)
     painted: list[np.ndarray] = []
-    with tqdm(total=len(flat), desc="painting", unit="picture", disable=None if verbose else True) as bar:
+    with tqdm(
+        total=len(flat), desc="painting", unit="picture", disable=not (verbose and is_watched())
+    ) as bar:
         for start in range(0, len(flat), step):
             part = np.arange(start, min(start + step, len(flat)))
             row = part // n_images

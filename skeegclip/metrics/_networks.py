@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from .._utils.device import resolve_device
+from .._utils.hub import first_line, from_hub
 from .._utils.pictures import read_picture, square
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _OPENAI = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 _CLIP_MODEL = "ViT-L-14"
+_OF_HUB = re.compile(r"https://huggingface\.co/(\w+/[\w.-]+)/resolve/main/")
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Network:
     size : int
         Pixels of the square pictures it sees.
     build : callable
-        From the path of the weights, or None to download them, to a module.
+        From the path of the weights to a module.
     layers : callable
         From the module and a batch of pictures to a tuple of features.
     scaling : tuple of two tuples of float
@@ -41,7 +44,7 @@ class Network:
     name: str
     url: str
     size: int
-    build: Callable[[Network, Path | None], Any]
+    build: Callable[[Network, Path], Any]
     layers: Callable[[Any, Any], tuple] = lambda net, x: (net(x),)
     scaling: tuple = _IMAGENET
 
@@ -74,7 +77,7 @@ def load_network(network: Network, weights: Any, device: Any) -> Any:
     network : Network
         Which.
     weights : path-like | None
-        Folder with its file; None takes the cache of torch or of the Hugging Face hub, or downloads.
+        As of `find_weights`.
     device : str
         Torch device.
 
@@ -90,41 +93,61 @@ def load_network(network: Network, weights: Any, device: Any) -> Any:
     ValueError
         If the file does not hold this network's weights.
     """
-    path = find_weights(network, weights)
-    device = resolve_device(device)
+    module = network.build(network, find_weights(network, weights))
+    return module.eval().requires_grad_(False).to(resolve_device(device))
+
+
+def find_weights(network: Network, weights: Any) -> Path:
+    """Where a network's weights lie, without reading them: what would take long is begun after this.
+
+    Parameters
+    ----------
+    network : Network
+        Which.
+    weights : path-like | None
+        Folder with its file; None takes the cache of torch or of the Hugging Face hub, where what it lacks is downloaded.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no weights to be had.
+    """
+    if weights is not None:
+        path = Path(os.fspath(weights)) / network.file
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"weights: {path.parent} has no file {network.file}, the weights of {network.name}."
+                f" Download {network.url} into that folder."
+            )
+        return path
     try:
-        module = network.build(network, path)
+        return _from_cache(network)
     except OSError as error:
-        if path is not None:
-            raise
         raise FileNotFoundError(
-            f"weights: those of {network.name} are not in the cache and cannot be downloaded ({error})."
+            f"weights: those of {network.name} are not in the cache and cannot be downloaded"
+            f" ({first_line(error.__cause__ or error)})."
             f" Download {network.url} into a folder, keep its name, and pass weights=folder."
         ) from error
-    return module.eval().requires_grad_(False).to(device)
 
 
-def find_weights(network: Network, weights: Any) -> Path | None:
-    """Path of a network's weights in the folder `weights`, which must hold them; None where none is given."""
-    if weights is None:
-        return None
-    path = Path(os.fspath(weights)) / network.file
+def _from_cache(network: Network) -> Path:
+    import torch
+
+    if hub := _OF_HUB.match(network.url):
+        command, instead = f"hf download {hub[1]} {network.file}", "pass a folder that holds them as weights="
+        return Path(from_hub(hub[1], [network.file], network.name, command=command, instead=instead))
+    path = Path(torch.hub.get_dir()) / "checkpoints" / network.file
     if not path.is_file():
-        raise FileNotFoundError(
-            f"weights: {path.parent} has no file {network.file}, the weights of {network.name}."
-            f" Download {network.url} into that folder."
-        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # torchvision's file names end in the hash of the content, SwAV's does not.
+        digest = re.search(r"-([0-9a-f]{8})\.pth$", network.file)
+        torch.hub.download_url_to_file(network.url, str(path), None if digest is None else digest[1])
     return path
 
 
-def _state_dict(network: Network, path: Path | None) -> dict[str, Any]:
+def _state_dict(path: Path) -> dict[str, Any]:
     import torch
 
-    if path is None:
-        # torchvision's file names end in the hash of the content, SwAV's does not.
-        return torch.hub.load_state_dict_from_url(
-            network.url, map_location="cpu", check_hash=network.file.endswith(".pth"), weights_only=True
-        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and end-of-file errors of many kinds
@@ -133,9 +156,9 @@ def _state_dict(network: Network, path: Path | None) -> dict[str, Any]:
         ) from error
 
 
-def _fill(network: Network, path: Path | None, module: Any) -> Any:
+def _fill(network: Network, path: Path, module: Any) -> Any:
     """Give a module that was built without memory its weights."""
-    state = {key.removeprefix("module."): value for key, value in _state_dict(network, path).items()}
+    state = {key.removeprefix("module."): value for key, value in _state_dict(path).items()}
     try:
         # Not strict: heads that are not used stay in the file.
         missing = module.load_state_dict(state, strict=False, assign=True).missing_keys
@@ -149,7 +172,7 @@ def _fill(network: Network, path: Path | None, module: Any) -> Any:
     return module
 
 
-def _alexnet(network: Network, path: Path | None) -> Any:
+def _alexnet(network: Network, path: Path) -> Any:
     import torch
     from torchvision.models import alexnet
 
@@ -164,7 +187,7 @@ def _alexnet_layers(net: Any, x: Any) -> tuple:
     return second, net.features[5:12](second)
 
 
-def _inception(network: Network, path: Path | None) -> Any:
+def _inception(network: Network, path: Path) -> Any:
     import torch
     from torchvision.models import inception_v3
 
@@ -175,7 +198,7 @@ def _inception(network: Network, path: Path | None) -> Any:
     return _fill(network, path, net)
 
 
-def _efficientnet(network: Network, path: Path | None) -> Any:
+def _efficientnet(network: Network, path: Path) -> Any:
     import torch
     from torchvision.models import efficientnet_b1
 
@@ -185,7 +208,7 @@ def _efficientnet(network: Network, path: Path | None) -> Any:
     return _fill(network, path, net)
 
 
-def _resnet(network: Network, path: Path | None) -> Any:
+def _resnet(network: Network, path: Path) -> Any:
     import torch
     from torchvision.models import resnet50
 
@@ -195,18 +218,13 @@ def _resnet(network: Network, path: Path | None) -> Any:
     return _fill(network, path, net)
 
 
-def _clip(network: Network, path: Path | None) -> Any:
+def _clip(network: Network, path: Path) -> Any:
     import open_clip
 
     try:
-        return open_clip.create_model(
-            _CLIP_MODEL,
-            pretrained="openai" if path is None else str(path),
-            force_quick_gelu=True,  # what OpenAI's weights were trained with; a file does not say so
-        )
-    except Exception as error:  # of open_clip, the hub and its HTTP client, without a common base
-        if path is None:
-            raise OSError(str(error)) from error
+        # What OpenAI's weights were trained with; a file does not say so.
+        return open_clip.create_model(_CLIP_MODEL, pretrained=str(path), force_quick_gelu=True)
+    except Exception as error:  # of open_clip and safetensors, without a common base
         raise ValueError(f"weights: {path} cannot be read as {network.name} ({error}).") from error
 
 

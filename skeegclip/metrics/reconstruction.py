@@ -162,7 +162,8 @@ def reconstruction_scores(
     mean picture     0.57         0.51          0.62
     """
     import pandas as pd
-    from tqdm.auto import tqdm
+
+    from .._utils.progress import is_watched, tqdm
 
     wanted = computable(metrics, weights)
     check_number("n_resamples", n_resamples, low=0, integer=True)
@@ -181,7 +182,7 @@ def reconstruction_scores(
     values: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in rows}
     n_passes = len(networks) + bool(set(wanted) & set(PIXEL_METRICS))
     total = n_passes * sum(len(row.pictures) for row in rows.values())
-    with tqdm(total=total, desc="scoring", unit="picture", disable=None if verbose else True) as bar:
+    with tqdm(total=total, desc="scoring", unit="picture", disable=not (verbose and is_watched())) as bar:
         for name, row in rows.items():
             values[name] |= row.average(_compare_pixels(shown, row, wanted, bar))
         for network in networks:
@@ -246,8 +247,7 @@ def computable(metrics: Any, weights: Any) -> list[str]:
     missing: dict[Network, str] = {}
     for network in dict.fromkeys(NETWORK_METRICS[m][0] for m in wanted if m in NETWORK_METRICS):
         try:
-            if find_weights(network, weights) is None:
-                load_network(network, None, "cpu")  # from a cache, or from where they are published
+            find_weights(network, weights)
         except FileNotFoundError as error:
             if not isinstance(metrics, str):
                 raise

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ._braindecode import braindecode_models
 from .build import build_net
 from .published import eegnet
 from .sizes import shrink_kernels
@@ -41,12 +42,9 @@ class EEGNetConv(nn.Module):
     """
 
     def __init__(self, n_chans: int, n_times: int, n_features: int | None = 1440) -> None:
-        # Here, not at the top: importing braindecode takes seconds.
-        from braindecode.models import EEGNet
-
         super().__init__()
         sizes = {"n_chans": n_chans, "n_times": n_times, "n_outputs": n_features or 1}
-        self.net = build_net(EEGNet, {**sizes, **eegnet(n_times)})
+        self.net = build_net(braindecode_models().EEGNet, {**sizes, **eegnet(n_times)})
         if n_features is None:
             self.net.final_layer = nn.Flatten(2)
 

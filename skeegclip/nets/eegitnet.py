@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ._braindecode import braindecode_models
 from .build import build_net
 from .sizes import resolve_sizes
 
@@ -67,9 +68,6 @@ class EEGITNet(nn.Module):
         pool_kernel: int = 4,
         tcn_kernel_size: int = 4,
     ) -> None:
-        # Here, not at the top: importing braindecode takes seconds.
-        from braindecode.models import EEGITNet as Current
-
         super().__init__()
         n_outputs, n_chans, n_times = resolve_sizes(n_outputs, n_chans, n_times, chs_info)
         sizes = {"n_chans": n_chans, "n_times": n_times, "n_outputs": n_outputs, "sfreq": sfreq}
@@ -78,7 +76,7 @@ class EEGITNet(nn.Module):
             "tcn_kernel_size": tcn_kernel_size,
             "tcn_padding": tcn_kernel_size - 1,
         }
-        net: Any = build_net(Current, {**sizes, **lengths, "drop_prob": drop_prob})
+        net: Any = build_net(braindecode_models().EEGITNet, {**sizes, **lengths, "drop_prob": drop_prob})
         for layer in net.modules():
             if parametrize.is_parametrized(layer):
                 parametrize.remove_parametrizations(layer, "weight")

@@ -14,6 +14,7 @@ from torch import nn
 
 from .._utils.seeding import seeded_torch
 from . import published
+from ._braindecode import braindecode_models
 from .atm import ATM
 from .atm_e import ATME
 from .build import build_net, is_braindecode
@@ -114,9 +115,7 @@ def get_net(net: str | type[nn.Module], n_times: int | None = None) -> tuple[typ
 
 
 def _braindecode_model(name: str) -> type[nn.Module] | None:
-    import braindecode.models
-
-    cls = getattr(braindecode.models, name, None)
+    cls = getattr(braindecode_models(), name, None)
     return cls if isinstance(cls, type) and issubclass(cls, nn.Module) else None
 
 

@@ -1,8 +1,8 @@
 """Figures: one a function, for the width of a column.
 
 Every function draws on the axes (or figure) that it is given, or on a new one, and returns it. No function shows
-the figure or changes matplotlib's settings. A new figure is known to pyplot only where pyplot is imported and has
-a screen or a notebook to show it on; in a script without one, save it with ``ax.figure.savefig(...)``.
+the figure or changes matplotlib's settings. A notebook shows a new figure below its cell, and ``plt.show()`` shows it
+where pyplot is imported and has a screen; in a script without one, save it with ``ax.figure.savefig(...)``.
 """
 
 import lazy_loader

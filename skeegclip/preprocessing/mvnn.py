@@ -105,7 +105,8 @@ class MVNN(ChannelTransformer):
 
     def _learn(self, X: Any, codes: np.ndarray, n_groups: int, conditions: np.ndarray) -> np.ndarray:
         from sklearn import config_context
-        from tqdm import tqdm
+
+        from .._utils.progress import tqdm
 
         total = np.zeros((n_groups, X.shape[1], X.shape[1]))
         cells, cell, counts = np.unique(

@@ -13,6 +13,7 @@ from skeegclip._training.loader import EpochsDataset
 from skeegclip._training.net import batches, embed, evaluating, top1
 from skeegclip._training.spec import NetSpec
 from skeegclip._training.targets import Targets
+from skeegclip._utils.company import up_to_rounding
 
 N_CHANS, N_TIMES, N_DIMS = 3, 8, 4
 
@@ -167,6 +168,23 @@ def test_embeddings_do_not_depend_on_the_batches_they_come_in(world):
     assert [len(part["x"]) for part in batches(net, X, codes, 12)] == [12, 12, 6]
     with evaluating(net):
         assert not net.infer({"x": torch.from_numpy(X), "subject": None}).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("n", "sizes"), [(1, [16]), (17, [24]), (25, [48]), (48, [48]), (50, [48, 16]), (500, [48] * 10 + [24])]
+)
+def test_epochs_are_embedded_in_blocks_of_few_sizes(world, n, sizes):
+    """One and 20 and 500 epochs are multiplied by kernels that sum in other orders; these sizes are summed alike."""
+    X = np.resize(world[0], (n, *world[0].shape[1:]))
+    net, seen = net_of(), []
+    net.module_.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    z = embed(net, X, np.full(n, -1))
+    assert seen == sizes
+    torch.testing.assert_close(z, net.module_(torch.from_numpy(X)).detach())
+    seen.clear()
+    with up_to_rounding():
+        assert len(embed(net, X, np.full(n, -1), 100)) == n
+    assert seen == [100] * (n // 100) + [n % 100] * (n % 100 > 0)
 
 
 def test_top1_counts_rows_whose_own_stimulus_is_nearest():

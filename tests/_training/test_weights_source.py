@@ -2,9 +2,11 @@
 
 import functools
 import hashlib
+import json
 import pickle
 import sys
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,67 @@ def test_folders(state, tmp_path):
     (tmp_path / "best.safetensors").unlink()
     with pytest.raises(ValueError, match="holds no weights"):
         read_pretrained(tmp_path)
+
+
+def in_parts(state, folder, pattern="model{suffix}.safetensors"):
+    """Write weights as huggingface_hub does where they are large; returns the names of the parts."""
+    huggingface_hub.save_torch_state_dict(
+        state, folder, filename_pattern=pattern, max_shard_size=120, safe_serialization="safe" in pattern
+    )
+    return sorted(path.name for path in folder.glob("*-of-*"))
+
+
+@pytest.mark.parametrize("pattern", ["model{suffix}.safetensors", "pytorch_model{suffix}.bin"])
+def test_weights_in_several_files_are_read_as_one(state, tmp_path, pattern):
+    parts = in_parts({"model." + name: value for name, value in state.items()}, tmp_path, pattern)
+    assert len(parts) > 2
+    (index,) = tmp_path.glob("*.index.json")
+    for given in (tmp_path, index):
+        source = read_pretrained(given)
+        assert same(source, state)
+        assert source.named["file"] == index.name
+    parts_alone = "".join(sha(tmp_path / part) for part in parts)
+    assert source.named["sha256"] == hashlib.sha256(parts_alone.encode()).hexdigest()
+
+
+def test_a_part_of_the_weights_is_not_taken_for_all(state, tmp_path):
+    parts = in_parts(state, tmp_path)
+    with pytest.raises(
+        ValueError,
+        match=rf"{parts[1]} is one of {len(parts)} files .* Pass model.safetensors.index.json, which",
+    ):
+        read_pretrained(tmp_path / parts[1])
+    for part in parts[1:3]:
+        (tmp_path / part).unlink()
+    with pytest.raises(
+        FileNotFoundError, match=f"names {len(parts)} files .* 2 of them .*: {parts[1]}, {parts[2]}. Copy"
+    ):
+        read_pretrained(tmp_path)
+
+
+def test_an_index_that_does_not_fit_is_refused(state, tmp_path):
+    parts = in_parts(state, tmp_path)
+    path = tmp_path / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    index["weight_map"]["lost"] = parts[0]
+    path.write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"names 1 tensors that its files do not hold \(one: 'lost'\)"):
+        read_pretrained(tmp_path)
+    for content in ("{", "[]", "{}", '{"weight_map": {"a": "../model.safetensors"}}'):
+        path.write_text(content)
+        with pytest.raises(ValueError, match="is no index of files of weights"):
+            read_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("inside", ["", "nested/deep/"])
+def test_the_hub_gives_all_parts_of_one_commit(state, tmp_path, offline, serve, to_hub, inside):
+    folder = tmp_path / "files" / inside
+    folder.mkdir(parents=True)
+    in_parts(state, folder)
+    to_hub(serve(tmp_path / "files"))
+    source = read_pretrained(f"lab/eeg:{inside}model.safetensors.index.json" if inside else "lab/eeg")
+    assert same(source, state)
+    assert (source.named["revision"], source.named["file"]) == (COMMIT, "model.safetensors.index.json")
 
 
 def test_a_saved_encoder_is_a_folder_of_weights(tmp_path, rng):

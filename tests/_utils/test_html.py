@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,13 @@ import mne
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 
 from skeegclip import EmbeddingTable, EpochsStore, EpochsView, ImageTable, OnlineResult
 from skeegclip._utils.html import cut, html_card, html_table
 from skeegclip.inspection import DimensionReport, Generalization, PartialReconstructions, TimeCourse
-from skeegclip.model_selection import audit_split
+from skeegclip.model_selection import audit_split, evaluate
 
 EVIL = "<script>alert('&')</script>"
 _VOID = {"br", "img", "hr"}
@@ -49,6 +53,18 @@ def read(html: str) -> _Reader:
     return reader
 
 
+@cache
+def _report() -> Any:
+    """Twelve estimators of evil names, whose test rows were trained on too."""
+    y = np.tile(["cat", "dog"], 20)
+    X = np.random.default_rng(0).normal(size=(40, 6)) + (y == "cat")[:, None]
+    model = LogisticRegression()
+    estimators = {f"{EVIL * 3}{i}": clone(model) for i in range(12)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that training and test share epochs
+        return evaluate(estimators, X, y, cv=[(np.arange(40), np.arange(20))], n_seeds=1)
+
+
 def _large(folder: Path) -> dict[str, Any]:
     n = 5000
     names = [f"{EVIL}{i}" for i in range(n)]
@@ -69,6 +85,7 @@ def _large(folder: Path) -> dict[str, Any]:
         "EpochsView": EpochsView.from_arrays(X, rows=columns, info=info),
         "EpochsStore": store,
         "OnlineResult": OnlineResult(np.array(names), np.full(n, 1 / n), 3, sure=False, stop=True),
+        "EvaluationReport": _report(),
         "SplitAudit": audit_split(np.arange(2500), np.arange(2500, n), y=[EVIL] * n),
         "TimeCourse": TimeCourse(frame, frame, matrix, matrix),
         "Generalization": Generalization(*[np.arange(300) / 100] * 2, *[matrix] * 4, 0.1),
@@ -89,6 +106,7 @@ def test_large_and_evil_things_become_small_and_harmless_html(tmp_path: Path) ->
         assert text.startswith(name)
         assert "5,000" in text or name in (
             "EpochsStore",
+            "EvaluationReport",
             "SplitAudit",
             "Generalization",
             "OnlineResult",
@@ -105,6 +123,10 @@ def test_what_is_said_is_true(tmp_path: Path) -> None:
     assert "0.07 to 0.07 s" in text["Generalization"]
     assert "0.500 (chance 0.100)" in text["Generalization"]
     assert "leak, 1" in text["SplitAudit"]
+    means, flags = text["EvaluationReport"].split("first 10 of 12 rows")
+    assert means.startswith("EvaluationReportestimators12")
+    assert f"{_report().scores['value'].iloc[0]:.3g}" in means
+    assert "20 epochs shared" in flags
     assert f"{EVIL}00.000" in text["OnlineResult"]
 
 

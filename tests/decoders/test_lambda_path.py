@@ -153,6 +153,7 @@ def test_where_nothing_is_held_out_the_first_alone_is_trained(data):
         ({"share": 0}, ValueError, "share"),
         ({"encoder__validation": "last-batch"}, ValueError, "validation='last-batch' holds out epochs whose"),
         ({"encoder__projector": 3}, ValueError, "a projector is for loss_weight=1 alone"),
+        ({"encoder__train": "probe"}, ValueError, "train='probe' is ridge regression, .* Take train='head'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_training(data, params, error, message):

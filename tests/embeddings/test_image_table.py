@@ -90,6 +90,18 @@ def test_tables_are_immutable_shared_and_picklable(pictures, files):
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(each))["c"], pictures[2])
 
 
+def test_skops_writes_and_reads_a_table(pictures, files, tmp_path):
+    skops = pytest.importorskip("skops.io")
+    listed = ImageTable(["a", "b", "c"], list(pictures))
+    for table in (ImageTable(["a", "b", "c"], pictures), listed, ImageTable(["a", "b", "c"], files)):
+        content = skops.dumps({"images": table})
+        again = skops.loads(content, trusted=skops.get_untrusted_types(data=content))["images"]
+        assert again.ids.tolist() == ["a", "b", "c"]
+        np.testing.assert_array_equal(again["c"], table["c"])
+        with pytest.raises(AttributeError, match="immutable"):
+            again.ids = []
+
+
 @pytest.mark.parametrize(
     ("images", "error", "match"),
     [

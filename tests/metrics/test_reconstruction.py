@@ -1,8 +1,10 @@
 """Reconstruction metrics against direct computation, with small or random networks in the published file formats."""
 
 import contextlib
+import importlib
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -266,17 +268,16 @@ def test_bad_input_is_refused(change, error, match):
         reconstruction_scores(**{"real": REAL, "generated": NOISY, "metrics": PIXELS, "verbose": 0} | change)
 
 
-def test_absent_weights_say_what_to_download_where(tmp_path, monkeypatch):
+def test_absent_weights_say_what_to_download_where(tmp_path, monkeypatch, offline):
     with pytest.raises(
         FileNotFoundError,
         match=r"has no file alexnet-owt-7be5be79.pth, the weights of AlexNet. Download https://.*/alexnet-owt",
     ):
         scores(REAL, NOISY, ["PixCorr", "AlexNet(2)"], weights=tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_route)
     with pytest.raises(FileNotFoundError, match=r"those of SwAV are not in the cache.*pass weights=folder"):
         scores(REAL, NOISY, ["SwAV"])
-    monkeypatch.setattr("open_clip.create_model", offline)
     with pytest.raises(FileNotFoundError, match=r"those of CLIP ViT-L/14 .*open_clip_model.safetensors"):
         scores(REAL, NOISY, ["CLIP"])
 
@@ -298,19 +299,46 @@ def test_nothing_is_painted_for_metrics_that_cannot_be_computed(tmp_path):
         computable(["AlexNet(2)"], tmp_path)
 
 
-def offline(*args, **kwargs):
+def no_route(*args, **kwargs):
     raise OSError("no route to host")
 
 
-def test_torch_s_cache_is_used(weights, tmp_path, monkeypatch):
+def test_caches_are_used_and_each_network_is_built_once(
+    weights, tmp_path, monkeypatch, offline, in_hub_cache
+):
     checkpoints = tmp_path / "hub" / "checkpoints"
     checkpoints.mkdir(parents=True)
     name = "alexnet-owt-7be5be79.pth"
     (checkpoints / name).write_bytes((weights / name).read_bytes())
+    in_hub_cache("timm/vit_large_patch14_clip_224.openai", "0" * 40, weights / "open_clip_model.safetensors")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    cached = scores(REAL, NOISY, ["AlexNet(5)"])
-    assert cached.equals(scores(REAL, NOISY, ["AlexNet(5)"], weights=weights))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_route)
+    built = []
+    for owner, maker in (("torchvision.models", "alexnet"), ("open_clip", "create_model")):
+        make = getattr(importlib.import_module(owner), maker)
+        monkeypatch.setattr(
+            f"{owner}.{maker}",
+            lambda *args, make=make, maker=maker, **kwargs: (built.append(maker), make(*args, **kwargs))[1],
+        )
+    wanted = computable(["AlexNet(5)", "CLIP"], None)  # as a report asks before it paints
+    cached = scores(REAL, NOISY, wanted)
+    assert built == ["alexnet", "create_model"]
+    assert cached.equals(scores(REAL, NOISY, wanted, weights=weights))
+
+
+def test_downloaded_weights_are_kept_and_have_to_be_what_their_name_says(
+    weights, tmp_path, monkeypatch, serve
+):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for network in (_networks.SWAV, _networks.ALEXNET):
+        near = replace(network, url=f"{serve(weights)}/{network.file}")
+        if network is _networks.ALEXNET:
+            with pytest.raises(RuntimeError, match="invalid hash value"):  # random weights
+                _networks.find_weights(near, None)
+        else:
+            path = _networks.find_weights(near, None)
+            assert path.read_bytes() == (weights / network.file).read_bytes()
+    assert [file.name for file in (tmp_path / "hub" / "checkpoints").iterdir()] == [_networks.SWAV.file]
 
 
 def test_files_that_are_not_the_weights_are_refused(weights, tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import mne
 import numpy as np
 import pytest
@@ -145,3 +148,27 @@ def test_atm_in_classifier_decodes_real_erps_of_new_people(category_erps):
     clf = EEGClassifier(ATM, criterion=torch.nn.CrossEntropyLoss, **options)
     clf.fit(epochs[~new], y[~new])
     assert (clf.predict(epochs[new]) == y[new]).mean() > 0.4  # chance is 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from skeegclip.nets.registry import get_net; get_net('eegnet', 100)",
+        "from skeegclip.augmentation import MovingAverage",
+    ],
+)
+def test_what_braindecode_says_when_it_is_imported_is_not_told_to_its_users(code):
+    """Of deprecated names that it uses; a process of its own, for it is imported once."""
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error::FutureWarning",
+            "-c",
+            f"{code}; import sys; assert 'braindecode.models' in sys.modules",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert said.returncode == 0, said.stderr

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import matplotlib as mpl
 import mne
@@ -159,7 +166,61 @@ def test_pyplot_knows_the_figure_where_it_can_show_it():
         plt.switch_backend("agg")
 
 
+def test_a_notebook_shows_the_figure_though_nobody_imported_pyplot(tmp_path):
+    """A kernel has nothing of matplotlib imported, and names a backend that turns pyplot interactive as it is loaded."""
+    (tmp_path / "of_a_notebook.py").write_text(
+        "import matplotlib\nfrom matplotlib.backends.backend_agg import FigureCanvas\nmatplotlib.interactive(True)\n"
+    )
+    code = (
+        "import sys, types; sys.modules['ipykernel'] = types.ModuleType('ipykernel')\n"
+        f"sys.path.append({str(tmp_path)!r})\n"
+        "from skeegclip._utils.drawing import new_figure, styled\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "with styled(None):\n"
+        "    figure = new_figure(1, 1)\n"
+        "import matplotlib.pyplot as plt\n"
+        "assert plt.figure(plt.get_fignums()[-1]) is figure\n"
+        "assert plt.isinteractive()  # or it would be the last figure that is shown\n"
+        "assert plt.rcParams['font.size'] == plt.rcParamsDefault['font.size']\n"
+    )
+    env = os.environ | {"MPLBACKEND": "module://of_a_notebook"}
+    subprocess.run([sys.executable, "-c", code], env=env, check=True)
+
+
 FUNCTIONS = [name for name in plotting.__all__ if name.startswith("plot_")]
+# Of many pictures or several panels: these fill a figure, or a part of one that is given.
+WHOLE = {
+    "plot_guidance_curve",
+    "plot_partial_reconstructions",
+    "plot_reconstruction_grid",
+    "plot_retrieval_grid",
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_axes_come_in_and_go_out(name):
+    function, (word, kind) = getattr(plotting, name), (("fig", "Figure") if name in WHOLE else ("ax", "Axes"))
+    signature = inspect.signature(function)
+    assert signature.parameters[word].default is None
+    assert kind in signature.parameters[word].annotation
+    assert signature.return_annotation == kind
+    assert re.search(rf"^Returns\n-+\n({word} : )?{kind}$", inspect.cleandoc(function.__doc__), re.MULTILINE)
+
+
+def test_no_figure_is_shown_and_no_setting_changed_for_good():
+    """Only where a new figure is made is pyplot asked for it, and settings hold within a context alone."""
+    root = Path(plotting.__file__).parents[1]
+    for path in [*root.glob("plotting/*.py"), *root.rglob("*figure*.py"), root / "_utils" / "drawing.py"]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = (
+                [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            )
+            if path.name != "drawing.py":
+                assert not [name for name in names if "pyplot" in name], path
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                assert node.func.attr not in {"show", "rc", "use", "switch_backend"}, path
+            if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
+                assert "rcParams" not in ast.unparse(node), path
 
 
 @pytest.mark.parametrize("given", [None, "text", {}, pd.DataFrame()], ids=["None", "str", "dict", "frame"])

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.preprocessing import normalize
 from sklearn.utils import gen_batches
-from tqdm.auto import tqdm
 
 from ..._training.targets import Targets, hold_out_stimuli
 from ..._utils.device import resolve_device, resolve_precision
 from ..._utils.ids import as_ids, positions, unique_ids
+from ..._utils.progress import tqdm
 from ..._utils.scratch import scratch_folder
 from ..._utils.seeding import draw_seed, seeded_torch
 from ..._utils.validation import check_same_length

@@ -170,7 +170,7 @@ class SDXLGenerator(Portable, BaseEstimator):
         TypeError, ValueError
             If an argument or a parameter is not usable.
         """
-        from tqdm.auto import tqdm
+        from ..._utils.progress import is_watched, tqdm
 
         settings = self._settings()
         Z = check_embeddings(embeddings)
@@ -183,7 +183,7 @@ class SDXLGenerator(Portable, BaseEstimator):
         pictures = np.empty((len(Z), settings["size"], settings["size"], 3), dtype=np.uint8)
         batches = range(0, len(Z), self.batch_size)
         # A bar of one step would only flicker, under the bar of whoever asks for batch after batch.
-        hidden = None if self.verbose and len(batches) > 1 else True
+        hidden = not (self.verbose and len(batches) > 1 and is_watched())
         for start in tqdm(batches, desc="painting", unit="batch", disable=hidden):
             rows = slice(start, start + self.batch_size)
             first = None if starts is None else starts[rows]

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from ..._training.targets import equal_rows
 from ..._utils.device import resolve_device
 from ..._utils.ids import as_ids
 from ..._utils.pictures import as_list
+from ..._utils.progress import tqdm
 from ..._utils.seeding import draw_seed
 from ...decoders.encoder import EEGEncoder
 from ...embeddings import EmbeddingTable

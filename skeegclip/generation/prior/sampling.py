@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import gen_batches
-from tqdm.auto import tqdm
 
+from ..._utils.progress import tqdm
 from .._sharing import device_of
 
 if TYPE_CHECKING:
