@@ -221,5 +221,5 @@ def test_full_size_is_measured_in_small(tmp_path):
     ).stdout
     assert "3 people, 3,000 x 63 x 250 float16" in shown
     assert "a fold of 1,600 epochs" in shown
-    assert "| a part of it in memory |" in shown
+    assert "| channel means | a part of it in memory |" in shown
     assert list(tmp_path.iterdir()) == []

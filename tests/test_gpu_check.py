@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import gc
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
+import time
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 _ROOT = Path(__file__).parents[1]
 _SCRIPT = _ROOT / "examples" / "benchmarks" / "gpu.py"
@@ -47,6 +54,147 @@ def test_time_that_is_up_and_packages_that_are_missing_leave_parts_out(parts, ca
     assert small.rows[1][0] == "one trial"
     assert small.rows[1][2] > 0
     assert capsys.readouterr().out.count("\n") == len(late.rows) + len(small.rows)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no such alarm")
+def test_a_part_is_stopped_when_the_time_is_up_and_its_rows_are_kept(parts, tmp_path, monkeypatch):
+    gpu, bench, steps = parts("gpu"), parts("gpu_parts.bench"), parts("gpu_parts.steps")
+
+    def endless(bench):
+        bench.row("begun", 1, "")
+        with contextlib.suppress(Exception):
+            time.sleep(60)
+
+    monkeypatch.setattr(steps, "search", endless)
+    before = signal.getsignal(signal.SIGALRM)
+    small = bench.Bench(torch.device("cpu"), True, 0.3 / 60, str(tmp_path / "rows.csv"))
+    gpu.run(small, ["retrieval", "one trial"])
+    kinds = [(row[0], row[1]) for row in small.rows]
+    assert kinds == [("retrieval", "begun"), ("retrieval", "stopped"), ("one trial", "skipped")]
+    assert signal.getsignal(signal.SIGALRM) is before
+    with open(tmp_path / "rows.csv", newline="", encoding="utf-8") as file:
+        assert [(row["part"], row["what"]) for row in csv.DictReader(file)] == kinds
+
+
+def test_small_and_broken_cards_end_no_run(parts, monkeypatch):
+    gpu, bench, steps = parts("gpu"), parts("gpu_parts.bench"), parts("gpu_parts.steps")
+
+    def fails(error):
+        def part(bench):
+            raise error
+
+        return part
+
+    small = bench.Bench(torch.device("cpu"), small=True, minutes=1)
+    monkeypatch.setattr(steps, "within", fails(torch.OutOfMemoryError("CUDA out of memory. | Tried")))
+    monkeypatch.setattr(steps, "search", fails(RuntimeError("an illegal memory access")))
+    fresh = iter([None, RuntimeError("an illegal memory access")])
+
+    def lost():
+        if error := next(fresh):
+            raise error
+
+    monkeypatch.setattr(small, "fresh", lost)
+    gpu.run(small, ["within one person", "retrieval", "one trial"])
+    assert [row[:2] for row in small.rows] == [
+        ("within one person", "out of memory"),
+        ("retrieval", "FAILED"),
+        ("retrieval", "FAILED"),
+    ]
+    assert "of no more use" in small.rows[2][4]
+
+
+class Watch(TorchDispatchMode):
+    """Names of the operations that the CPU has a part in."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        tensors = [value for value in tree_leaves((args, kwargs, out)) if isinstance(value, torch.Tensor)]
+        if any(value.device.type == "cpu" for value in tensors):
+            self.seen.append(str(func))
+        return out
+
+
+@pytest.mark.parametrize("name", ["ATM", "NICE", "EEGProject", "MLP"])
+def test_a_step_waits_for_no_number_and_takes_nothing_from_the_cpu(parts, monkeypatch, name):
+    """On the device without memory, which refuses to tell a number: what a CUDA graph could not capture."""
+    bench, steps = parts("gpu_parts.bench"), parts("gpu_parts.steps")
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: contextlib.nullcontext())  # unknown there
+    small = bench.Bench(torch.device("meta"), small=True, minutes=1)
+    net, criterion = steps.make(name, steps.shape(small), small.device)
+    optimizer = torch.optim.SGD([*net.parameters(), *criterion.parameters()])  # AdamW's own is torch's affair
+    given, total = steps.a_batch(small, 16), torch.zeros((), device="meta")
+    with Watch() as watch:
+        for _ in range(2):
+            steps.train(net, criterion, optimizer, *given, small, "float32", total)
+    assert watch.seen == []
+    with Watch() as watch, pytest.raises((RuntimeError, NotImplementedError)):
+        float(total + torch.tensor([1.0])[0].to("meta"))
+    assert watch.seen
+
+
+def test_time_is_taken_when_the_card_is_done(parts, monkeypatch):
+    bench = parts("gpu_parts.bench")
+    card, log = bench.Bench(torch.device("cuda"), small=True, minutes=1), []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: log.append("wait"))
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: log.append("look") or len(log))
+    card.seconds(lambda: log.append("run"), repeats=2, warm_up=1)
+    assert "".join(word[0] for word in log) == "wlrw" + 2 * "wlrwl"
+
+
+def test_a_graph_is_captured_after_steps_on_a_stream_of_their_own_and_holds_the_network(parts, monkeypatch):
+    bench, steps = parts("gpu_parts.bench"), parts("gpu_parts.steps")
+    small, log = bench.Bench(torch.device("cpu"), small=True, minutes=1), []
+
+    class Stream:
+        def wait_stream(self, other):
+            log.append("wait")
+
+    class Graph:
+        def replay(self):
+            log.append("replay")
+
+    @contextlib.contextmanager
+    def inside(what):
+        log.append(type(what).__name__)
+        yield
+        log.append("end")
+
+    for name, fake in (("Stream", Stream), ("current_stream", Stream), ("CUDAGraph", Graph)):
+        monkeypatch.setattr(torch.cuda, name, fake)
+    monkeypatch.setattr(torch.cuda, "stream", inside)
+    monkeypatch.setattr(torch.cuda, "graph", inside)
+    made = []
+    right = steps.make
+
+    def make(*given):
+        net, criterion = right("EEGProject", *given[1:])
+        net.register_forward_hook(lambda *_: log.append("step"))
+        made.append(weakref.ref(net))
+        return net, criterion
+
+    monkeypatch.setattr(steps, "make", make)
+    monkeypatch.setattr(steps, "optimizer_of", lambda net, criterion, **_: torch.optim.SGD(net.parameters()))
+    replay = steps.graphed(small, steps.a_batch(small, 16), "float32")
+    replay()
+    steps_on_stream = ["wait", "Stream", "step", "step", "step", "end", "wait"]
+    assert log == [*steps_on_stream, "Graph", "step", "end", "replay"]
+    gc.collect()
+    assert made[0]() is not None
+
+
+@pytest.mark.slow
+def test_a_step_is_timed_in_a_process_of_its_own(parts):
+    """As one that is captured is."""
+    bench, steps = parts("gpu_parts.bench"), parts("gpu_parts.steps")
+    small = bench.Bench(torch.device("cpu"), small=True, minutes=1)
+    with torch.multiprocessing.get_context("spawn").Pool(1) as pool:
+        milliseconds, first = pool.apply(steps.timed, (small, "eager", "bfloat16"))
+    assert 0 < milliseconds / 1e3 < first
 
 
 def test_parity_tells_a_wrong_gradient(parts, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -49,8 +50,8 @@ COVERED = {
 
 
 def has_logic(path: Path) -> bool:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in tree.body)
+    # Not parsed, which of all modules would take a tenth of collecting the tests.
+    return re.search("^(def|class) ", path.read_text(encoding="utf-8"), re.MULTILINE) is not None
 
 
 MODULES = [

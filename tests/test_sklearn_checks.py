@@ -66,6 +66,7 @@ ESTIMATORS = [
     AveragedTraining(Ridge()),
     EnsembleEncoder([("strong", Ridge(10.0)), ("weak", Ridge())]),
     InvertedEncoding(),
+    InvertedEncoding(space="targets"),
     ImageRetriever(InvertedEncoding()),
     SubjectWhitening(Ridge()),
     LambdaPath(EEGEncoder("eegproject", max_epochs=2, device="cpu", random_state=0)),

@@ -12,6 +12,8 @@ import re
 import zlib
 from pathlib import Path
 
+import skeegclip
+
 DOCS = Path(__file__).parents[1]
 # Project -> where its pages are, and the address of a name below it ("{name}", and "{module}" without the last part).
 SITES = {
@@ -41,14 +43,14 @@ def mapping(folder: Path) -> dict[str, tuple[str, str]]:
 
 def linked() -> set[str]:
     """Names of other projects that pages, examples and docstrings link to."""
-    root = DOCS.parent
+    package = Path(skeegclip.__file__).parent
     pages = [
         path
         for folder, ending in (
             (DOCS, "*.rst"),
             (DOCS, "*.md"),
-            (root / "skeegclip", "*.py"),
-            (root / "examples", "*.py"),
+            (package, "*.py"),
+            (DOCS.parent / "examples", "*.py"),
         )
         for path in folder.rglob(ending)
         if not {"_build", "generated", "auto_examples"} & set(path.parts)

@@ -22,6 +22,7 @@ from plain_training import make_training, train_step
 
 from skeegclip.losses import ClipLoss
 from skeegclip.nets import get_net
+from skeegclip.nets.build import build_net
 
 NETS = ["atm-s", "nice", "eegproject", "mlp", "eegnet", "eegconformer"]
 
@@ -36,7 +37,7 @@ def fast_step(name, x, target, *, bf16=False, compiled=False):
     """Return the step of skeegclip."""
     cls, params = get_net(name, x.shape[2])
     sizes = {"n_outputs": target.shape[1], "n_chans": x.shape[1], "n_times": x.shape[2], "sfreq": 250.0}
-    net, criterion = cls(**sizes, **params).to(x.device), ClipLoss().to(x.device)
+    net, criterion = build_net(cls, {**sizes, **params}).to(x.device), ClipLoss().to(x.device)
     optimizer = torch.optim.AdamW([*net.parameters(), *criterion.parameters()], lr=3e-4, fused=True)
     stimulus = torch.arange(len(x), device=x.device)
     if compiled:

@@ -6,17 +6,21 @@ random places and with random signs, because fresh noise takes longer than the d
 picture is added, which people share in part. Then, with none of the store in the system's cache:
 
 - the store is opened, and the fit of a whole fold is begun, up to its first batch;
-- an encoder (EEGProject) is trained on a share of all epochs of all people but one, drawn at random;
+- an encoder (EEGProject, of the networks with a name the one whose step is cheapest) is trained on a share of all epochs of
+  all people but one, drawn at random;
 - it is tested on the averages of that person's test epochs;
-- it is trained on as many epochs out of memory, a part of the store that fits, again and again;
+- a network that does next to nothing, a linear map of each channel's mean, is trained on as many others: what the reading gives
+  when nothing holds it up;
+- both are trained on as many epochs out of memory, a part of the store that fits, again and again;
 - with ``--dask``, a short leave-one-subject-out runs in three worker processes, of which one is killed.
 
 Memory is what the process owns (``RssAnon``, looked at every 10 ms); pages of the mapped files lie in the cache of the system,
 which takes them back when anybody needs the space. "Waits" is the time from the end of one batch to the begin of the next,
-over the whole time: what the reading costs beside what it overlaps with. The folder is removed at the end, also when the
-script is killed (Linux).
+over the whole time: what the reading costs beside what it overlaps with. Training computes in one thread (``--threads``), so that
+times of the processor are those of work. The folder is removed at the end, also when the script is killed (Linux).
 
     python examples/benchmarks/full_size.py --people 10 --dask
+    python examples/benchmarks/full_size.py --steps
 """
 
 from __future__ import annotations
@@ -34,12 +38,14 @@ from pathlib import Path
 import mne
 import numpy as np
 import pandas as pd
+import torch
 from skorch.callbacks import Callback
 from store_memory import Peak, status
 from store_open import evict
 
 from skeegclip import EEGEncoder, EmbeddingTable, EpochsStore
 from skeegclip.metrics import cosine_similarity, top_k_accuracy
+from skeegclip.nets import list_nets
 
 CHANS, TIMES, RATE, BANK, BLOCK = 63, 250, 250.0, 4096, 1024
 RESPONSE = slice(60, 110)
@@ -139,7 +145,7 @@ class Watch(Callback):
 
     def initialize(self):
         self.begun = self.ended = None
-        self.epochs, self.waits, self.works = 0, [], []
+        self.epochs, self.waits, self.works = 0, [], []  # works: seconds of the processor
 
     def on_batch_begin(self, net, batch, training, **kwargs):
         now = time.perf_counter()
@@ -149,13 +155,12 @@ class Watch(Callback):
             self.first, self.own = now, time.process_time()
         else:
             self.waits.append(now - self.ended)
-        self.begun = now
+        self.begun = time.process_time()
         self.epochs += len(batch[1])
 
     def on_batch_end(self, net, batch, training, **kwargs):
-        self.ended = time.perf_counter()
-        self.works.append(self.ended - self.begun)
-        self.last_own = time.process_time()
+        self.ended, self.last_own = time.perf_counter(), time.process_time()
+        self.works.append(self.last_own - self.begun)
 
     def told(self):
         """Epochs a second by the clock and by the processor's time, and the share of the clock that was waited."""
@@ -163,26 +168,52 @@ class Watch(Callback):
         return self.epochs / clock, self.epochs / own, sum(self.waits) / clock
 
 
-def make_encoder(table, passes=1, only_begin=False):
+class Means(torch.nn.Module):
+    """A linear map of each channel's mean: every number is looked at once, and that is all."""
+
+    def __init__(self, n_outputs, n_chans, n_times):
+        super().__init__()
+        self.head = torch.nn.Linear(n_chans, n_outputs)
+
+    def forward(self, x):
+        return self.head(x.mean(dim=2))
+
+
+NETS = {"EEGProject": "eegproject", "channel means": Means}
+
+
+def make_encoder(table, net="eegproject", passes=1, only_begin=False):
     """The encoder to train, which holds nothing out."""
     return EEGEncoder(
-        "eegproject", targets=table, max_epochs=passes, batch_size=256, lr=3e-4, validation=0, device="cpu",
+        net, targets=table, max_epochs=passes, batch_size=256, lr=3e-4, validation=0, device="cpu",
         random_state=0, callbacks=[("watch", Watch(only_begin))],
     )  # fmt: skip
 
 
-def watched(encoder):
-    """The times of an encoder's fit."""
-    return next(callback for _, callback in encoder.net_.callbacks if isinstance(callback, Watch)).told()
+def watch_of(encoder):
+    """What has watched an encoder's fit."""
+    return next(callback for _, callback in encoder.net_.callbacks if isinstance(callback, Watch))
 
 
-def show(name, told):
+def time_steps(table, n_steps=4):
+    """Print the processor time of a step by each network that has a name, the cheapest first."""
+    X = np.random.default_rng(0).standard_normal((256, CHANS, TIMES), dtype=np.float32)
+    found = {}
+    for net in list_nets()["name"]:
+        encoder = make_encoder(table, net, passes=n_steps)
+        found[net] = min(watch_of(encoder.fit(X, table.ids[:256])).works)
+    print("| network | a step of 256, ms of the processor |\n|---|---:|")
+    for net, seconds in sorted(found.items(), key=lambda pair: pair[1]):
+        print(f"| {net} | {1e3 * seconds:,.0f} |")
+
+
+def show(net, place, told):
     """Print a line of the table of speeds."""
-    print(f"| {name} | {told[0]:.0f} | {told[1]:.0f} | {told[2]:.1%} |", flush=True)
+    print(f"| {net} | {place} | {told[0]:,.0f} | {told[1]:,.0f} | {told[2]:.1%} |", flush=True)
 
 
 def train_from_store(path, table, share):
-    """Open, begin a whole fold, train on a share of it, and test; returns view, rows and the speed."""
+    """Open, begin a whole fold, train on a share of it, and test; returns view, rows and the speeds."""
     start = time.perf_counter()
     view = EpochsStore.open(path).view()
     print(f"opened in {time.perf_counter() - start:.1f} s")
@@ -193,31 +224,34 @@ def train_from_store(path, table, share):
         make_encoder(table, only_begin=True).fit(train, train.stimulus)
     except Enough:
         print(f"a fold of {len(train):,} epochs: first batch after {time.perf_counter() - start:.1f} s")
-    rng = np.random.default_rng(2)
-    rows = np.sort(rng.choice(len(train), round(share * len(train)), replace=False))
-    part = train[rows]
-    encoder = make_encoder(table).fit(part, part.stimulus)
+    fitted, n_rows = {}, round(share * len(train))
+    for seed, (name, net) in enumerate(NETS.items(), 2):
+        evict(path)
+        part = train[np.sort(np.random.default_rng(seed).choice(len(train), n_rows, replace=False))]
+        fitted[name] = make_encoder(table, net).fit(part, part.stimulus)
     start = time.perf_counter()
     test = view.select(subject=held, split="test").average(by="stimulus")
-    similarity = cosine_similarity(encoder.transform(test), table.lookup(test.stimulus))
+    similarity = cosine_similarity(fitted["EEGProject"].transform(test), table.lookup(test.stimulus))
     found = [100 * top_k_accuracy(similarity, np.arange(len(test)), k) for k in (1, 5)]
     print(
-        f"trained on {len(part):,}; {held}, {len(test)} pictures: top-1 {found[0]:.1f} %, top-5 {found[1]:.1f} %"
+        f"trained on {n_rows:,}; {held}, {len(test)} pictures: top-1 {found[0]:.1f} %, top-5 {found[1]:.1f} %"
         f" (chance {100 / len(test):.1f} %), tested in {time.perf_counter() - start:.1f} s"
     )
-    return view, train, len(part), watched(encoder)
+    return view, train, n_rows, {name: watch_of(encoder).told() for name, encoder in fitted.items()}
 
 
 def train_from_memory(train, table, n_rows, size):
     """Train on as many epochs out of a few that memory holds."""
     few = train[np.linspace(0, len(train) - 1, min(size, len(train))).astype(int)]
-    X = few.load()
-    return watched(make_encoder(table, max(1, round(n_rows / len(X)))).fit(X, X.stimulus))
+    X, passes = few.load(), max(1, round(n_rows / min(size, len(train))))
+    return {
+        name: watch_of(make_encoder(table, net, passes).fit(X, X.stimulus)).told()
+        for name, net in NETS.items()
+    }
 
 
 def with_dask(view, table, folder):
     """Leave one subject out on a few rows of everybody, in three processes, of which one is killed."""
-    import torch
     from killed_worker import evaluate_and_kill
 
     torch.set_num_threads(1)
@@ -246,11 +280,18 @@ def main():
     parser.add_argument(
         "--dask", action="store_true", help="also three worker processes, one of which is killed"
     )
+    parser.add_argument(
+        "--steps", action="store_true", help="only time a step of each network, which tells the cheapest"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="that compute, beside the one that reads")
     parser.add_argument("--folder", help="where to write (the system's temporary folder)")
     args = parser.parse_args()
     sizes = SMALL if args.small else SIZES
+    torch.set_num_threads(args.threads)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     latent, table = make_table(sizes)
+    if args.steps:
+        return time_steps(table)
     with removed_folder(args.folder) as folder:
         write(folder, args.people, sizes, latent)
         evict(folder / "store")
@@ -264,9 +305,11 @@ def main():
             flush=True,
         )
         memory = train_from_memory(train, table, n_rows, sizes["in_memory"])
-        print("| | epochs/s, clock | epochs/s of processor time | waits |\n|---|---:|---:|---:|")
-        show("store, not cached", store)
-        show("a part of it in memory", memory)
+        print("| network | epochs from | epochs/s, clock | epochs/s of processor time | waits |")
+        print("|---|---|---:|---:|---:|")
+        for name in NETS:
+            show(name, "the store, not cached", store[name])
+            show(name, "a part of it in memory", memory[name])
         if args.dask:
             with_dask(view, table, folder)
     return None

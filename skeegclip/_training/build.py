@@ -19,6 +19,7 @@ from .augment import Augment
 from .callbacks import AveragedWeights, BestWeights, Patience
 from .loader import BatchLoader, EpochsDataset
 from .net import EncoderNet
+from .optimizers import OPTIMIZERS
 from .ranks import ALONE, Ranks
 from .spec import NetSpec
 
@@ -27,7 +28,6 @@ from .spec import NetSpec
 _OF_UNIT_SIZE = ("skeegclip", "braindecode")
 _N_LATENTS = 184  # as in ENIGMA, arXiv:2602.10361
 _WARMUP = 0.1  # of all steps, as in LaBraM's fine-tuning, arXiv:2405.18765
-_OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
 def net_spec(
@@ -108,7 +108,8 @@ def make_net(
     """An initialised skorch net; with ``optimizer=None`` one to be used, not trained."""
     optimizer_class = None if optimizer is None else _optimizer(optimizer)
     optimizer_params = check_dict("optimizer_params", optimizer_params)
-    if optimizer_class in (torch.optim.AdamW, torch.optim.Adam) and "foreach" not in optimizer_params:
+    can_fuse = {torch.optim.AdamW, torch.optim.Adam, OPTIMIZERS["adamw"], OPTIMIZERS["adam"]}
+    if optimizer_class in can_fuse and "foreach" not in optimizer_params:
         optimizer_params.setdefault("fused", torch.device(device).type in ("cpu", "cuda"))
     net = EncoderNet(
         spec.net,
@@ -142,7 +143,7 @@ def make_net(
 def _optimizer(optimizer: Any) -> type:
     if isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer):
         return optimizer
-    return _OPTIMIZERS[check_option("optimizer", optimizer, _OPTIMIZERS)]
+    return OPTIMIZERS[check_option("optimizer", optimizer, OPTIMIZERS)]
 
 
 def make_callbacks(

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from .build import make_callbacks, warmup_cosine
 from .callbacks import Progress, chosen_pass
 from .loader import RowLoader
+from .optimizers import AdamW
 from .trainer import Trainer, passes_of
 
 
@@ -101,7 +102,7 @@ def train_module(
         net = Trainer(
             module,
             criterion=torch.nn.MSELoss,
-            optimizer=torch.optim.AdamW,
+            optimizer=AdamW,
             optimizer__weight_decay=weight_decay,
             optimizer__fused=torch.device(device).type in ("cpu", "cuda"),
             lr=lr,

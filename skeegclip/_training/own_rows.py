@@ -15,6 +15,7 @@ from .build import make_callbacks
 from .callbacks import BestWeights, Patience, Progress, chosen_pass
 from .loader import BatchLoader, EpochsDataset
 from .net import EncoderNet
+from .optimizers import Adam
 from .trainer import Trainer
 
 
@@ -121,7 +122,7 @@ def fit_rows(
         net = _RowTrainer(
             own,
             criterion=_Fixed(criterion),
-            optimizer=torch.optim.Adam,
+            optimizer=Adam,
             lr=lr,
             batch_size=batch_size,
             max_epochs=max_epochs,

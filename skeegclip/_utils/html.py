@@ -7,7 +7,11 @@ from html import escape
 from typing import Any
 
 _LONGEST, _MOST = 120, 12
-_STYLE = "border:1px solid #8886;border-radius:6px;padding:.4em .8em;display:inline-block;max-width:100%"
+# No wider than the page and no taller than half a screen, whatever is in it: the rest scrolls.
+_STYLE = (
+    "border:1px solid #8886;border-radius:6px;padding:.4em .8em;display:inline-block;box-sizing:border-box;"
+    "max-width:100%;max-height:28em;overflow:auto"
+)
 
 
 def html_card(name: str, facts: Mapping[str, Any], *, body: str = "") -> str:
@@ -28,7 +32,7 @@ def html_card(name: str, facts: Mapping[str, Any], *, body: str = "") -> str:
         HTML.
     """
     rows = "".join(
-        f'<tr><td style="text-align:left;opacity:.7">{escape(key)}</td><td style="text-align:left">{escape(cut(value))}</td></tr>'
+        f'<tr><td style="text-align:left;opacity:.7">{escape(key)}</td><td style="text-align:left;overflow-wrap:anywhere">{escape(cut(value))}</td></tr>'
         for key, value in list(facts.items())[:_MOST]
     )
     return (

@@ -225,8 +225,8 @@ def _adapter(schema: Any) -> Any:
 
 
 @contextlib.contextmanager
-def room_told(path: Path, needed: int) -> Iterator[None]:
-    """Say how much a file needs where the disk has less."""
+def room_told(path: Path, needed: int | None) -> Iterator[None]:
+    """Say how much a file needs, where that is known, and the disk has less."""
     import shutil
 
     try:
@@ -235,9 +235,9 @@ def room_told(path: Path, needed: int) -> Iterator[None]:
         if error.errno is None or error.errno not in FULL:
             raise
         free = shutil.disk_usage(path.parent).free
+        told = "of bytes " if needed is None else f"{needed} bytes are needed and "
         raise OSError(
             error.errno,
-            f"{os.strerror(error.errno)}: {needed} bytes are needed and {free} are free. Make room, or choose another"
-            " folder",
+            f"{os.strerror(error.errno)}: {told}{free} are free. Make room, or choose another folder",
             str(path),
         ) from error

@@ -43,6 +43,14 @@ class MapChannels(nn.Module):
         return x * self.weights[:, None] if self.weights.ndim == 1 else self.weights @ x
 
 
+class OfOneCap(MapChannels):
+    """What a channel layer by position is for the channels of one cap: a linear map."""
+
+    def forward(self, x: Tensor, places: None = None) -> Tensor:
+        """Map epochs (batch, n_chans, n_times)."""
+        return super().forward(x)
+
+
 class WhitenEach(nn.Module):
     """Whiten each epoch by its own covariance, as :class:`skeegclip.preprocessing.SubjectAligner` does."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from .._utils.estimators import fitted_parts, holds_own, is_pipeline, steps, unwrap
@@ -16,15 +17,24 @@ from ..decoders.ensemble import EnsembleEncoder
 from ..decoders.inverted_encoding import InvertedEncoding
 from ..decoders.retrieval import ImageRetriever
 from ..preprocessing import MVNN, EpochScaler, PickChannels, SubjectAligner
-from ._modules import Affine, MapChannels, MeanOfUnits, Network, Pick, Single, WhitenEach
+from ._modules import Affine, MapChannels, MeanOfUnits, Network, OfOneCap, Pick, Single, WhitenEach
 
 _ROWS, _MOST_BYTES = 256, 2**30
 _LINEAR = 1e-6  # of the largest value
 Shape = tuple[int, ...]
 
 
-def translate(decoder: Any, shape: Shape) -> nn.Module:
+def translate(decoder: Any, shape: Shape, places: np.ndarray | None = None) -> nn.Module:
     """A network from epochs (batch, *shape) to predictions in the space of the targets.
+
+    Parameters
+    ----------
+    decoder : estimator
+        Fitted.
+    shape : tuple of int
+        Channels and samples.
+    places : ndarray, shape (n_chans, 4) | None
+        Where the channels are, for encoders of any cap; None are those of fit.
 
     Raises
     ------
@@ -36,7 +46,7 @@ def translate(decoder: Any, shape: Shape) -> nn.Module:
             raise refusal(
                 part, f"it looks at all test epochs together ({said})", "Leave it out, or learn in fit alone"
             )
-    return nn.Sequential(*_predictor(decoder, shape), Single())
+    return nn.Sequential(*_predictor(decoder, shape, places), Single())
 
 
 def refusal(part: Any, why: str, remedy: str) -> ValueError:
@@ -47,14 +57,14 @@ def refusal(part: Any, why: str, remedy: str) -> ValueError:
 # -- what predicts ----------------------------------------------------------------------------------
 
 
-def _predictor(estimator: Any, shape: Shape) -> list[nn.Module]:
+def _predictor(estimator: Any, shape: Shape, places: np.ndarray | None) -> list[nn.Module]:
     estimator = unwrap(estimator)
     if not holds_own(estimator):
         return [_probed(estimator.predict, shape, estimator)]
     if is_pipeline(estimator):
         return _pipeline(estimator, shape)
     if isinstance(estimator, EmbeddingComposite):
-        return _composite(estimator, shape)
+        return _composite(estimator, shape, places)
     if isinstance(estimator, EnsembleEncoder):
         if estimator.joined_:
             raise refusal(
@@ -62,9 +72,10 @@ def _predictor(estimator: Any, shape: Shape) -> list[nn.Module]:
                 "its members embed into spaces of their own",
                 "Give all one table and no projector (InvertedEncoding: space='targets')",
             )
-        return [MeanOfUnits([nn.Sequential(*_predictor(one, shape)) for one in estimator.members_])]
+        members = [nn.Sequential(*_predictor(one, shape, places)) for one in estimator.members_]
+        return [MeanOfUnits(members)]
     if isinstance(estimator, EEGEncoder):
-        return _encoder(estimator)
+        return _encoder(estimator, places)
     if isinstance(estimator, InvertedEncoding):
         return _inverted(estimator)
     raise refusal(
@@ -79,10 +90,10 @@ def _pipeline(pipeline: Any, shape: Shape) -> list[nn.Module]:
     for step in acting[:-1]:
         module, shape = _step(step, shape)
         made += module
-    return made + _predictor(acting[-1], shape)
+    return made + _predictor(acting[-1], shape, None)  # what comes from a step has the channels of fit
 
 
-def _composite(estimator: EmbeddingComposite, shape: Shape) -> list[nn.Module]:
+def _composite(estimator: EmbeddingComposite, shape: Shape, places: np.ndarray | None) -> list[nn.Module]:
     if isinstance(estimator.encoder_, str):
         raise refusal(estimator, "it decodes embeddings, not epochs", "Give it the encoder that makes them")
     if isinstance(estimator, ImageRetriever):
@@ -94,16 +105,20 @@ def _composite(estimator: EmbeddingComposite, shape: Shape) -> list[nn.Module]:
                     f"Pass {name}={off}",
                 )
     made: list[nn.Module] = [nn.Flatten()] if estimator._flattens() else []
-    return made + _predictor(estimator.encoder_, (math.prod(shape),) if made else shape)
+    return made + _predictor(estimator.encoder_, (math.prod(shape),) if made else shape, places)
 
 
-def _encoder(encoder: EEGEncoder) -> list[nn.Module]:
+def _encoder(encoder: EEGEncoder, places: np.ndarray | None) -> list[nn.Module]:
     from .._training.sharing import rebuild_net, weights_of
 
     if encoder.fitted_.spec.criterion_params.get("layers"):
         raise refusal(encoder, "several tables of targets are mixed in it", "Train it on one")
     # On the CPU and in single precision, wherever and however it was trained.
     net = rebuild_net(encoder.fitted_.spec, weights_of(encoder.net_), device="cpu", precision="float32")
+    if encoder.montage is not None:
+        layer = net.module_.channel_layer
+        at = layer.places if places is None else torch.from_numpy(places)
+        net.module_.channel_layer = OfOneCap(layer(torch.eye(len(at))[None], at)[0].detach().numpy(), None)
     made: list[nn.Module] = [Network(net.module_, net.takes_subject_)]
     if encoder.projector is not None:
         made.append(_back(net.criterion_.project.weight.detach().numpy()))

@@ -64,7 +64,8 @@ def export_submission(
         Made if missing. What an earlier export wrote is replaced, and nothing else.
     X : array-like, shape (n_epochs, n_chans, n_times) | Epochs | EpochsView | None
         A few epochs that it can decode, on which the folder is compared with it. None takes noise; needed where epochs
-        reach a part of another library first, which does not remember their shape.
+        reach a part of another library first, which does not remember their shape, and as Epochs or a view of the
+        contest's cap for ``EEGEncoder(montage="positions")``: the folder reads that cap, whatever those of fit were.
     ch_names : sequence of str | None
         Names of the channels, where the decoder was fitted on arrays, which have none. They let the folder put the channels
         of another order in place.
@@ -103,8 +104,8 @@ def export_submission(
     from ._translate import translate
 
     check_unclaimed(folder, _FILES)
-    stated, shape, spread = _input_of(decoder, X, ch_names, sfreq)
-    model = translate(decoder, shape).eval()
+    stated, shape, spread, places = _input_of(decoder, X, ch_names, sfreq)
+    model = translate(decoder, shape, places).eval()
     with scratch_folder("submission") as place:
         n_outputs = _write_program(model, shape, spread, place / "model.pt2")
         facts = {
@@ -130,17 +131,25 @@ def export_submission(
         noise = (spread * rng.standard_normal((max(_TRIED), *shape))).astype(np.float32)
         epochs = noise if X is None else np.asarray(read_epochs(X).X, dtype=np.float32)
         tried = [epochs[:n] for n in _TRIED]
-        for given, found in zip(tried, _run_bare(place, tried), strict=True):
+        named = (
+            tried if places is None else [X[:n] for n in _TRIED]
+        )  # who asks where channels are needs their names
+        for given, found in zip(named, _run_bare(place, tried), strict=True):
             _compare(found, _expected(decoder, given, n_outputs))
     write_listed(folder, contents)
 
 
-def _input_of(decoder: Any, X: Any, ch_names: Any, sfreq: Any) -> tuple[Stated, tuple[int, int], float]:
-    """What is known of the epochs that the decoder takes, their shape, and how large they are."""
+def _input_of(
+    decoder: Any, X: Any, ch_names: Any, sfreq: Any
+) -> tuple[Stated, tuple[int, int], float, np.ndarray | None]:
+    """What is known of the epochs that the decoder takes, their shape, how large they are, and, where that is asked for, where
+    their channels are."""
     check_number("sfreq", sfreq, low=0, open_low=True, none=True)
     first = _first(decoder)
-    known = getattr(first, "_stated", None) or Stated()
-    if hasattr(first, "n_times_in_"):
+    known, places = getattr(first, "_stated", None) or Stated(), None
+    if getattr(first, "montage", None) is not None:
+        shape, known, places = _of_cap(first, X)
+    elif hasattr(first, "n_times_in_"):
         shape = first.n_chans_, first.n_times_in_
     elif X is not None:
         read = read_epochs(X)
@@ -156,7 +165,20 @@ def _input_of(decoder: Any, X: Any, ch_names: Any, sfreq: Any) -> tuple[Stated, 
         )
     check_alike(Stated(ch_names=names, sfreq=sfreq), known, "the decoder was fitted with")
     stated = replace(known, ch_names=names or known.ch_names, sfreq=sfreq or known.sfreq)
-    return stated, shape, (stated.size or (1.0,))[0] or 1.0
+    return stated, shape, (stated.size or (1.0,))[0] or 1.0, places
+
+
+def _of_cap(encoder: Any, X: Any) -> tuple[tuple[int, int], Stated, np.ndarray]:
+    """Shape, names and places of the epochs that an encoder of any cap is exported for."""
+    if X is None or not hasattr(X, "info"):
+        raise ValueError(
+            f"X is needed: {type(encoder).__name__}(montage='positions') reads any cap. Pass a few epochs of the contest's,"
+            " as mne.Epochs or a view, which name their channels."
+        )
+    read = encoder._read(X[: max(_TRIED)], None)
+    if np.isnan(read.X).any():  # an epoch that lacks channels of others
+        raise ValueError("X holds epochs of several caps. Pass those of one, the contest's.")
+    return read.X.shape[1:], replace(read.stated, size=size_of(read.X)), read.places
 
 
 def _first(estimator: Any) -> Any:

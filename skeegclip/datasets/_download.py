@@ -165,7 +165,8 @@ class _Resumed:
                     unit_scale=True,
                     disable=not self.verbose,
                 )
-                with bar, open(self.part, "ab" if start else "wb") as out:
+                told = room_told(self.part, self.file.size)
+                with told, bar, open(self.part, "ab" if start else "wb") as out:
                     for chunk in response.iter_content(_CHUNK):
                         out.write(chunk)
                         bar.update(len(chunk))

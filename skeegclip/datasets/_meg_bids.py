@@ -34,7 +34,7 @@ def bids_subjects(root: Path) -> list[str]:
 
 
 def convert_bids(
-    path: Path, root: Path, name: str, window: tuple[float, float], *, dtype: str, verbose: int
+    path: Path, root: Path, name: str, window: tuple[float, float], *, dtype: str, left: int, verbose: int
 ) -> None:
     """Write a subject's raw recordings into the store.
 
@@ -50,6 +50,8 @@ def convert_bids(
         Times to keep, in seconds, both included.
     dtype : "float32" | "float16"
         Type of a new store.
+    left : int
+        How many subjects are to follow.
     verbose : int
         1 shows a progress bar.
     """
@@ -70,6 +72,7 @@ def convert_bids(
         n_times=len(first.times),
         dtype=dtype,
         name=name,
+        left=left,
         verbose=verbose,
     )
 

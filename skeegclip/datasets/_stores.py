@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def stored_view(path: Path) -> EpochsView | None:
     """Return all that a store holds; None if there is no store."""
-    return EpochsStore.open(path).view() if (path / "manifest.json").is_file() else None
+    # Not `open`, which would warn of a store that is about to be finished.
+    return EpochsStore._at(path).view() if (path / "manifest.json").is_file() else None
 
 
 def stored_subjects(view: EpochsView | None) -> set[str]:
@@ -37,6 +38,7 @@ def add_epochs(
     n_times: int,
     dtype: str,
     name: str,
+    left: int,
     verbose: int,
 ) -> None:
     """Write a recording into a store, whole or not at all; make the store if there is none.
@@ -60,14 +62,17 @@ def add_epochs(
     dtype : "float32" | "float16"
         Type of a new store.
     name : str
-        What is written, for messages.
+        What is written.
+    left : int
+        How many more are to follow.
     verbose : int
         1 shows a progress bar.
     """
     view = stored_view(path)
     blocks = _shown(blocks, len(rows), name, verbose)
+    origin = {"recording": name, "left": left}
     if view is None:
-        EpochsStore.create(path, blocks, rows, info=info, tmin=tmin, dtype=dtype)
+        EpochsStore.create(path, blocks, rows, info=info, tmin=tmin, dtype=dtype, origin=origin)
         return
     keys = [column for column in ("subject", "session") if column in rows]
     if len(view.rows[keys].drop_duplicates().merge(rows[keys].drop_duplicates())):
@@ -80,7 +85,7 @@ def add_epochs(
             f" {view.shape[1]} at {there[1]:g} Hz with {there[2]}, or other names of channels. Pass another folder for"
             " the store."
         )
-    EpochsStore.open(path).append(blocks, rows)
+    EpochsStore._at(path).append(blocks, rows, origin=origin)
 
 
 def as_bunch(view: EpochsView, rows: pd.DataFrame, manifest: pd.DataFrame, **more: Any) -> Bunch:

@@ -15,7 +15,6 @@ import numpy as np
 
 from ..epochs import EpochsStore
 from ._download import Remote, download, path_below
-from ._stores import stored_view
 
 if TYPE_CHECKING:
     import mne
@@ -123,13 +122,13 @@ def stream(
     with tqdm(
         total=len(recordings), initial=done, desc="Converting", unit="recording", disable=not verbose
     ) as bar:
-        for recording in todo:
+        for left, recording in zip(reversed(range(len(todo))), todo, strict=True):
             bar.set_postfix_str(recording.key)
             for file in recording.files:
                 if file.name not in verified:
                     verified[file.name] = _verified(file, place, verbose)
             files = [verified[file.name] for file in recording.files]
-            origin = {"recording": recording.key, "files": files, "how": how}
+            origin = {"recording": recording.key, "files": files, "how": how, "left": left}
             if recording.events is not None:
                 origin["events"] = recording.events
             sink.write(recording.key, recording.read(place), origin)
@@ -137,7 +136,7 @@ def stream(
             if folder is None:
                 _remove([recording], place, needed)
             bar.update()
-    return EpochsStore.open(path)
+    return EpochsStore._at(path)
 
 
 def _unwritten(path: Path, recordings: Sequence[Recording], how: dict[str, Any]) -> list[Recording]:
@@ -149,7 +148,8 @@ def _unwritten(path: Path, recordings: Sequence[Recording], how: dict[str, Any])
         raise ValueError("there is no recording to write.")
     if not (path / "manifest.json").is_file():
         return list(recordings)
-    origins = {origin.get("recording"): origin for origin, _ in EpochsStore.open(path).origins}
+    # Not `open`, which would warn of what is about to be mended.
+    origins = {origin.get("recording"): origin for origin, _ in EpochsStore._at(path).origins}
     another = "Pass out= another folder, or remove the store to make it anew."
     for recording in recordings:
         if (origin := origins.get(recording.key)) is None:
@@ -230,7 +230,8 @@ class _Sink:
         self.path, self.dtype = path, dtype
         self.shown: Counter[tuple[str, str]] = Counter()
         self.shape: tuple | None = None
-        if (view := stored_view(path)) is not None:
+        if (path / "manifest.json").is_file():
+            view = EpochsStore._at(path).view()
             self.shape = (view.ch_names, view.sfreq, view.tmin, view.shape[2])
             subject, stimulus = view.subject, view.stimulus
             assert subject is not None
@@ -257,7 +258,7 @@ class _Sink:
         else:
             order = self._order(key, names, sfreq, cut)
             blocks = cut.blocks if order is None else (block[:, order] for block in cut.blocks)
-            EpochsStore.open(self.path).append(blocks, rows, origin=origin)
+            EpochsStore._at(self.path).append(blocks, rows, origin=origin)
         self.shown.update(shown)
 
     def _order(self, key: str, names: tuple[str, ...], sfreq: float, cut: Cut) -> list[int] | None:

@@ -146,30 +146,33 @@ def preprocess_things_eeg2(
             ' training_images and test_images, or image_metadata.npy; or images="numbered" to make ids of numbers.'
         )
     cut = Cut(tmin, tmax, sfreq, window)
-    for name in wanted:
-        for session in there[name]:
-            view = stored_view(path)
-            done = None if view is None else view.rows[["subject", "session", "stimulus"]]
-            if done is not None and ((done["subject"] == name) & (done["session"] == session.name[4:])).any():
-                continue
-            shown = None if done is None else done.loc[done["subject"] == name, "stimulus"].value_counts()
-            rng = np.random.default_rng(draw_seed(random_state))
-            parts = {
-                split: epoch_file(session / file, cut, _REPETITIONS[split], rng)
-                for split, file in FILES.items()
-            }
-            add_epochs(
-                path,
-                _whitened(parts, mvnn),
-                _rows(parts, manifest, name, session, shown),
-                info=eeg_info(sfreq),
-                tmin=parts["train"].tmin,
-                n_times=parts["train"].X.shape[2],
-                dtype=dtype,
-                name=f"{name} {session.name}",
-                verbose=verbose,
-            )
-    return EpochsStore.open(path)
+    view = stored_view(path)
+    done = set() if view is None else set(zip(view.rows["subject"], view.rows["session"], strict=True))
+    todo = [
+        (name, session) for name in wanted for session in there[name] if (name, session.name[4:]) not in done
+    ]
+    for left, (name, session) in zip(reversed(range(len(todo))), todo, strict=True):
+        view = stored_view(path)
+        shown = (
+            None if view is None else view.rows.loc[view.rows["subject"] == name, "stimulus"].value_counts()
+        )
+        rng = np.random.default_rng(draw_seed(random_state))
+        parts = {
+            split: epoch_file(session / file, cut, _REPETITIONS[split], rng) for split, file in FILES.items()
+        }
+        add_epochs(
+            path,
+            _whitened(parts, mvnn),
+            _rows(parts, manifest, name, session, shown),
+            info=eeg_info(sfreq),
+            tmin=parts["train"].tmin,
+            n_times=parts["train"].X.shape[2],
+            dtype=dtype,
+            name=f"{name} {session.name}",
+            left=left,
+            verbose=verbose,
+        )
+    return EpochsStore._at(path)
 
 
 def _sessions(place: Path) -> dict[str, list[Path]]:

@@ -120,13 +120,12 @@ def load_things_meg(
     absent = [name for name in wanted if name not in stored | set(files)]
     if absent or not wanted:
         raise layout_error(root, f"{', '.join(absent) or 'recordings'} not found in {str(root)!r}")
-    for name in wanted:
-        if name in stored:
-            continue
+    new = [name for name in wanted if name not in stored]
+    for left, name in zip(reversed(range(len(new))), new, strict=True):
         if source == "bids":
-            convert_bids(path, root, name, window, dtype=dtype, verbose=verbose)
+            convert_bids(path, root, name, window, dtype=dtype, left=left, verbose=verbose)
         else:
-            _convert_epochs(path, files[name], name, images, window, dtype=dtype, verbose=verbose)
+            _convert_epochs(path, files[name], name, images, window, dtype=dtype, left=left, verbose=verbose)
         view = stored_view(path)
     assert view is not None
     if stored_subjects(view) - set(wanted):
@@ -136,7 +135,15 @@ def load_things_meg(
 
 
 def _convert_epochs(
-    path: Path, file: Path, name: str, images: Any, window: tuple[float, float], *, dtype: str, verbose: int
+    path: Path,
+    file: Path,
+    name: str,
+    images: Any,
+    window: tuple[float, float],
+    *,
+    dtype: str,
+    left: int,
+    verbose: int,
 ) -> None:
     epochs = EpochsFile(file, window)
     listed = read_image_list(Path(images)) if images is not None and Path(images).is_file() else None
@@ -151,6 +158,7 @@ def _convert_epochs(
         n_times=len(epochs.times),
         dtype=dtype,
         name=name,
+        left=left,
         verbose=verbose,
     )
 

@@ -125,7 +125,8 @@ class EEGEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMix
         Decay in (0, 1) of an exponential moving average of the weights over the steps, such as 0.999: the average is
         what is validated and kept. None keeps the weights themselves.
     precision : {"auto", "float32", "bfloat16"}
-        Precision of the matrix products; "auto" is bfloat16 on a GPU that has it.
+        Precision of the matrix products; "auto" is bfloat16 on a GPU that has it. On a CPU, where it is never chosen,
+        bfloat16 may be faster ("atm-s") or slower ("eegproject").
     device : str
         Torch device; "auto" is the GPU where there is one.
     callbacks : list | None

@@ -142,6 +142,12 @@ class Manifest:
         return f"info{self._tag}.json"
 
     @property
+    def left(self) -> int:
+        """How many parts were to follow the last, as its origin tells."""
+        told = (self.parts[-1].origin or {}).get("left", 0) if self.parts else 0
+        return told if type(told) is int and told > 0 else 0
+
+    @property
     def _tag(self) -> str:
         return f"-{self.generation}" if self.generation else ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,6 +125,8 @@ class EpochsStore:
         origin : mapping | None
             What the epochs were made of (the name of a recording, its files and their digests, say), in what JSON has.
             It is kept in the manifest and counts from the moment that the epochs do; :attr:`~skeegclip.EpochsStore.origins` tells it.
+            A number ``left`` in it says how many more parts are to follow: while it is not 0, :meth:`open` warns that the
+            store is unfinished.
 
         Returns
         -------
@@ -163,9 +166,20 @@ class EpochsStore:
             If there is no store.
         ValueError
             If it is damaged, or of a later version.
+
+        Warns
+        -----
+        UserWarning
+            If what was writing it recording by recording has not come to its end.
         """
         folder = Path(path)
-        read_manifest(folder)
+        if left := read_manifest(folder).left:
+            warnings.warn(
+                f"the EpochsStore {str(folder)!r} is unfinished: {left} more recording{'s were' if left > 1 else ' was'} to"
+                " be written to it. To go on, make the call that was interrupted again, with the same arguments: it begins"
+                " with the first that is missing. What is there is whole, and can be read.",
+                stacklevel=2,
+            )
         return cls._at(folder)
 
     def append(self, X: Any, rows: Any = None, *, origin: Mapping[str, Any] | None = None) -> EpochsStore:

@@ -10,6 +10,12 @@ from importlib.resources import files
 from string import Template
 from typing import NamedTuple
 
+# The first bytes of a PNG; its width is in bytes 16 to 20.
+_PNG = b"\x89PNG\r\n\x1a\n"
+_SHARPNESS = (
+    1.5  # pixels of a PNG for one of the page: small on paper, a figure's text is then as large as the page's
+)
+
 
 class Measured(NamedTuple):
     """A cell that holds a number and its interval, as text."""
@@ -175,7 +181,9 @@ def _anchor(title: str) -> str:
 
 def _contents(titles: list[str]) -> str:
     entries = "\n".join(f'<li><a href="#{_anchor(title)}">{escape(title)}</a></li>' for title in titles)
-    return f'<nav aria-label="Contents"><ul>\n{entries}\n</ul></nav>' if len(titles) > 1 else ""
+    if len(titles) < 2:
+        return ""
+    return f'<nav aria-label="Contents"><b>Contents</b><ul>\n{entries}\n</ul></nav>'
 
 
 def _paragraphs(text: str, kind: str = "") -> str:
@@ -197,10 +205,12 @@ def _cards(document: Document) -> str:
 def _picture(picture: Picture | None) -> str:
     if picture is None:
         return ""
-    kind = "png" if picture.content.startswith(b"\x89PNG") else "svg+xml"
+    kind, size = "svg+xml", ""
+    if picture.content.startswith(_PNG):
+        kind, size = "png", f' width="{round(int.from_bytes(picture.content[16:20], "big") / _SHARPNESS)}"'
     source = f"data:image/{kind};base64,{base64.b64encode(picture.content).decode()}"
     caption = f"<figcaption>{escape(picture.caption)}</figcaption>" if picture.caption else ""
-    return f'<figure><img alt="{escape(picture.alt)}" src="{source}">{caption}</figure>'
+    return f'<figure><img{size} alt="{escape(picture.alt)}" src="{source}">{caption}</figure>'
 
 
 def _flags(flags: Sequence[tuple[str, str]]) -> str:
@@ -221,7 +231,7 @@ def _section(section: Section) -> str:
             for row in section.rows
         )
         parts.append(
-            f'<div class="scroll"><table aria-label="{escape(section.title)}"><thead><tr>{head}</tr></thead>\n'
+            f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(section.title)}"><table><thead><tr>{head}</tr></thead>\n'
             f"<tbody>\n{body}\n</tbody></table></div>"
         )
     parts += [f"<pre><code>{escape(section.code)}</code></pre>"] if section.code else []

@@ -27,6 +27,7 @@ _DROPOUT = 0.3  # of the head behind a map of each subject, as in EEGProject
 # What networks say, or we of them, where the names or places of channels are missing.
 _OF_PLACES = ("chs_info", "ch_names", "locations", "positions", "not finite")
 _NOT_FETCHED = "could not fetch"
+_QUICKENED = {"EEGNet", "EEGConformer"}
 _FACTS = {"n_outputs", "n_chans", "n_times", "input_window_seconds", "sfreq", "chs_info", "ch_names"}
 _CARRIERS = "mne.Epochs, or EpochsView.from_arrays(X, info=...)"
 
@@ -131,6 +132,10 @@ def _build(cls: type[nn.Module], params: dict[str, Any]) -> nn.Module:
     with _without_deprecations():
         try:
             net = _made(cls, params)
+            if cls.__name__ in _QUICKENED:
+                from .quickened import quicken
+
+                quicken(net)
             shape = _shape_of_output(net, params)
         except Exception as error:
             if isinstance(error, Warning) and _NOT_FETCHED not in str(error):

@@ -96,7 +96,7 @@ class TSConv(nn.Module):
         with torch.autocast("cpu", enabled=False):
             x = _MovingAverage.apply(x.to(kernel.dtype), self.pool_length)
             if norm.training:
-                mean, var = self._batch_statistics(x, kernel)
+                mean, var = batch_statistics(norm, x, kernel, self.pool_stride, self.temporal.bias)
             else:
                 mean, var = norm.running_mean, norm.running_var
             scale = norm.weight * torch.rsqrt(var + norm.eps)
@@ -104,23 +104,47 @@ class TSConv(nn.Module):
             filters = (scale[:, None] * kernel).T.contiguous()
             return FilterBank.apply(x, filters, bias, spatial, self.pool_stride)
 
-    def _batch_statistics(self, x: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of the filters' outputs over the batch; brings the running ones up to date."""
-        norm, length = self.temporal_norm, kernel.shape[1]
-        n_values = len(x) * x.shape[1] * ((x.shape[-1] - length) // self.pool_stride + 1)
-        if n_values == 1:
-            raise ValueError("Batch normalisation cannot train on one epoch of one channel and one window.")
-        moments = window_moments(x, length, self.pool_stride)
-        filters = kernel.double()
-        mean = (filters @ moments[0]).to(x.dtype) + self.temporal.bias
-        var = ((filters @ moments[1]) * filters).sum(1).clamp(min=0).to(x.dtype)
-        if isinstance(norm, BatchNormOverRanks):
-            mean, var, n_values = norm.pool(mean, var, n_values)
-        with torch.no_grad():
-            norm.num_batches_tracked += 1
-            norm.running_mean.lerp_(mean, norm.momentum)
-            norm.running_var.lerp_(var * (n_values / (n_values - 1)), norm.momentum)
-        return mean, var
+
+def batch_statistics(
+    norm: Any, x: Tensor, kernel: Tensor, step: int, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance over the batch of what temporal filters give, without applying them.
+
+    Parameters
+    ----------
+    norm : BatchNorm1d, BatchNorm2d or BatchNormOverRanks
+        The normalisation of the filters' outputs, whose running statistics are brought up to date.
+    x : Tensor of shape (batch, n_chans, n_times)
+        What is filtered.
+    kernel : Tensor of shape (n_filters, length)
+        The filters.
+    step : int
+        From one window to the next, in samples.
+    bias : Tensor of shape (n_filters,), optional
+        What is added to each filter's output.
+
+    Returns
+    -------
+    mean, var : Tensor of shape (n_filters,)
+        Of each filter; the variance is that of all values, not an estimate from them.
+    """
+    length = kernel.shape[1]
+    n_values = len(x) * x.shape[1] * ((x.shape[-1] - length) // step + 1)
+    if n_values == 1:
+        raise ValueError("Batch normalisation cannot train on one epoch of one channel and one window.")
+    moments = window_moments(x, length, step)
+    filters = kernel.double()
+    mean = (filters @ moments[0]).to(x.dtype)
+    if bias is not None:
+        mean = mean + bias
+    var = ((filters @ moments[1]) * filters).sum(1).clamp(min=0).to(x.dtype)
+    if isinstance(norm, BatchNormOverRanks):
+        mean, var, n_values = norm.pool(mean, var, n_values)
+    with torch.no_grad():
+        norm.num_batches_tracked += 1
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(var * (n_values / (n_values - 1)), norm.momentum)
+    return mean, var
 
 
 class _MovingAverage(torch.autograd.Function):

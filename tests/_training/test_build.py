@@ -110,7 +110,7 @@ def net_of(**params):
 )
 def test_optimizers(optimizer, expected):
     net = net_of(optimizer=optimizer, lr=0.25, optimizer_params={"weight_decay": 0.125})
-    assert type(net.optimizer_) is expected
+    assert isinstance(net.optimizer_, expected)
     group = net.optimizer_.param_groups[0]
     assert (group["lr"], group["weight_decay"]) == (0.25, 0.125)
     learned = {id(p) for g in net.optimizer_.param_groups for p in g["params"]}

@@ -34,6 +34,7 @@ from skeegclip import (
 from skeegclip.contest import export_submission, submission
 from skeegclip.contest._bare import SCRIPT
 from skeegclip.contest._translate import translate
+from skeegclip.epochs.view import joined as joined_caps
 from skeegclip.metrics import make_retrieval_scorer
 from skeegclip.preprocessing import MVNN, EpochScaler, PickChannels, SubjectAligner
 
@@ -289,6 +290,42 @@ def test_what_cannot_be_exported_is_refused_by_name(decoder, said, tmp_path):
     assert not (tmp_path / "folder").exists()
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_an_encoder_of_any_cap_is_written_for_the_cap_of_the_contest(tmp_path):
+    """Against `transform` of named epochs of a cap that has one channel less, another one, and another order."""
+    names = ["Oz", "PO8", "Cz", "O1", "Fz"]
+    net = EEGEncoder("nice", montage="positions", subject_layer="linear", projector=5, **NET)
+    decoder = retriever(net).fit(VIEW, VIEW.stimulus)
+    with torch.no_grad():  # as if much had been learned
+        layer = decoder.encoder_.net_.module_.channel_layer
+        layer.weight.copy_(torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(0)))
+    X = np.random.default_rng(5).normal(20, 10, size=(9, 5, 24)).astype(np.float32)
+    other = EpochsView.from_arrays(X, info=mne.create_info(names, SFREQ, "eeg"))
+    folder = tmp_path / "folder"
+    export_submission(decoder, folder, other)
+    meta = meta_of(folder, ch_names=names[::-1], chs_info=None, n_chans=5)
+    found = predict(solver_of(folder).load_model(meta), X[:, ::-1].copy())
+    expected = by_hand(decoder, other)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    elsewhere = EpochsView.from_arrays(X, info=mne.create_info([*names[:-1], "Fp1"], SFREQ, "eeg"))
+    assert np.abs(by_hand(decoder, elsewhere) - expected).max() > 1e-2 * np.abs(expected).max()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_cap_must_be_told(tmp_path):
+    decoder = EEGEncoder("eegproject", targets=TABLE, montage="positions", **NET).fit(VIEW, VIEW.stimulus)
+    for X in (None, VIEW.read(np.arange(3))):
+        with pytest.raises(ValueError, match="X is needed: EEGEncoder.*any cap"):
+            export_submission(decoder, tmp_path, X)
+    caps = [
+        mne.EpochsArray(np.ones((2, 2, 24)), mne.create_info(names, SFREQ, "eeg"), verbose=False)
+        for names in (["Cz", "Pz"], ["Cz", "Oz"])
+    ]
+    with pytest.raises(ValueError, match="X holds epochs of several caps"):
+        export_submission(decoder, tmp_path, joined_caps(caps)[1:3])
+    assert not any(tmp_path.iterdir())
+
+
 def test_other_refusals(tmp_path):
     with pytest.raises(NotFittedError):
         export_submission(retriever(Ridge()), tmp_path)
@@ -350,17 +387,8 @@ def test_the_bare_process_has_no_other_package(package, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "name", [name for name in DECODERS if name not in ("frozen", "search", "recipe", "any cap")]
-)
+@pytest.mark.parametrize("name", [name for name in DECODERS if name not in ("frozen", "search", "recipe")])
 def test_every_decoder_runs_in_a_bare_process(name, tmp_path):
     decoder = fitted(name)
     export_submission(decoder, tmp_path, VIEW[:5])
     assert {path.name for path in tmp_path.iterdir()} == FILES
-
-
-@pytest.mark.filterwarnings("ignore:Epochs of n_times")
-def test_a_decoder_of_any_cap_is_refused_while_the_export_hands_it_arrays(tmp_path):
-    with pytest.raises(ValueError, match="does not name its channels"):
-        export_submission(fitted("any cap"), tmp_path, VIEW)
-    assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ import pytest
 import scipy.linalg
 from sklearn.discriminant_analysis import _cov
 
+from skeegclip import EpochsStore
 from skeegclip.datasets import preprocess_things_eeg2
 from skeegclip.epochs.sites import THINGS_EEG_CHANNELS
 
@@ -183,10 +184,13 @@ def test_an_interrupted_run_goes_on(quiet_raw, names, tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "epoch_file", stopped)
     with pytest.raises(KeyboardInterrupt):
         preprocess_things_eeg2(quiet_raw, tmp_path / "store", images=names, mvnn=None, **quiet)
+    with pytest.warns(UserWarning, match="is unfinished: 1 more recording"):
+        EpochsStore.open(tmp_path / "store")
     monkeypatch.setattr(recipe, "epoch_file", lambda path, *args: calls.append(path) or original(path, *args))
     calls.clear()
     again = preprocess_things_eeg2(quiet_raw, tmp_path / "store", images=names, mvnn=None, **quiet).view()
     assert {path.parent.name for path in calls} == {"ses-02"}
+    EpochsStore.open(tmp_path / "store")  # a warning would be an error
     np.testing.assert_array_equal(np.asarray(again), np.asarray(whole))
     pd.testing.assert_frame_equal(again.rows, whole.rows)
 

@@ -1,5 +1,6 @@
 """Recordings that come one after another: verified, written whole or not at all, gone on with after a kill."""
 
+import errno
 import hashlib
 import random
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -81,8 +83,15 @@ def expected_rows():
     return rows
 
 
+def opened(out):
+    """A store that may be unfinished."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* is unfinished", UserWarning)
+        return EpochsStore.open(out)
+
+
 def state(out):
-    view = EpochsStore.open(out).view()
+    view = opened(out).view()
     return np.asarray(view).tobytes(), list(view.rows.itertuples(index=False, name=None))
 
 
@@ -99,7 +108,8 @@ def test_everything_comes_in_order_and_tells_its_origin(place, tmp_path):
         assert rows == slice(number * N_EPOCHS, (number + 1) * N_EPOCHS)
         digest = hashlib.sha256(content(number)).hexdigest()
         files = [{"name": f"{number}.bin", "size": len(content(number)), "sha256": digest}]
-        assert origin == {"recording": f"recording-{number}", "files": files, "how": HOW}
+        left = N_RECORDINGS - number - 1
+        assert origin == {"recording": f"recording-{number}", "files": files, "how": HOW, "left": left}
 
 
 def test_what_is_there_is_not_read_again(place, tmp_path):
@@ -129,6 +139,88 @@ def test_an_error_in_the_middle_loses_nothing(place, tmp_path):
         )
     assert state(tmp_path / "store")[1] == expected_rows()[: 3 * N_EPOCHS]
     run(recordings, tmp_path / "store", place)
+    assert state(tmp_path / "store")[1] == expected_rows()
+
+
+def test_who_opens_an_unfinished_store_is_told(place, tmp_path):
+    recordings, out = recordings_of(place), tmp_path / "store"
+    (place / "3.bin").rename(place / "away")
+    with pytest.raises(FileNotFoundError):
+        run(recordings, out, place)
+    with pytest.warns(
+        UserWarning, match=r"store' is unfinished: 3 more recordings were to be .* interrupted again"
+    ) as told:
+        assert len(EpochsStore.open(out)) == 3 * N_EPOCHS
+    assert told[0].filename == __file__
+    (place / "away").rename(place / "3.bin")
+    (place / "5.bin").rename(place / "away")
+    with pytest.raises(FileNotFoundError):
+        run(recordings, out, place)
+    with pytest.warns(UserWarning, match=r"is unfinished: 1 more recording was to be"):
+        EpochsStore.open(out)
+    (place / "away").rename(place / "5.bin")
+    run(recordings, out, place)
+    assert len(EpochsStore.open(out)) == N_RECORDINGS * N_EPOCHS  # a warning would be an error
+    # What is asked for is there: nothing is unfinished, and later nothing is written twice.
+    run(recordings[:2], tmp_path / "few", place)
+    assert len(EpochsStore.open(tmp_path / "few")) == 2 * N_EPOCHS
+    origin = {"recording": "recording-1", "left": 7}
+    store = EpochsStore.create(
+        tmp_path / "own", np.ones((1, 1, 5)), {"stimulus": ["s"]}, info=mne.create_info(1, 9.0), origin=origin
+    )
+    with pytest.raises(FileExistsError, match="this origin"):
+        store.append(np.ones((1, 1, 5)), {"stimulus": ["s"]}, origin={**origin, "left": 6})
+
+
+# -- no room ----------------------------------------------------------------------------------------------
+
+
+def mounted(place, pages, again=""):
+    """A disk in memory of so many pages, where that is allowed."""
+    command = ["mount", "-t", "tmpfs", "-o", f"{again}size={4 * pages}k", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("may not mount")
+
+
+@pytest.mark.parametrize("pages", [4, 5, 6, 7, 8])
+def test_a_full_disk_is_told_in_a_sentence_and_gone_on_with(place, tmp_path, pages):
+    recordings = [Recording(f"{k}-{r.key}", r.files, r.read) for k in range(2) for r in recordings_of(place)]
+    run(recordings, tmp_path / "goal", place)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted(disk, pages)
+    try:
+        with pytest.raises(
+            OSError, match=r"^\[Errno 28\] .*: \d+ bytes are needed and \d+ are free. Make room"
+        ) as told:
+            run(recordings, disk / "store", place)
+        assert told.value.errno == errno.ENOSPC
+        n_written = written(disk / "store")
+        mounted(disk, 100, again="remount,")
+        run(recordings, disk / "store", place)
+        assert state(disk / "store") == state(tmp_path / "goal")
+        EpochsStore.open(disk / "store").verify()
+        assert n_written < len(recordings)
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)  # views may still be mapped
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limit of file sizes")
+def test_a_download_that_fills_the_disk_goes_on_where_it_stopped(publisher, tmp_path):
+    import resource
+
+    for number in range(N_RECORDINGS):
+        publisher.bucket[f"{number}.bin"] = content(number)
+    recordings = recordings_of(None, url=f"{publisher.address}/bucket")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"1680 bytes are needed and \d+ are free. Make room"):
+            run(recordings, tmp_path / "store", tmp_path / "kept")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    publisher.asked.clear()
+    run(recordings, tmp_path / "store", tmp_path / "kept")
     assert state(tmp_path / "store")[1] == expected_rows()
 
 
@@ -271,7 +363,7 @@ def convert(out, folder, recordings):
 
 
 def written(out):
-    return len(EpochsStore.open(out).origins) if (out / "manifest.json").is_file() else 0
+    return len(opened(out).origins) if (out / "manifest.json").is_file() else 0
 
 
 def check_resumed(out, folder, recordings, log, goal):

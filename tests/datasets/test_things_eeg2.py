@@ -271,6 +271,23 @@ def test_one_file_of_two_is_not_a_subject(things_eeg2, tmp_path):
         load_things_eeg2(tmp_path / "mine", subjects=[1, 2], **quiet)
 
 
+def test_who_opens_the_store_of_an_interrupted_conversion_is_told(things_eeg2, tmp_path):
+    shutil.copytree(things_eeg2, tmp_path / "mine")
+    path = tmp_path / "mine" / "Preprocessed_data_250Hz" / "sub-02" / "preprocessed_eeg_test.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000])
+    with pytest.raises(ValueError, match="sub-02"):
+        load_things_eeg2(tmp_path / "mine", store=tmp_path / "store", **quiet)
+    with pytest.warns(UserWarning, match="is unfinished: 1 more recording was"):
+        assert set(EpochsStore.open(tmp_path / "store").view().subject) == {"sub-01"}
+    assert set(
+        load_things_eeg2(tmp_path / "mine", subjects=1, store=tmp_path / "store", **quiet).subject
+    ) == {"sub-01"}
+    path.write_bytes(whole)
+    load_things_eeg2(tmp_path / "mine", store=tmp_path / "store", **quiet)
+    assert set(EpochsStore.open(tmp_path / "store").view().subject) == {"sub-01", "sub-02"}
+
+
 def test_two_sets_of_recordings(things_eeg2, tmp_path):
     shutil.copytree(things_eeg2 / "Preprocessed_data_250Hz", tmp_path / "one")
     shutil.copytree(things_eeg2 / "Preprocessed_data_250Hz", tmp_path / "two")

@@ -6,10 +6,11 @@ import mne
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skeegclip import DimensionDecoder, EmbeddingTable, EpochsView
+from skeegclip import DimensionDecoder, EEGEncoder, EmbeddingTable, EpochsView
 from skeegclip.inspection import dimension_correlations, dimensions_over_time
 from skeegclip.model_selection import WithinSubject
 
@@ -165,3 +166,35 @@ def test_what_is_refused():
     constant = dimension_correlations(np.full((5, 3), 0.1), table.ids[:5], table)
     assert constant.table["r"].tolist() == [0, 0, 0]
     assert constant.table["p"].tolist() == [1, 1, 1]
+
+
+def test_a_network_in_a_pipeline_is_fitted_anew_in_each_window(recorded):
+    """Against a loop by hand over windows; its seed is drawn from that of the analysis, not the one it was made with."""
+    table, view = recorded
+    view = view.select(subject="ana")
+    seed = int(np.random.default_rng(7).integers(2**31))
+    network = EEGEncoder("mlp", targets=table, max_epochs=2, batch_size=40, device="cpu", random_state=3)
+    decoder = make_pipeline(network, DimensionDecoder(table))
+    test = np.isin(view.stimulus, table.ids[::3])
+    cv = WithinSubject(test_stimuli=table.ids[::3])
+    report = dimensions_over_time(
+        decoder,
+        view,
+        dimensions=table,
+        cv=cv,
+        width=0.2,
+        step=0.2,
+        average_test=False,
+        n_jobs=1,
+        random_state=7,
+    )
+    data, names = view.read(np.arange(len(view))), sorted(table.ids[::3])
+    for number, window in enumerate((slice(0, 20), slice(20, 40))):
+        own = clone(decoder).set_params(eegencoder__random_state=seed)
+        own.fit(data[~test][:, :, window], view.stimulus[~test])
+        values = own.predict(data[test][:, :, window])
+        means = np.stack([values[view.stimulus[test] == name].mean(axis=0) for name in names])
+        expected = [
+            stats.pearsonr(a, b).statistic for a, b in zip(means.T, table.lookup(names).T, strict=True)
+        ]
+        np.testing.assert_allclose(report.table["r"][3 * number : 3 * number + 3], expected, atol=1e-5)

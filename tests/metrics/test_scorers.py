@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pickle
+import sys
 
+import cloudpickle
 import numpy as np
 import pytest
 from sklearn import config_context
@@ -200,8 +202,16 @@ def test_a_transformer_gives_embeddings(data):
     assert make_retrieval_scorer(table)(identity, table.lookup(y), y) == 1.0
 
 
+@pytest.fixture
+def unknown_to_workers():
+    """Classes of this module go to workers as what they are: their process need not be able to import it."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_in_cross_validate_and_grid_search(data, n_jobs):
+def test_in_cross_validate_and_grid_search(data, n_jobs, unknown_to_workers):
     X, y, table = data
     scoring = {"top1": retrieval_top1, "top5": retrieval_top5, "given": make_retrieval_scorer(table)}
     cv = GroupKFold(3)

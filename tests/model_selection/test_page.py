@@ -1,12 +1,18 @@
 """Documents as Markdown and as a page: nothing that is said in them is taken for markup."""
 
+import io
+import re
 from html.parser import HTMLParser
 
 import pytest
+from PIL import Image
 
 from skeegclip.model_selection.page import Card, Document, Measured, Picture, Section, html, markdown
 
 EVIL = "<script>alert('$x')</script> & \"quoted\" | piped"
+_BUFFER = io.BytesIO()
+Image.new("RGB", (300, 20)).save(_BUFFER, format="png")
+PNG = _BUFFER.getvalue()
 EVERYTHING = Document(
     EVIL,
     f"{EVIL}\n\nsecond paragraph",
@@ -15,7 +21,7 @@ EVERYTHING = Document(
     note=EVIL,
     cards=[Card(EVIL, EVIL, EVIL, is_quiet=True)],
     below_cards=EVIL,
-    picture=Picture(b"\x89PNG...", EVIL, EVIL),
+    picture=Picture(PNG, EVIL, EVIL),
     flags=[("leak", EVIL)],
     sections=[
         Section(
@@ -63,3 +69,24 @@ def test_what_there_is_not_leaves_nothing_behind(write):
     for absent in ("Flags", "Estimators", "<table", "<nav", "<img", 'class="cards"', "```", "| "):
         assert absent not in body
     assert all(present in body for present in ("Title", "Lead.", "Only", "Text.", "Footer"))
+
+
+def test_a_bitmap_is_as_wide_as_its_pixels_say_and_a_drawing_as_the_page():
+    bitmap, drawing = re.findall(r"<img[^>]*>", html(EVERYTHING))
+    assert 'width="200"' in bitmap
+    assert "width=" not in drawing
+
+
+def test_contents_name_every_section_and_lead_to_it():
+    sections = [Section(title, "Text.") for title in ("One thing", "Another: thing")]
+    text = html(Document("Title", "Lead.", "Footer", flags=[("note", "x")], sections=sections))
+    links = re.findall(r'<li><a href="#(.*?)">(.*?)</a></li>', text)
+    assert [name for _, name in links] == ["Flags", "One thing", "Another: thing"]
+    for anchor, name in links:
+        assert f'<h2 id="{anchor}">{name}</h2>' in text
+
+
+def test_what_is_wider_than_the_screen_can_be_reached_with_the_keyboard():
+    table = re.search(r'<div class="scroll"[^>]*>', html(EVERYTHING)).group()
+    assert 'tabindex="0"' in table
+    assert 'role="region"' in table

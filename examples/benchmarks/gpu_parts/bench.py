@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import gc
 import importlib.util
 import statistics
 import sys
@@ -54,7 +55,7 @@ def missing(packages=LIBRARY):
 
 def networks_alone():
     """Stand in for lazy_loader where it is missing, so that networks and losses can be had with torch alone."""
-    if importlib.util.find_spec("lazy_loader") is not None:
+    if "lazy_loader" in sys.modules or importlib.util.find_spec("lazy_loader") is not None:
         return
 
     def attach_stub(package, file):
@@ -87,16 +88,23 @@ class Bench:
     small : bool
         Tiny sizes, which show that the parts work and nothing else.
     minutes : float
-        After which no further part begins.
+        After which nothing goes on.
+    out : str | None
+        CSV file that every row is written to as it comes.
     """
 
     device: torch.device
     small: bool
     minutes: float
+    out: str | None = None
     rows: list[tuple] = field(default_factory=list)
     part: str = ""
     start: float = field(default_factory=time.perf_counter)
     peak: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.out is not None:
+            self._write(COLUMNS, "w")
 
     @property
     def on_gpu(self):
@@ -116,19 +124,22 @@ class Bench:
             f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
         )
         self.rows.append((self.part, what, value, unit, note))
-        print(f"| {self.part} | {what} | {shown} | {unit} | {note} |", flush=True)
+        if self.out is not None:
+            self._write(self.rows[-1], "a")
+        cells = [str(cell).replace("|", "/") for cell in (self.part, what, shown, unit, note)]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
-    def write(self, path):
-        """Write what came out as CSV."""
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([COLUMNS, *self.rows])
+    def _write(self, row, mode):
+        with open(self.out, mode, newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(row)
 
     def sync(self):
         if self.on_gpu:
             torch.cuda.synchronize()
 
     def fresh(self):
-        """Forget the peak of memory."""
+        """Free what nobody uses, and forget the peak of memory."""
+        gc.collect()  # pipelines and compiled steps refer to themselves
         if self.on_gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
@@ -166,3 +177,7 @@ class Bench:
             times = self.seconds(partial(torch.mm, a, b), 5)
             self.peak[precision] = 2 * side**3 / statistics.median(times)
         return self.peak[precision]
+
+
+def first_line(error):
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:160]}"

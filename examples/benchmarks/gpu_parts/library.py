@@ -14,18 +14,19 @@ from .steps import shape, subject
 
 def fit(bench):
     """`EEGEncoder.fit` of a whole subject, with its checks and the way to the card."""
-    from skeegclip import EEGEncoder
+    from skeegclip import EEGEncoder, EmbeddingTable
 
     X, image, vectors = (value.cpu().numpy() for value in subject(bench))
+    ids = np.array([f"image_{i:05d}" for i in range(len(vectors))])
     bench.fresh()
     # As many passes as fit into half of what is left, at a second each; the first few tell all.
     n_passes = bench.sized(int(np.clip(bench.left / 2, 2, 40)), 2)
     encoder = EEGEncoder(
-        "atm-s", batch_size=bench.sized(1024, 32), max_epochs=n_passes, validation=0, random_state=0,
-        device=str(bench.device),
+        "atm-s", targets=EmbeddingTable(ids, vectors), batch_size=bench.sized(1024, 32), max_epochs=n_passes,
+        validation=0, random_state=0, device=str(bench.device),
     )  # fmt: skip
     start = time.perf_counter()
-    encoder.fit(X, vectors[image])
+    encoder.fit(X, ids[image])
     seconds = time.perf_counter() - start
     passes = [row["dur"] for row in encoder.history_]
     bench.row(f"{len(X):,} epochs, {n_passes} passes", seconds, "s", f"of which passes {sum(passes):.1f} s")
@@ -64,7 +65,10 @@ def store(bench):
         gigabytes = 4 * np.prod(training.shape) / 1e9
         bench.row(f"{n_subjects} people of {n_epochs:,} epochs, in float32", float(gigabytes), "GB")
         rates = {}
-        for way in ("from the disk", "whole on the device") if bench.on_gpu else ("from the disk",):
+        fits = (
+            bench.on_gpu and torch.cuda.mem_get_info()[0] > 2e9 * gigabytes
+        )  # else it is read from the disk both times
+        for way in ("from the disk", "whole on the device") if fits else ("from the disk",):
             # What fills the card leaves less than the epochs need.
             ballast = leave_free(0.8 * gigabytes) if bench.on_gpu and way == "from the disk" else None
             encoder = EEGEncoder(

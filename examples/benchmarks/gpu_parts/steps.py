@@ -10,6 +10,8 @@ from functools import partial
 import torch
 from torch.nn import functional as F
 
+from .bench import first_line, networks_alone
+
 N_CHANS, N_TIMES, N_DIMS, N_IMAGES = 63, 250, 1024, 16_540
 
 
@@ -44,17 +46,16 @@ def parity(bench):
     ways = [("cpu", "float32"), ("cpu", "bfloat16")]
     if bench.on_gpu:
         ways += [(bench.device, "float32"), (bench.device, "bfloat16")]
-    bounds = {
-        "float32": 1e-2,
-        "bfloat16": 0.15,
-    }  # of a gradient's length; a card multiplies float32 as TF32 in cuDNN
+    # Of a gradient's length, and of one minus a cosine; a card multiplies float32 as TF32 in cuDNN.
+    bounds = {"float32": (1e-2, 1e-4), "bfloat16": (0.15, 1e-2)}
     for name in ("ATM", "NICE", "EEGProject", "MLP"):
         truth = one_step(name, sizes, x, target, stimulus, "cpu", "float64")
         for device, precision in ways:
             loss, z, gradient = one_step(name, sizes, x, target, stimulus, device, precision)
             off = float((gradient - truth[2]).norm() / truth[2].norm())
             cosine = float(F.cosine_similarity(z, truth[1]).min())
-            verdict = "agrees" if off < bounds[precision] else "DIFFERS"
+            near = off < bounds[precision][0] and 1 - cosine < bounds[precision][1]
+            verdict = "agrees" if near and abs(loss - truth[0]) < 0.01 * truth[0] else "DIFFERS"
             note = f"loss {loss:.5f} against {truth[0]:.5f}, least cosine {cosine:.6f}: {verdict}"
             bench.row(
                 f"{name}, {torch.device(device).type}, {precision}", off, "of the gradient's length", note
@@ -120,7 +121,6 @@ def within(bench):
         if bench.left < until:
             break
     median = statistics.median(times)
-    steps = -(-len(X) // batch)
     bench.row(
         f"{len(X):,} epochs, batch {batch}, {len(times)} passes", sum(times), "s", "goal: 40 passes in 30 s"
     )
@@ -129,7 +129,7 @@ def within(bench):
     )
     bench.row("loss, first pass and last", losses[-1] / losses[0], "ratio", "below 1: it learns")
     bench.memory("the epochs included")
-    share = flops * steps * (len(X) / (steps * batch)) / median / bench.matmul_peak(precision)
+    share = flops * len(X) / batch / median / bench.matmul_peak(precision)
     bench.row(
         "of the card's product of two large matrices",
         share,
@@ -170,25 +170,32 @@ def a_batch(bench, batch):
 
 
 def compilers(bench):
-    """A step as it is, compiled, and captured as a CUDA graph."""
-    batch, repeats = bench.sized(1024, 16), bench.sized(20, 2)
-    given = a_batch(bench, batch)
-    for precision in ("float32", "bfloat16"):
-        for way, step_of in {"eager": eager, "torch.compile": compiled, "CUDA graph": graphed}.items():
+    """A step as it is, captured as a CUDA graph, and compiled: what takes longest and is least sure comes last."""
+    for way in ("eager", "CUDA graph", "torch.compile"):
+        for precision in ("bfloat16", "float32"):
             if way == "CUDA graph" and not bench.on_gpu:
                 continue
             try:
-                start = time.perf_counter()
-                step = step_of(bench, given, precision)
-                step()
-                bench.sync()
-                first = time.perf_counter() - start
-                bench.row(
-                    f"{way}, {precision}", 1e3 * statistics.median(bench.seconds(step, repeats)), "ms a step",
-                    f"the first after {first:.1f} s",
-                )  # fmt: skip
+                if way == "CUDA graph":  # one that fails spoils the random numbers of its process
+                    with torch.multiprocessing.get_context("spawn").Pool(1) as pool:
+                        took = pool.apply(timed, (bench, way, precision))
+                else:
+                    took = timed(bench, way, precision)
+                bench.row(f"{way}, {precision}", took[0], "ms a step", f"the first after {took[1]:.1f} s")
             except Exception as error:  # what a compiler cannot take is a result too
                 bench.row(f"{way}, {precision}", "failed", "", first_line(error))
+
+
+def timed(bench, way, precision):
+    """Milliseconds of a step, and seconds until the first was done."""
+    networks_alone()  # in a process of its own
+    given = a_batch(bench, bench.sized(1024, 16))
+    start = time.perf_counter()
+    step = {"eager": eager, "torch.compile": compiled, "CUDA graph": graphed}[way](bench, given, precision)
+    step()
+    bench.sync()
+    first = time.perf_counter() - start
+    return 1e3 * statistics.median(bench.seconds(step, bench.sized(20, 2))), first
 
 
 def eager(bench, given, precision, compile_with=None):
@@ -218,7 +225,11 @@ def graphed(bench, given, precision):
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()
-    return graph.replay
+
+    def replay(_held=step):  # a graph works on tensors that it does not hold
+        graph.replay()
+
+    return replay
 
 
 def batches(bench):
@@ -262,7 +273,3 @@ def search(bench):
         note = f"{n:,} x {n_dims}, torch on the device; the library searches on the CPU"
         bench.row(f"{n_queries} at once", 1e3 * statistics.median(seconds) / n_queries, "ms each", note)
     bench.memory()
-
-
-def first_line(error):
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:160]}"

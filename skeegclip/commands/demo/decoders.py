@@ -29,8 +29,10 @@ def make_decoders(config: Config, table: Any, *, seed: int, verbose: int) -> dic
         name: EEGEncoder(**params, targets=table, random_state=seed, verbose=verbose)
         for name, params in config.encoders.items()
     }
-    # Without cv, RidgeCV leaves out one row at a time: the mean of all repetitions of one training picture.
-    encoders[RIDGE] = AveragedTraining(RidgeCV(alphas=config.alphas), targets=table)
+    # Without cv, RidgeCV leaves out one row at a time: the mean of all repetitions of one training picture. The scoring is
+    # the default one; where it is not named, asking what metadata it wants costs seconds in all.
+    ridge = RidgeCV(alphas=config.alphas, scoring="neg_mean_squared_error")
+    encoders[RIDGE] = AveragedTraining(ridge, targets=table)
     scaled = {
         name: make_pipeline(Scaler(scalings="mean"), ImageRetriever(encoder, targets=table))
         for name, encoder in encoders.items()

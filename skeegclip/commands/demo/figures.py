@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._utils.drawing import COLOURS, GREY, WIDTH, new_figure, styled
+from ..._utils.drawing import COLOURS, GREY, WIDTH, fix_ticks, legend, new_figure, styled
 from ...plotting import (
+    plot_importance,
     plot_reconstruction_grid,
     plot_retrieval_grid,
     plot_similarity_matrix,
+    plot_time_course,
     plot_training_curve,
 )
 from .real import Real
 from .results import Results
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -34,13 +37,14 @@ def make_figures(results: Results) -> dict[str, bytes]:
     dict of str to bytes
         File name without ending -> PNG.
     """
-    shapes = [shape_of(concept) for concept in results.test.concept]
     figures = {
+        "faces": draw_faces(results.real),
         "retrieved": draw_retrieved(results),
+        "when": plot_time_course(results.when_where.course).figure,
+        "where": draw_where(results),
         "reconstructed": draw_reconstructed(results),
         "training": plot_training_curve(results.history).figure,
-        "similarity": plot_similarity_matrix(results.similarity, groups=shapes).figure,
-        "faces": draw_faces(results.real),
+        "similarity": draw_similarity(results),
     }
     return {key: _png(figure) for key, figure in figures.items()}
 
@@ -56,7 +60,7 @@ def draw_retrieved(results: Results) -> Figure:
         [[images[stimulus] for stimulus in row] for row in ids],
         hits=ids == test.y[rows, None],
         similarity=np.take_along_axis(similarity, best, axis=1),
-        titles=test.concept[rows],
+        titles=[concept.partition("_on_")[0] for concept in test.concept[rows]],
     )
 
 
@@ -73,24 +77,61 @@ def draw_reconstructed(results: Results) -> Figure:
     )
 
 
+def draw_similarity(results: Results) -> Figure:
+    """Draw how similar each response is to each picture, sorted by the shape of the object."""
+    ax = plot_similarity_matrix(results.similarity, groups=[shape_of(name) for name in results.test.concept])
+    ax.set_ylabel("Response, by the picture shown")
+    ax.set_xlabel("Picture, in the same order")
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
 def draw_faces(real: Real) -> Figure:
     """Draw what faces and houses evoke, and below it when the two can be told apart."""
+    evoked, course = real.evoked, real.course
     with styled(None):
-        figure = new_figure(WIDTH, 3.4)
+        figure = new_figure(WIDTH, 3.8)
         above, below = figure.subplots(2, sharex=True)
-        for (name, response), colour in zip(real.evoked.items(), (COLOURS[1], COLOURS[0]), strict=True):
-            above.plot(response.index, response, color=colour, label=name)
-        above.axvline(0, color=GREY, lw=0.6)
-        above.set_ylabel("Above the ears (µV)")
-        above.legend(loc="upper right")
-        course = real.course
-        band = (course["auc"] - course["se"], course["auc"] + course["se"])
-        below.fill_between(course["time"], *band, color=COLOURS[2], alpha=0.2, lw=0)
-        below.plot(course["time"], course["auc"], color=COLOURS[2], marker="o", mec="white", mew=0.5)
-        below.axhline(0.5, color=GREY, ls=(0, (4, 2)), lw=0.9)
-        below.axvline(0, color=GREY, lw=0.6)
-        below.set_ylabel("Area under the curve")
-        below.set_xlabel("Time from the picture (s)")
+        for name, colour in (("face", COLOURS[0]), ("house", COLOURS[1])):
+            label = f"{name}s ({real.counts[name]} trials)"
+            _line_and_band(above, evoked.index, evoked[name], evoked[f"{name}_se"], color=colour, label=label)
+        above.set_ylabel("Mean of TP9\nand TP10 (µV)")
+        _line_and_band(below, course["time"], course["auc"], course["se"], color=COLOURS[2], marker="o")
+        below.axhline(0.5, color=GREY, ls=(0, (4, 2)), lw=0.9, label="chance")
+        below.set_ylabel("Area under the\nROC curve")
+        below.set_xlabel("Time from picture onset (s)")
+        for panel, letter in ((above, "a"), (below, "b")):
+            fix_ticks(panel)
+            panel.axvline(0, color=GREY, lw=0.6)
+            panel.margins(x=0.02)
+            panel.set_title(letter, loc="left", fontweight="bold", x=-0.16)
+            legend(panel, panel.get_legend_handles_labels()[0], new=True, side="right")
+    return figure
+
+
+def _line_and_band(ax: Axes, x: Any, y: Any, spread: Any, *, color: str, **style: Any) -> None:
+    ax.fill_between(x, y - spread, y + spread, color=color, alpha=0.2, lw=0)
+    ax.plot(x, y, color=color, mec="white", mew=0.5, **style)
+
+
+def draw_where(results: Results) -> Figure:
+    """Draw which channels the decoder needs, and the mean response where it is largest."""
+    found, info = results.when_where, results.data.info
+    with styled(None):
+        figure = new_figure(WIDTH, 3.9)
+        above, below = figure.subplots(2)
+        plot_importance(
+            found.channels["similarity_loss"], info, above, label="Loss of cosine\nwithout the channel"
+        )
+        time = results.data.times[found.peak]
+        plot_importance(
+            found.evoked[:, found.peak], info, below, label=f"Mean response\nat {time:.2f} s (µV)"
+        )
+        for panel, letter in ((above, "a"), (below, "b")):
+            panel.set_title(letter, loc="left", fontweight="bold")
+        for bar in figure.axes[2:]:
+            fix_ticks(bar)
     return figure
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from ..._version import __version__
 
-FIGURES = ("retrieved", "reconstructed", "training", "similarity", "faces")
+FIGURES = ("faces", "retrieved", "when", "where", "reconstructed", "training", "similarity")
 FILES = ("metrics.json", "report.html", *(f"{name}.png" for name in FIGURES))
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "mne", "matplotlib")
 

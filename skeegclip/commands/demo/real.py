@@ -32,16 +32,22 @@ class Real:
     course : DataFrame
         Area under the curve in windows of time, each the mean over stretches of the recording, with the standard error.
     evoked : DataFrame
-        By time: mean response above the ears to faces and to houses, in microvolts.
-    n_epochs : int
-        Of faces and houses.
+        By time: mean response above the ears to faces and to houses, in microvolts, and its standard error over trials
+        ("face_se", "house_se").
+    counts : dict of str to int
+        Trials of faces and of houses.
     """
 
     rungs: pd.DataFrame
     faces: pd.DataFrame
     course: pd.DataFrame
     evoked: pd.DataFrame
-    n_epochs: int
+    counts: dict[str, int]
+
+    @property
+    def n_epochs(self) -> int:
+        """Of faces and houses."""
+        return sum(self.counts.values())
 
 
 def look_at_real(*, n_passes: int, seed: int) -> Real:
@@ -60,17 +66,24 @@ def look_at_real(*, n_passes: int, seed: int) -> Real:
         What was found.
     """
     data = load_faces_houses()
-    ears = [data.ch_names.index(name) for name in _EARS]
-    evoked = {
-        name: data.X[data.y == name][:, ears].mean(axis=(0, 1), dtype=np.float64) for name in data.event_id
-    }
     return Real(
         search_gallery(load_things_sub08(), seed),
         tell_faces(data, n_passes, seed),
         follow_time(data),
-        pd.DataFrame(evoked, index=pd.Index(data.times, name="time")),
-        len(data.y),
+        evoked_above_ears(data),
+        {name: int((data.y == name).sum()) for name in data.event_id},
     )
+
+
+def evoked_above_ears(data: Any) -> pd.DataFrame:
+    """Mean response of the two ears' channels to each kind of picture, and its standard error over trials."""
+    ears = [data.ch_names.index(name) for name in _EARS]
+    found = {}
+    for name in data.event_id:
+        trials = data.X[data.y == name][:, ears].mean(axis=1, dtype=np.float64)
+        found[name] = trials.mean(axis=0)
+        found[f"{name}_se"] = trials.std(axis=0, ddof=1) / np.sqrt(len(trials))
+    return pd.DataFrame(found, index=pd.Index(data.times, name="time"))
 
 
 def search_gallery(data: Any, seed: int) -> pd.DataFrame:

@@ -10,43 +10,21 @@ from ..._version import __version__
 from ...model_selection import page
 from ...model_selection.page import Card, Cell, Measured, Picture, Section
 from ...model_selection.report import as_document
-from .config import Config
 from .decoders import LINEAR, RIDGE
+from .example import example_code
 from .output import versions
 from .painting import METRICS
-from .real import LOGISTIC, NETWORK
+from .real import LOGISTIC, NETWORK, Real
 from .results import Results
 
-_CODE = """\
-from mne.decoding import Scaler
-from sklearn.pipeline import make_pipeline
-from skeegclip import EEGEncoder, ImageRetriever, recipes
-from skeegclip.datasets import make_things_like
-from skeegclip.preprocessing import average_repetitions
-
-data = make_things_like({data})
-train, test = data.split == "train", data.split == "test"
-X_test, y_test, _ = average_repetitions(data.X[test], data.y[test])
-
-table = data.image_embeddings
-gallery = table.subset(y_test)
-linear = recipes.linear(table).set_params(retriever__gallery=gallery)
-linear.fit(data.X[train], data.y[train])
-print(linear.score(X_test, y_test))
-
-encoder = EEGEncoder({encoder})
-network = make_pipeline(Scaler(scalings="mean"), ImageRetriever(encoder, targets=table, gallery=gallery))
-network.fit(data.X[train], data.y[train])
-print(network.score(X_test, y_test))
-"""
-
 _SIMULATED = (
-    "These are simulated data. No brain was recorded. The numbers measure the decoders and the simulator alike: how much"
-    " a response says was set by us. They show that the software works, not how well a real person can be decoded."
+    "Real recordings come first, in two sections. All others are of a simulated person: no brain was recorded for them. Their"
+    " numbers measure the decoders and the simulator alike, because how much a response says was set by us. They show that the"
+    " software works, not how well a real person can be decoded."
 )
 _QUICK = (
-    " This was the quick demo: too few trials and passes for the networks, so that even a plain ridge regression may well"
-    " beat them. Leave out --quick for a fairer race."
+    " This was the quick demo: its person answers twice as strongly as that of the full one, and its network has few trials"
+    " and passes. Leave out --quick for a fairer race."
 )
 
 
@@ -72,22 +50,34 @@ def make_report(results: Results, figures: Mapping[str, bytes]) -> str:
     numbers = ", ".join(f"{name} {number}" for name, number in versions().items())
     document = replace(
         found,
-        title="What did the simulated brain see?",
+        title="What did the brain see?",
         note=_SIMULATED,
-        lead=f"A person looks at a picture; sensors on the head record for one second; a decoder picks, among {n_test}"
-        f" pictures it has never seen, the one that was on the screen.\n\n{found.lead}",
-        cards=[*found.cards, Card("Knowing", known, "upper reference", is_quiet=True)],
-        below_cards=f"{found.below_cards} The knowing decoder was told how the simulation was made, which no real one is."
-        f"{quick}",
+        lead=f"A person looks at a picture; sensors on the head record; a decoder picks, among {n_test} pictures it has never"
+        f" seen, the one that was on the screen.\n\n{_real_lead(results.real)}\n\nSimulated: {found.lead}",
+        cards=[
+            *_real_cards(results.real),
+            *(card._replace(name=f"Simulated: {card.name}") for card in found.cards),
+            Card("Simulated: knowing", known, "upper reference", is_quiet=True),
+        ],
+        below_cards=f"Of pictures: {found.below_cards} Of faces and houses: area under the ROC curve, with its 95 % interval."
+        f" Guessing: 0.5. The knowing decoder was told how the simulation was made, which no real one is.{quick}",
+        picture=None,
         sections=[
+            *_real(results, figures),
             _retrieved(results, figures),
+            _when(results, figures),
+            _where(results, figures),
             *_simulated(results),
+            Section(
+                "The decoders side by side",
+                "Of the simulated person, among all test pictures.",
+                picture=found.picture,
+            ),
             *found.sections,
             _standing(results),
             _training(results, figures),
             _painted(results, figures),
             _alike(results, figures),
-            *_real(results, figures),
             _seconds(results),
             _code(results),
         ],
@@ -97,9 +87,27 @@ def make_report(results: Results, figures: Mapping[str, bytes]) -> str:
     return page.html(document)
 
 
+def _real_lead(real: Real) -> str:
+    found, faces = real.rungs.iloc[0], real.faces.loc[LOGISTIC]
+    return (
+        f"Real: the published embeddings of one person's EEG find the right one of 200 pictures at the first try in"
+        f" {100 * found['found']:.1f} % of all cases (95 % interval {100 * found['found_low']:.1f} to"
+        f" {100 * found['found_high']:.1f}; guessing: 0.5 %). Logistic regression on single trials of another person tells faces from houses with"
+        f" an area under the ROC curve of {faces['auc']:.3f} ({faces['auc_low']:.2f} to {faces['auc_high']:.2f}; guessing: 0.5)."
+    )
+
+
+def _real_cards(real: Real) -> list[Card]:
+    found, faces = _percent(real.rungs.iloc[0], "found"), _area(real.faces.loc[LOGISTIC])
+    return [
+        Card("Real: 1 of 200 pictures", f"{found.value} %", f"{found.low} to {found.high}"),
+        Card("Real: face or house", faces.value, f"{faces.low} to {faces.high}"),
+    ]
+
+
 def _retrieved(results: Results, figures: Mapping[str, bytes]) -> Section:
     return Section(
-        "Seen, and found",
+        "The simulated person: seen, and found",
         f"At the left the picture that was shown. Beside it the five that {results.first} found most similar to the"
         f" response, best first; the right one is framed and ticked. These {_n_shown(results)} were drawn at random, not"
         " picked for their success.",
@@ -107,6 +115,40 @@ def _retrieved(results: Results, figures: Mapping[str, bytes]) -> Section:
             figures["retrieved"],
             "Test pictures and the five pictures retrieved for each",
             "Below each picture: the cosine between its embedding and that of the response.",
+        ),
+    )
+
+
+def _when(results: Results, figures: Mapping[str, bytes]) -> Section:
+    best = results.when_where.best
+    return Section(
+        "When: accuracy over time",
+        f"Each window of a tenth of a second has a decoder of its own, {LINEAR} with the directions that training pictures"
+        f" chose for whole epochs. Most is read from {best['start']:.2f} to {best['stop']:.2f} s:"
+        f" {100 * best['accuracy']:.1f} % of the pictures. The simulation answers to light and colour from 0.08 s on, to the"
+        " object from 0.15 to 0.45 s.",
+        picture=Picture(
+            figures["when"],
+            "Accuracy in sliding windows of time",
+            "Band: 95 % interval over pictures. Dots: windows above chance, corrected for all windows (permutations, largest"
+            " accuracy).",
+        ),
+    )
+
+
+def _where(results: Results, figures: Mapping[str, bytes]) -> Section:
+    channels = results.when_where.channels
+    most = channels.nlargest(3, "similarity_loss")["channel"].tolist()
+    return Section(
+        "Where: channels that matter, and the evoked response",
+        f"Hidden one after the other in the test responses, channels cost {LINEAR} most at {most[0]}, {most[1]} and"
+        f" {most[2]}. What matters is where responses to different pictures differ, not where the response to all is large.",
+        picture=Picture(
+            figures["where"],
+            "Heads from above: what each channel is worth, and the mean response",
+            "a: cosine of the embedding with that of the picture shown, less the mean with all others: what is lost when the"
+            " channel is hidden under its mean over training. b: mean response to all test pictures at its largest over the"
+            " head.",
         ),
     )
 
@@ -228,21 +270,15 @@ def _real(results: Results, figures: Mapping[str, bytes]) -> list[Section]:
         [
             str(name),
             _percent(row, "found"),
-            "" if number == 0 else _percent(row, "gain"),
+            "–" if number == 0 else _percent(row, "gain"),
             "no" if number == 0 else "yes",
         ]
         for number, (name, row) in enumerate(real.rungs.iterrows())
     ]
-    faces: list[list[Cell]] = [
-        [
-            str(name),
-            Measured(f"{row['auc']:.3f}", f"{row['auc_low']:.2f}", f"{row['auc_high']:.2f}"),
-            ""
-            if name == LOGISTIC
-            else Measured(f"{row['more']:+.3f}", f"{row['more_low']:+.2f}", f"{row['more_high']:+.2f}"),
-        ]
-        for name, row in real.faces.iterrows()
-    ]
+    faces: list[list[Cell]] = [[str(name), _area(row)] for name, row in real.faces.iterrows()]
+    more = real.faces.loc[NETWORK, ["more", "more_low", "more_high"]]
+    difference = Measured(*(f"{value:+.{digits}f}" for value, digits in zip(more, (3, 2, 2), strict=True)))
+    faces.append([f"{NETWORK} minus {LOGISTIC.lower()}", difference])
     return [
         Section(
             "On real brains: which of 200 pictures",
@@ -256,14 +292,15 @@ def _real(results: Results, figures: Mapping[str, bytes]) -> list[Section]:
             "On real brains: faces or houses",
             f"One person, a headband of four dry electrodes, {real.n_epochs:,} single trials; each fifth of the recording was left"
             f" out once. Logistic regression sees means over time bins; {NETWORK} sees all samples and learns in"
-            f" {results.config.n_real_passes} passes. Areas under the curve, chance 0.5, with 95 % intervals over trials.",
-            ["", "Area under the curve", f"More than {LOGISTIC.lower()}"],
+            f" {results.config.n_real_passes} passes. Chance: 0.5; intervals: 95 %, over trials.",
+            ["", "Area under the ROC curve"],
             faces,
             Picture(
                 figures["faces"],
                 "Responses to faces and houses above the ears, and when they can be told apart",
-                "Above: the mean response at TP9 and TP10; faces evoke a deeper dip near 0.2 s, the N170. Below: logistic"
-                " regression in windows of a tenth of a second, mean over the five fifths and its standard error.",
+                "a: mean response, and its standard error over trials; faces evoke a deeper dip near 0.2 s, the N170. b: logistic"
+                " regression in windows of a tenth of a second, at their middle: mean over the five fifths, and its standard"
+                " error.",
             ),
         ),
     ]
@@ -271,6 +308,10 @@ def _real(results: Results, figures: Mapping[str, bytes]) -> list[Section]:
 
 def _percent(row: Any, name: str) -> Measured:
     return Measured(*(f"{100 * row[key]:.1f}" for key in (name, f"{name}_low", f"{name}_high")))
+
+
+def _area(row: Any) -> Measured:
+    return Measured(f"{row['auc']:.3f}", f"{row['auc_low']:.2f}", f"{row['auc_high']:.2f}")
 
 
 def _seconds(results: Results) -> Section:
@@ -290,21 +331,3 @@ def _code(results: Results) -> Section:
 
 def _n_shown(results: Results) -> int:
     return min(results.config.n_shown, len(results.test.y))
-
-
-def example_code(config: Config, seed: int) -> str:
-    """Return a program that trains the linear decoder and the first network as the demo does and prints their top-1."""
-    net = dict(next(iter(config.encoders.values())))
-    first = repr(net.pop("net"))
-    return _CODE.format(
-        data=_arguments({**config.data, "random_state": seed}, indent=4),
-        encoder=_arguments({**net, "random_state": seed}, indent=4, first=first),
-    )
-
-
-def _arguments(arguments: Mapping[str, Any], indent: int, first: str = "") -> str:
-    """Write arguments out, in lines of at most three."""
-    parts = [*([first] if first else []), *(f"{name}={value!r}" for name, value in arguments.items())]
-    lines = [", ".join(parts[start : start + 3]) for start in range(0, len(parts), 3)]
-    gap = ",\n" + " " * indent
-    return f"\n{' ' * indent}{gap.join(lines)},\n"

@@ -12,6 +12,7 @@ from .decoders import LINEAR
 from .painting import Painted
 from .real import Real
 from .trials import Trials
+from .when_where import WhenWhere
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,8 @@ class Results:
         Of the first decoder: responses by pictures.
     painted : Painted
         By its encoder.
+    when_where : WhenWhere
+        When, and at which channels, the first decoder finds the picture.
     history : dict
         Learning curves by network.
     alpha : float
@@ -56,6 +59,7 @@ class Results:
     report: EvaluationReport
     similarity: np.ndarray
     painted: Painted
+    when_where: WhenWhere
     history: dict[str, list[dict]]
     alpha: float
     n_components: int

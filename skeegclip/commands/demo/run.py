@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
+from threadpoolctl import threadpool_limits
 
 from ..._utils.listed import write_listed
 from ...datasets import make_things_like
@@ -27,6 +28,7 @@ from .real import look_at_real
 from .report import make_report
 from .results import Results, text_table
 from .trials import averaged
+from .when_where import look_when_where
 
 _NEXT = """\
 Next:
@@ -35,6 +37,8 @@ Next:
   skeegclip reconstruct --help         paint what was seen"""
 
 
+# Its matrices are small: on busy cores threads of BLAS wait for each other most of the time, on quiet ones they gain little.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def run_demo(folder: Path, config: Config, *, seed: int = 0) -> Results:
     """Simulate, train, evaluate, and write ``metrics.json``, the figures and ``report.html``.
 
@@ -78,6 +82,8 @@ def run_demo(folder: Path, config: Config, *, seed: int = 0) -> Results:
         )
     first = decoders[LINEAR]
     trials, tested = averaged(data, train), averaged(data, test)
+    with _step("Looking when and where", seconds, "look"):
+        when_where = look_when_where(first, data, trials, tested, seed=seed)
     with _step("Painting what was seen", seconds, "paint"):
         painted = paint_test(first, data, trials, tested, seed=seed)
     with _step("Decoding real brains", seconds, "real"):
@@ -91,6 +97,7 @@ def run_demo(folder: Path, config: Config, *, seed: int = 0) -> Results:
         report,
         similarity=cosine_similarity(embeddings, first[-1].project(data.image_embeddings.lookup(tested.y))),
         painted=painted,
+        when_where=when_where,
         history={name: decoders[name][-1].encoder_.history_ for name in config.encoders},
         alpha=float(decoders[RIDGE][-1].encoder_.encoder_.alpha_),
         n_components=int(first[-1].encoder_.encoder_.n_components_),
@@ -136,6 +143,8 @@ def as_json(results: Results) -> dict[str, Any]:
             name: json.loads(getattr(results.real, name).reset_index().to_json(orient="records"))
             for name in ("rungs", "faces", "course")
         },
+        "when": json.loads(results.when_where.course.table.to_json(orient="records")),
+        "where": json.loads(results.when_where.channels.to_json(orient="records")),
         "alpha": results.alpha,
         "n_components": results.n_components,
         "history": results.history,

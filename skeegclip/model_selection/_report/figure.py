@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_WIDTH, _ROW = 6.3, 0.32  # inches
+_WIDTH, _ROW = 4.6, 0.32  # inches
 
 
 def accuracy_picture(scores: pd.DataFrame, summary: pd.DataFrame, task: str, metric: str) -> Picture:

@@ -214,19 +214,20 @@ def _n_way(found: Findings, task: str) -> Section:
 
 
 def _chosen(found: Findings) -> Section:
-    rows = []
+    rows, without = [], []
     for name in found.estimators:
         said = found.chosen[name]
         rules = dict.fromkeys(text.partition(": ")[2] for text in said)
         passes = [int(text.split()[1]) for text in said]
         if not said:
-            rows.append([name, "no passes to choose from", ""])
+            without.append(name)
             continue
         span = f"{min(passes)}" if min(passes) == max(passes) else f"{min(passes)} to {max(passes)}"
         rows.append([name, "; ".join(rules), span])
     return Section(
         "How the epoch was chosen",
-        "Which pass of training a network's weights are of, and by what rule.",
+        "Which pass of training a network's weights are of, and by what rule."
+        + (f" No passes to choose from: {', '.join(without)}." if without else ""),
         ["", "rule", "passes"],
         rows,
     )

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn.utils import Bunch
 
-from skeegclip.commands.demo.real import follow_time, search_gallery, tell_faces
+from skeegclip.commands.demo.real import evoked_above_ears, follow_time, search_gallery, tell_faces
 from skeegclip.datasets import load_faces_houses, load_things_sub08
 
 
@@ -47,3 +48,17 @@ def test_faces_are_told_from_houses_after_the_picture_and_not_before():
     assert course.idxmax() == pytest.approx(0.25)
     assert course.max() > 0.65
     assert abs(course[course.index < 0].iloc[0] - 0.5) < 0.05
+
+
+def test_evoked_responses_are_those_of_mne(faces):
+    import mne
+
+    evoked = evoked_above_ears(faces)
+    epochs = mne.EpochsArray(1e-6 * faces.X, faces.info, tmin=faces.tmin, verbose="error")
+    for name in ("face", "house"):
+        own = epochs[faces.y == name].copy().pick(["TP9", "TP10"])
+        np.testing.assert_allclose(evoked[name], 1e6 * own.average().data.mean(axis=0), rtol=1e-4, atol=1e-4)
+        trials = 1e6 * own.get_data(copy=True).mean(axis=1)
+        expected = scipy.stats.sem(trials, axis=0)
+        np.testing.assert_allclose(evoked[f"{name}_se"], expected, rtol=1e-4)
+    np.testing.assert_allclose(evoked.index, epochs.times, atol=0.5 / faces.sfreq)  # MNE has whole samples

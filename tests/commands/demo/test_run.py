@@ -14,8 +14,8 @@ from PIL import Image
 
 from skeegclip.commands._shell import prepare_folder
 from skeegclip.commands.demo.config import FULL, QUICK, Config
+from skeegclip.commands.demo.example import example_code
 from skeegclip.commands.demo.output import FIGURES, FILES
-from skeegclip.commands.demo.report import example_code
 from skeegclip.commands.demo.run import run_demo
 from skeegclip.model_selection.report import as_document
 
@@ -120,7 +120,8 @@ def test_report_loads_nothing(demo):
 def test_report_says_what_must_be_said(demo):
     text = re.sub(r"\s+", " ", " ".join(Page(demo[4]).words))
     for needed in (
-        "These are simulated data",
+        "Real recordings come first",
+        "no brain was recorded",
         "Where ATM-S stands",
         "How the epoch was chosen",
         "Guessing: 8.3 %",
@@ -161,6 +162,9 @@ def test_report_and_table_and_json_agree(demo):
         assert f"{row['auc']:.3f} [{row['auc_low']:.2f} {row['auc_high']:.2f}]" in printed
         assert f"{row['auc']:.3f}" in html
     assert metrics["knowing_decoder"]["accuracy"] == results.data.truth.accuracy
+    # The first numbers of the page are those of real brains.
+    cards = re.findall(r'<div class="value">(.*?)</div>', html)
+    assert cards[:2] == ["36.0 %", f"{metrics['real']['faces'][0]['auc']:.3f}"]
 
 
 def test_scores_are_those_of_what_the_pictures_show(demo):
@@ -201,6 +205,26 @@ def test_something_is_learned(demo):
     # With this signal a decoder that is trained and scored on the right rows is far above the chance of a half.
     for task in ("retrieval", "classification"):
         assert row_of(demo[3], "Linear", "2-way", task)["mean"] >= 0.65
+
+
+def test_time_course_and_head_map_find_what_was_planted(demo):
+    _, results, _, metrics, html = demo
+    windows, planted = metrics["when"], results.data.truth.windows
+    best = max(windows, key=lambda row: row["accuracy"])
+    middle = (best["start"] + best["stop"]) / 2
+    assert planted["low_level"][0] < middle < planted["high_level"][1]
+    assert best["p_corrected"] < 0.05
+    assert all(row["p_corrected"] > 0.05 for row in windows if row["start"] >= 0.6)
+    channels = results.when_where.channels
+    assert channels["channel"].tolist() == results.data.info["ch_names"]
+    loss, regions = channels.set_index("channel")["similarity_loss"], results.data.truth.regions
+    # Light and colour are seen at the back; with a dozen test pictures single channels say little.
+    assert loss[regions["occipital"]].mean() > loss[regions["frontal"]].mean() + 0.005
+    assert f"most at {loss.idxmax()}," in html
+    assert len(metrics["where"]) == 63
+    evoked = results.when_where.evoked
+    np.testing.assert_allclose(evoked, results.test.X.mean(axis=0), rtol=1e-5, atol=1e-5)
+    assert results.when_where.peak == evoked.std(axis=0).argmax()
 
 
 def test_selection_is_told(demo):
