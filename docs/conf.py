@@ -41,8 +41,6 @@ if importlib.util.find_spec("sphinx_copybutton"):
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
-# Formulas wider than the page are broken into lines.
-mathjax4_config = {"output": {"displayOverflow": "linebreak"}}
 
 # A build reads nothing from the network: _ext/inventories.py writes down the names that these pages link to.
 intersphinx_mapping = mapping(Path(__file__).parent / "_inventories")
