@@ -127,7 +127,7 @@ def top1(z: torch.Tensor, dataset: EpochsDataset, project: Callable) -> float:
 def embed(
     net: EncoderNet, X: Any, subject: Any, batch_size: int = 10 * _ROWS_OF_A_BLOCK, *, places: Any = None
 ) -> torch.Tensor:
-    """Embeddings of all epochs, in order, on the CPU; of each the same in any company (see `_in_blocks`)."""
+    """Embeddings of all epochs, in order, on the CPU; of each the same to rounding in any company (see `_in_blocks`)."""
     with evaluating(net):
         parts = (
             net.infer(block)[:rows]
@@ -142,9 +142,9 @@ def _in_blocks(inputs: dict) -> Iterator[tuple[int, dict]]:
 
     How a matrix product sums depends on how many rows it has, and on where among them a row stands: few rows are
     multiplied by another kernel than many, and what remains of a kernel's rows (4, 6, 8, 12) by another again. In
-    blocks of these sizes every row is summed alike by the kernels that were tried (SSE4, AVX2, AVX-512). One epoch
-    takes up to six times as long for it, and whoever cannot wait asks for equality `up_to_rounding` alone. Of the
-    kernels of graphics cards nothing is known.
+    blocks of these sizes all rows are summed alike by the kernels of AVX-512 that were tried, and by those of AVX2 and
+    SSE4 more often than in others. One epoch takes up to six times as long for it, and whoever cannot wait asks for
+    equality `up_to_rounding` alone. Of the kernels of graphics cards nothing is known.
     """
     n = len(inputs["x"])
     if is_up_to_rounding() or inputs["x"].device.type != "cpu":
