@@ -91,7 +91,7 @@ def part_names(index: Path) -> list[str]:
 def _index(path: Path) -> dict[str, str]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        if any(Path(name).name != name for name in found.values()):
+        if any(Path(name).name != name or name in ("", "..") for name in found.values()):
             raise ValueError("a name is that of another folder")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no index of files of weights ({error!r}). Download it again.") from error
@@ -100,8 +100,12 @@ def _index(path: Path) -> dict[str, str]:
 
 def _read_file(path: Path) -> Any:
     if path.name.endswith(INDEX):
-        whole = {name: value for part in files_of(path) for name, value in _read_one(part).items()}
-        lacking = _index(path).keys() - whole.keys()
+        index = _index(path)
+        parts = {part.name: _unwrapped(_read_one(part), str(part)) for part in files_of(path)}
+        whole = {name: value for part in parts.values() for name, value in part.items()}
+        # What several files hold, an older one among them say, is that of the file that the index names.
+        whole |= {name: parts[part][name] for name, part in index.items() if name in parts[part]}
+        lacking = index.keys() - whole.keys()
         if lacking:
             raise ValueError(
                 f"{path} names {len(lacking)} tensors that its files do not hold (one: {min(lacking)!r}). Download them again."

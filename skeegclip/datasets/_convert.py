@@ -38,7 +38,7 @@ def convert_subjects(
     verbose : int
         1 shows a progress bar.
     """
-    for left, name in zip(reversed(range(len(names))), names, strict=True):
+    for number, name in enumerate(names, 1):
         parts = {split: read_recording(place / name / file) for split, file in FILES.items()}
         train = parts["train"]
         _check_parts(name, train, parts["test"])
@@ -54,7 +54,7 @@ def convert_subjects(
             n_times=train.data.shape[3],
             dtype=dtype,
             name=name,
-            left=left,
+            then=[(other,) for other in names[number:]],
             verbose=verbose,
         )
 

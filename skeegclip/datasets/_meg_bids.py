@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,14 @@ def bids_subjects(root: Path) -> list[str]:
 
 
 def convert_bids(
-    path: Path, root: Path, name: str, window: tuple[float, float], *, dtype: str, left: int, verbose: int
+    path: Path,
+    root: Path,
+    name: str,
+    window: tuple[float, float],
+    *,
+    dtype: str,
+    then: Collection[tuple[str, ...]],
+    verbose: int,
 ) -> None:
     """Write a subject's raw recordings into the store.
 
@@ -50,8 +57,8 @@ def convert_bids(
         Times to keep, in seconds, both included.
     dtype : "float32" | "float16"
         Type of a new store.
-    left : int
-        How many subjects are to follow.
+    then : collection of tuple of str
+        Subjects that are to follow.
     verbose : int
         1 shows a progress bar.
     """
@@ -72,7 +79,7 @@ def convert_bids(
         n_times=len(first.times),
         dtype=dtype,
         name=name,
-        left=left,
+        then=then,
         verbose=verbose,
     )
 

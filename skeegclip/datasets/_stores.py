@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ def add_epochs(
     n_times: int,
     dtype: str,
     name: str,
-    left: int,
+    then: Collection[tuple[str, ...]],
     verbose: int,
 ) -> None:
     """Write a recording into a store, whole or not at all; make the store if there is none.
@@ -63,20 +63,25 @@ def add_epochs(
         Type of a new store.
     name : str
         What is written.
-    left : int
-        How many more are to follow.
+    then : collection of tuple of str
+        Subjects, or subjects and sessions, that are to follow.
     verbose : int
         1 shows a progress bar.
     """
     view = stored_view(path)
     blocks = _shown(blocks, len(rows), name, verbose)
-    origin = {"recording": name, "left": left}
     if view is None:
+        origin = {"recording": name, "left": len(then)}
         EpochsStore.create(path, blocks, rows, info=info, tmin=tmin, dtype=dtype, origin=origin)
         return
     keys = [column for column in ("subject", "session") if column in rows]
-    if len(view.rows[keys].drop_duplicates().merge(rows[keys].drop_duplicates())):
+    held = view.rows[keys].drop_duplicates()
+    if len(held.merge(rows[keys].drop_duplicates())):
         return
+    # Of those to follow, another process may have written some: nobody would write them, and tell of the end, again.
+    written = [tuple(key) for key in held.itertuples(index=False)]
+    left = sum(not any(key[: len(one)] == one for key in written) for one in then)
+    origin = {"recording": name, "left": left}
     here = (tuple(info["ch_names"]), float(info["sfreq"]), n_times)
     there = (view.ch_names, view.sfreq, view.shape[2])
     if here != there:

@@ -122,21 +122,32 @@ def stream(
     with tqdm(
         total=len(recordings), initial=done, desc="Converting", unit="recording", disable=not verbose
     ) as bar:
-        for left, recording in zip(reversed(range(len(todo))), todo, strict=True):
+        for number, recording in enumerate(todo, 1):
             bar.set_postfix_str(recording.key)
             for file in recording.files:
                 if file.name not in verified:
                     verified[file.name] = _verified(file, place, verbose)
             files = [verified[file.name] for file in recording.files]
-            origin = {"recording": recording.key, "files": files, "how": how, "left": left}
+            origin = {"recording": recording.key, "files": files, "how": how}
             if recording.events is not None:
                 origin["events"] = recording.events
-            sink.write(recording.key, recording.read(place), origin)
+            cut = recording.read(place)
+            there = _origins(path)  # what other processes have written by now does not follow
+            origin["left"] = sum(other.key not in there for other in todo[number:])
+            sink.write(recording.key, cut, origin)
             needed.subtract(file.name for file in recording.files)
             if folder is None:
                 _remove([recording], place, needed)
             bar.update()
     return EpochsStore._at(path)
+
+
+def _origins(path: Path) -> dict[str | None, dict[str, Any]]:
+    """Return what a store's recordings were made of, by their names."""
+    if not (path / "manifest.json").is_file():
+        return {}
+    # Not `open`, which would warn of what is about to be mended.
+    return {origin.get("recording"): origin for origin, _ in EpochsStore._at(path).origins}
 
 
 def _unwritten(path: Path, recordings: Sequence[Recording], how: dict[str, Any]) -> list[Recording]:
@@ -146,10 +157,7 @@ def _unwritten(path: Path, recordings: Sequence[Recording], how: dict[str, Any])
         raise ValueError(f"{len(twice)} recordings have the name of another (first: {twice[0]!r}).")
     if not recordings:
         raise ValueError("there is no recording to write.")
-    if not (path / "manifest.json").is_file():
-        return list(recordings)
-    # Not `open`, which would warn of what is about to be mended.
-    origins = {origin.get("recording"): origin for origin, _ in EpochsStore._at(path).origins}
+    origins = _origins(path)
     another = "Pass out= another folder, or remove the store to make it anew."
     for recording in recordings:
         if (origin := origins.get(recording.key)) is None:

@@ -151,7 +151,7 @@ def preprocess_things_eeg2(
     todo = [
         (name, session) for name in wanted for session in there[name] if (name, session.name[4:]) not in done
     ]
-    for left, (name, session) in zip(reversed(range(len(todo))), todo, strict=True):
+    for number, (name, session) in enumerate(todo, 1):
         view = stored_view(path)
         shown = (
             None if view is None else view.rows.loc[view.rows["subject"] == name, "stimulus"].value_counts()
@@ -169,7 +169,7 @@ def preprocess_things_eeg2(
             n_times=parts["train"].X.shape[2],
             dtype=dtype,
             name=f"{name} {session.name}",
-            left=left,
+            then=[(other, its.name[4:]) for other, its in todo[number:]],
             verbose=verbose,
         )
     return EpochsStore._at(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,11 +122,12 @@ def load_things_meg(
     if absent or not wanted:
         raise layout_error(root, f"{', '.join(absent) or 'recordings'} not found in {str(root)!r}")
     new = [name for name in wanted if name not in stored]
-    for left, name in zip(reversed(range(len(new))), new, strict=True):
+    for number, name in enumerate(new, 1):
+        then = [(other,) for other in new[number:]]
         if source == "bids":
-            convert_bids(path, root, name, window, dtype=dtype, left=left, verbose=verbose)
+            convert_bids(path, root, name, window, dtype=dtype, then=then, verbose=verbose)
         else:
-            _convert_epochs(path, files[name], name, images, window, dtype=dtype, left=left, verbose=verbose)
+            _convert_epochs(path, files[name], name, images, window, dtype=dtype, then=then, verbose=verbose)
         view = stored_view(path)
     assert view is not None
     if stored_subjects(view) - set(wanted):
@@ -142,7 +144,7 @@ def _convert_epochs(
     window: tuple[float, float],
     *,
     dtype: str,
-    left: int,
+    then: Collection[tuple[str, ...]],
     verbose: int,
 ) -> None:
     epochs = EpochsFile(file, window)
@@ -158,7 +160,7 @@ def _convert_epochs(
         n_times=len(epochs.times),
         dtype=dtype,
         name=name,
-        left=left,
+        then=then,
         verbose=verbose,
     )
 

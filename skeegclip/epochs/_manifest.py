@@ -143,9 +143,9 @@ class Manifest:
 
     @property
     def left(self) -> int:
-        """How many parts were to follow the last, as its origin tells."""
-        told = (self.parts[-1].origin or {}).get("left", 0) if self.parts else 0
-        return told if type(told) is int and told > 0 else 0
+        """How many parts were to follow, as the last origin tells that tells of it: others come by hand."""
+        told = [part.origin["left"] for part in self.parts if part.origin and "left" in part.origin][-1:]
+        return next((n for n in told if type(n) is int and n > 0), 0)
 
     @property
     def _tag(self) -> str:

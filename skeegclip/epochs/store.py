@@ -125,8 +125,8 @@ class EpochsStore:
         origin : mapping | None
             What the epochs were made of (the name of a recording, its files and their digests, say), in what JSON has.
             It is kept in the manifest and counts from the moment that the epochs do; :attr:`~skeegclip.EpochsStore.origins` tells it.
-            A number ``left`` in it says how many more parts are to follow: while it is not 0, :meth:`open` warns that the
-            store is unfinished.
+            A number ``left`` in it says how many more parts are to follow: while the last such number is not 0,
+            :meth:`open` warns that the store is unfinished.
 
         Returns
         -------

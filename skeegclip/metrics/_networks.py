@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def find_weights(network: Network, weights: Any) -> Path:
         return path
     try:
         return _from_cache(network)
-    except OSError as error:
+    except (OSError, RuntimeError, HTTPException) as error:  # torch's of a wrong digest is a RuntimeError
         raise FileNotFoundError(
             f"weights: those of {network.name} are not in the cache and cannot be downloaded"
             f" ({first_line(error.__cause__ or error)})."
@@ -152,7 +153,7 @@ def _state_dict(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and end-of-file errors of many kinds
         raise ValueError(
-            f"weights: {path} cannot be read as weights ({error}). Download it again."
+            f"weights: {path} cannot be read as weights ({error}). Remove it, and let it be downloaded again."
         ) from error
 
 

@@ -119,7 +119,6 @@ class _WindowMoments(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (rows,) = ctx.saved_tensors
         grad = (grad + grad.T).to(rows.dtype)

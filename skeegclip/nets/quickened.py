@@ -53,9 +53,12 @@ class TimeThenChannels(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map epochs (batch, 1, n_chans, n_times)."""
-        time, chans, *behind = self
-        if not (on_cpu(x) and _is_plain(time) and _is_plain(chans)):
+        first = list(self)[:2]
+        # A slice of it is of its class too, and may hold one of the two, or neither.
+        both = len(first) == 2 and all(isinstance(part, nn.Conv2d) and _is_plain(part) for part in first)
+        if not (on_cpu(x) and both):
             return super().forward(x)
+        time, chans, *behind = self
         with torch.autocast("cpu", enabled=False):
             # (out, filter, channel) and (filter, sample) -> (out, channel, sample)
             weight = torch.einsum("ofc,fk->ock", chans.weight.squeeze(-1), time.weight.flatten(1))

@@ -10,7 +10,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from small_nets import Blocks
 
 from skeegclip import EEGEncoder
@@ -108,6 +108,28 @@ def test_an_index_that_does_not_fit_is_refused(state, tmp_path):
         read_pretrained(tmp_path)
     for content in ("{", "[]", "{}", '{"weight_map": {"a": "../model.safetensors"}}'):
         path.write_text(content)
+        with pytest.raises(ValueError, match="is no index of files of weights"):
+            read_pretrained(tmp_path)
+
+
+def test_the_index_says_which_of_two_files_a_tensor_is_of(state, tmp_path):
+    in_parts(state, tmp_path)
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())["weight_map"]
+    first = min(index, key=index.get)
+    last = tmp_path / max(index.values())
+    assert index[first] != last.name
+    save_file({**load_file(last), first: state[first] + 1}, last)  # left of another save
+    assert same(read_pretrained(tmp_path), state)
+
+
+def test_parts_that_hold_no_weights_are_named(state, tmp_path):
+    parts = in_parts(state, tmp_path, "pytorch_model{suffix}.bin")
+    torch.save([1, 2], tmp_path / parts[1])
+    with pytest.raises(ValueError, match=rf"{parts[1]} holds a list, not one state dict"):
+        read_pretrained(tmp_path)
+    index = tmp_path / "pytorch_model.bin.index.json"
+    for name in ("..", ".", "", "/etc/passwd"):
+        index.write_text(json.dumps({"weight_map": {"a": name}}))
         with pytest.raises(ValueError, match="is no index of files of weights"):
             read_pretrained(tmp_path)
 

@@ -172,6 +172,34 @@ def test_who_opens_an_unfinished_store_is_told(place, tmp_path):
         store.append(np.ones((1, 1, 5)), {"stimulus": ["s"]}, origin={**origin, "left": 6})
 
 
+def test_what_another_process_wrote_meanwhile_does_not_follow(place, tmp_path):
+    recordings, out = recordings_of(place)[:3], tmp_path / "store"
+    run(recordings[:1], out, place)
+
+    def read_while_others_write(folder):
+        run(recordings[2:], out, place)
+        return recordings[1].read(folder)
+
+    slow = Recording(recordings[1].key, recordings[1].files, read_while_others_write)
+    with pytest.raises(FileExistsError):  # as it comes to the third
+        run([recordings[0], slow, recordings[2]], out, place)
+    run(recordings, out, place)  # nothing to do
+    assert len(EpochsStore.open(out)) == 3 * N_EPOCHS  # a warning would be an error
+
+
+def test_what_is_appended_by_hand_finishes_no_conversion(place, tmp_path):
+    recordings, out = recordings_of(place), tmp_path / "store"
+    (place / "1.bin").unlink()
+    with pytest.raises(FileNotFoundError):
+        run(recordings, out, place)
+    store = opened(out)
+    view = store.view()
+    store.append(np.asarray(view), view.rows)
+    store.append(np.asarray(view), view.rows, origin={"what": "another"})
+    with pytest.warns(UserWarning, match=rf"is unfinished: {N_RECORDINGS - 1} more"):
+        EpochsStore.open(out)
+
+
 # -- no room ----------------------------------------------------------------------------------------------
 
 

@@ -288,6 +288,24 @@ def test_who_opens_the_store_of_an_interrupted_conversion_is_told(things_eeg2, t
     assert set(EpochsStore.open(tmp_path / "store").view().subject) == {"sub-01", "sub-02"}
 
 
+def test_a_subject_that_another_process_wrote_meanwhile_does_not_follow(things_eeg2, tmp_path, monkeypatch):
+    from skeegclip.datasets import _convert
+
+    store, read = tmp_path / "store", _convert.read_recording
+    calls = []
+
+    def read_while_others_write(path):
+        calls.append(path)
+        if len(calls) == 1:
+            load_things_eeg2(things_eeg2, subjects=2, store=store, **quiet)
+        return read(path)
+
+    monkeypatch.setattr(_convert, "read_recording", read_while_others_write)
+    data = load_things_eeg2(things_eeg2, store=store, **quiet)
+    assert set(data.subject) == {"sub-01", "sub-02"}
+    assert len(EpochsStore.open(store)) == len(data.X)  # a warning would be an error
+
+
 def test_two_sets_of_recordings(things_eeg2, tmp_path):
     shutil.copytree(things_eeg2 / "Preprocessed_data_250Hz", tmp_path / "one")
     shutil.copytree(things_eeg2 / "Preprocessed_data_250Hz", tmp_path / "two")

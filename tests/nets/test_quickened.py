@@ -122,3 +122,25 @@ def test_bfloat16_stays_near_float32(name):
     with torch.autocast("cpu", torch.bfloat16):
         rough = ours(smooth(8)).float()
     assert torch.nn.functional.cosine_similarity(exact, rough).min() > 0.99
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (1, 2), (0, 2), (1, 3), (2, 4), (0, 0)])
+def test_a_slice_of_it_computes_what_its_layers_do(start, stop):
+    ours, plain = (net.eval().patch_embedding.shallownet for net in twins("eegconformer"))
+    x = plain[:start](smooth(3)[:, None])
+    torch.testing.assert_close(ours[start:stop](x), plain[start:stop](x), atol=1e-4, rtol=1e-4)
+
+
+def test_gradients_have_gradients():
+    found = []
+    for net in twins("eegnet"):
+        x = smooth(4, torch.float64).requires_grad_()
+        loss = net.double()(x).square().sum()
+        (slope,) = torch.autograd.grad(loss, x, create_graph=True)
+        slope.square().sum().backward()  # as a penalty on the gradient does
+        found.append(
+            {"x": x.grad, **{key: p.grad for key, p in net.named_parameters() if p.grad is not None}}
+        )
+    assert found[0]["x"].abs().max() > 1e-6
+    size = max(float(value.abs().max()) for value in found[1].values())
+    torch.testing.assert_close(found[0], found[1], atol=1e-10 * size, rtol=1e-8)
