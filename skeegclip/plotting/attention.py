@@ -144,6 +144,7 @@ def _head(
         cmap=cmap,
         vlim=(values.min(), values.max()) if vlim is None else vlim,
         sensors="k.",
+        image_interp="linear",  # splines swing beyond all channels: below zero, where none is
     )
     places = np.asarray(next(line.get_xydata() for line in ax.lines if line.get_marker() == "."))[site]
     for line in ax.lines:

@@ -183,6 +183,14 @@ def rises_to_the_right(ax):
     return image[:, : middle - 5].mean() < image[:, middle + 5 :].mean()
 
 
+def test_a_map_shows_nothing_beyond_what_the_channels_hold():
+    values = np.array([0, 0, 0, 0, 0, 0, 1, 0.0])  # of one channel beside others: where splines swing
+    for shown, low, high in ((values, 0, 1), (values - 0.1, -0.1, 0.9)):
+        image = np.asarray(plot_importance(shown, head()).images[0].get_array())
+        assert low - 1e-9 <= image.min() <= image.max() <= high + 1e-9
+        assert image.max() > low + 0.8
+
+
 @pytest.mark.parametrize("kind", ["mag", "grad"])
 def test_a_map_of_meg_keeps_signs(kind):
     whole = mne.channels.read_meg_canonical_info("neuromag")

@@ -120,13 +120,14 @@ def _retrieved(results: Results, figures: Mapping[str, bytes]) -> Section:
 
 
 def _when(results: Results, figures: Mapping[str, bytes]) -> Section:
-    best = results.when_where.best
+    best, n_windows = results.when_where.best, len(results.when_where.course.table)
+    found = _percent(best.rename({"low": "accuracy_low", "high": "accuracy_high"}), "accuracy")
     return Section(
         "When: accuracy over time",
         f"Each window of a tenth of a second has a decoder of its own, {LINEAR} with the directions that training pictures"
         f" chose for whole epochs. Most is read from {best['start']:.2f} to {best['stop']:.2f} s:"
-        f" {100 * best['accuracy']:.1f} % of the pictures. The simulation answers to light and colour from 0.08 s on, to the"
-        " object from 0.15 to 0.45 s.",
+        f" {found.value} % of the pictures (95 % interval {found.low} to {found.high}; as the largest of {n_windows} windows it is"
+        " rather too high). The simulation answers to light and colour from 0.08 s on, to the object from 0.15 to 0.45 s.",
         picture=Picture(
             figures["when"],
             "Accuracy in sliding windows of time",
@@ -142,13 +143,14 @@ def _where(results: Results, figures: Mapping[str, bytes]) -> Section:
     return Section(
         "Where: channels that matter, and the evoked response",
         f"Hidden one after the other in the test responses, channels cost {LINEAR} most at {most[0]}, {most[1]} and"
-        f" {most[2]}. What matters is where responses to different pictures differ, not where the response to all is large.",
+        f" {most[2]}. That is what this decoder takes from a channel: how responses to different pictures differ there, or noise that"
+        " it subtracts from other channels. It need not be where the response to all is large, nor where the sources are.",
         picture=Picture(
             figures["where"],
             "Heads from above: what each channel is worth, and the mean response",
             "a: cosine of the embedding with that of the picture shown, less the mean with all others: what is lost when the"
-            " channel is hidden under its mean over training. b: mean response to all test pictures at its largest over the"
-            " head.",
+            " channel is hidden under its mean over training. b: mean response to all test pictures when it differs most over the"
+            " head. Between channels colours are interpolated.",
         ),
     )
 
@@ -180,7 +182,7 @@ def _simulated(results: Results) -> list[Section]:
         "Never seen in training: any test picture, any other picture of a test concept, or any test score. Training on"
         " single trials rather than averages was settled beforehand, on held-out training concepts; the learning rate was"
         " not tuned, and the number of passes is what a demo has time for. A run looks at the test set once, at the end,"
-        " and chooses nothing by it."
+        " and no decoder is chosen by it. The best window and the channels that are named above describe the test responses."
     )
     return [
         Section("What was simulated", f"{recorded}\n\n{shown}"),
