@@ -176,6 +176,7 @@ def test_a_worker_is_killed_when_cells_of_an_evaluation_are_done(script, monkeyp
 _TINY = {"images": 30, "repetitions": 40, "tested": 2, "test_repetitions": 40, "dims": 40}
 
 
+@pytest.mark.slow
 def test_full_size_people_differ_in_noise_and_share_the_response(script):
     full = script("full_size")
     latent, table = full.make_table(_TINY)
@@ -196,6 +197,7 @@ def test_full_size_people_differ_in_noise_and_share_the_response(script):
     assert np.corrcoef(mean.reshape(2, -1))[0, 1] == pytest.approx(0.8**2 / (1 + 0.25), abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_the_folder_of_a_killed_script_is_removed(tmp_path):
     code = (

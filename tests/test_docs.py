@@ -25,6 +25,12 @@ PAGES = sorted(
 )
 
 
+# Those whose code takes seconds.
+LONG_PAGES = {
+    f"user_guide/{name}.rst" for name in ("inspection", "sharing", "your_recordings", "reconstruction")
+}
+
+
 def test_pages_with_code_are_found() -> None:
     assert {
         "coming_from.rst",
@@ -40,10 +46,12 @@ def test_pages_with_code_are_found() -> None:
         "user_guide/losses.rst",
         "user_guide/sharing.rst",
         "user_guide/targets.rst",
-    } <= set(PAGES)
+    } | LONG_PAGES <= set(PAGES)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.slow) if page in LONG_PAGES else page for page in PAGES]
+)
 def test_code_of_a_page_runs(page: str) -> None:
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     # braindecode's first import makes mne print that names of montages will change.

@@ -197,6 +197,7 @@ def test_a_step_is_timed_in_a_process_of_its_own(parts):
     assert 0 < milliseconds / 1e3 < first
 
 
+@pytest.mark.slow
 def test_parity_tells_a_wrong_gradient(parts, monkeypatch):
     bench, steps = parts("gpu_parts.bench"), parts("gpu_parts.steps")
     small = bench.Bench(torch.device("cpu"), small=True, minutes=1)

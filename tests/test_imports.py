@@ -6,6 +6,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 import skeegclip
 
 ROOT = Path(skeegclip.__file__).parent
@@ -238,6 +240,7 @@ def test_stubs_name_all_that_is_public():
         assert sorted(listed) == sorted(set(listed))
 
 
+@pytest.mark.slow
 def test_fitting_and_decoding_go_without_torchs_compiler(tmp_path):
     # torch loads it, which takes longer than scikit-learn, with the first optimizer of a process.
     setting = "import numpy as np, skeegclip; X = np.random.default_rng(0).normal(size=(8, 3, 80))"

@@ -65,6 +65,7 @@ def test_head_leaves_all_before_it_bit_by_bit(start, data):
     assert all(p.requires_grad for p in encoder.net_.module_.parameters())
 
 
+@pytest.mark.slow
 def test_head_learns_from_features_as_they_are_in_use(start, data):
     # Without dropout and with fixed statistics, the head is a linear layer on fixed features: torch alone, on those.
     X, y = data

@@ -93,6 +93,7 @@ def test_every_net_that_torch_can_export(net, layer, data, tmp_path):
     check(fitted(net, data, subject_layer=layer), data, tmp_path / "encoder.onnx")
 
 
+@pytest.mark.slow
 def test_what_the_file_tells(data, tmp_path):
     import mne
 

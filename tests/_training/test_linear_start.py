@@ -92,6 +92,7 @@ def test_before_any_step_it_is_the_ridge_regression(rng):
     assert np.linalg.norm(directions.transform(X), axis=1).mean() == pytest.approx(1, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_network_learns_what_is_not_linear(rng):
     # Two patterns, each with either sign: no linear map tells them apart.
     patterns, y = rng.normal(size=(2, 4, 40)), rng.integers(0, 2, 900)

@@ -181,6 +181,7 @@ def predict(model, X, batch_size=7):
         return torch.cat([model(batch) for (batch,) in loader]).numpy()
 
 
+@pytest.mark.slow
 def test_the_contests_side(tmp_path):
     """Everything that is asked of one folder is asked here: a bare process takes seconds to start."""
     decoder = make_pipeline(PickChannels(["O1", "Oz", "O2", "Cz"]), *recipes.contest(TABLE))
@@ -290,6 +291,7 @@ def test_what_cannot_be_exported_is_refused_by_name(decoder, said, tmp_path):
     assert not (tmp_path / "folder").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_an_encoder_of_any_cap_is_written_for_the_cap_of_the_contest(tmp_path):
     """Against `transform` of named epochs of a cap that has one channel less, another one, and another order."""

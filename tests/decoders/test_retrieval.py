@@ -281,6 +281,7 @@ def rotated():
     return table, table.vectors @ np.kron(np.eye(4), [[c, s], [-s, c]]) + 0.3 * rng.standard_normal((120, 8))
 
 
+@pytest.mark.slow
 def test_refining_turns_embeddings_onto_the_gallery(rotated, tmp_path):
     table, Z = rotated
     plain = ImageRetriever("passthrough", gallery=table).fit(Z)

@@ -168,6 +168,7 @@ def test_what_is_refused():
     assert constant.table["p"].tolist() == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_network_in_a_pipeline_is_fitted_anew_in_each_window(recorded):
     """Against a loop by hand over windows; its seed is drawn from that of the analysis, not the one it was made with."""
     table, view = recorded

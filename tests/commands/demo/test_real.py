@@ -24,6 +24,7 @@ def test_the_rungs_are_those_that_are_published_and_documented():
     assert (rungs["found"] < rungs["found_high"]).all()
 
 
+@pytest.mark.slow
 def test_the_difference_is_that_of_the_areas(faces):
     table = tell_faces(faces, 1, seed=0)
     linear, network = table.to_dict("records")
@@ -36,6 +37,7 @@ def test_the_difference_is_that_of_the_areas(faces):
     np.testing.assert_array_equal(again, table)
 
 
+@pytest.mark.slow
 def test_shuffled_labels_are_not_told_apart(faces):
     shuffled = Bunch(**{**faces, "y": np.random.default_rng(0).permutation(faces.y)})
     table = tell_faces(shuffled, 1, seed=0)

@@ -114,7 +114,12 @@ def exactly(scheduler, n_steps, guidance_scale=1.0, n_samples=3000, n_train_step
 
 @pytest.mark.parametrize(
     ("scheduler", "n_steps", "tolerance"),
-    [("dpmsolver++", 20, 0.08), ("dpmsolver++", 50, 0.05), ("ddim", 50, 0.08), ("ddpm", 50, 0.13)],
+    [
+        ("dpmsolver++", 20, 0.08),
+        ("dpmsolver++", 50, 0.05),
+        ("ddim", 50, 0.08),
+        pytest.param("ddpm", 50, 0.13, marks=pytest.mark.slow),
+    ],
 )
 def test_a_perfect_network_draws_the_posterior(scheduler, n_steps, tolerance):
     x = exactly(scheduler, n_steps)
