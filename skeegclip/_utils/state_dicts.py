@@ -100,12 +100,12 @@ def _index(path: Path) -> dict[str, str]:
 
 def _read_file(path: Path) -> Any:
     if path.name.endswith(INDEX):
-        index = _index(path)
+        named = _index(path)
         parts = {part.name: _unwrapped(_read_one(part), str(part)) for part in files_of(path)}
         whole = {name: value for part in parts.values() for name, value in part.items()}
         # What several files hold, an older one among them say, is that of the file that the index names.
-        whole |= {name: parts[part][name] for name, part in index.items() if name in parts[part]}
-        lacking = index.keys() - whole.keys()
+        whole |= {name: parts[part][name] for name, part in named.items() if name in parts[part]}
+        lacking = named.keys() - whole.keys()
         if lacking:
             raise ValueError(
                 f"{path} names {len(lacking)} tensors that its files do not hold (one: {min(lacking)!r}). Download them again."

@@ -131,11 +131,11 @@ def export_submission(
         noise = (spread * rng.standard_normal((max(_TRIED), *shape))).astype(np.float32)
         epochs = noise if X is None else np.asarray(read_epochs(X).X, dtype=np.float32)
         tried = [epochs[:n] for n in _TRIED]
-        named = (
-            tried if places is None else [X[:n] for n in _TRIED]
-        )  # who asks where channels are needs their names
-        for given, found in zip(named, _run_bare(place, tried), strict=True):
-            _compare(found, _expected(decoder, given, n_outputs))
+        # Who asks where channels are needs their names. First, because a decoder says best what it cannot take.
+        named = [X[:n] for n in _TRIED] if hasattr(X, "info") else tried
+        expected = [_expected(decoder, given, n_outputs) for given in named]
+        for of_decoder, found in zip(expected, _run_bare(place, tried), strict=True):
+            _compare(found, of_decoder)
     write_listed(folder, contents)
 
 

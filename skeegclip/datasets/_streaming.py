@@ -128,7 +128,7 @@ def stream(
                 if file.name not in verified:
                     verified[file.name] = _verified(file, place, verbose)
             files = [verified[file.name] for file in recording.files]
-            origin = {"recording": recording.key, "files": files, "how": how}
+            origin: dict[str, Any] = {"recording": recording.key, "files": files, "how": how}
             if recording.events is not None:
                 origin["events"] = recording.events
             cut = recording.read(place)

@@ -48,6 +48,9 @@ class QuickEEGNet(EEGNet):
         return x
 
 
+QuickEEGNet.__name__ = EEGNet.__name__  # what errors and reports call it; pickle goes by the qualified name
+
+
 class TimeThenChannels(nn.Sequential):
     """A convolution in time, one over channels, and more behind them; the two are computed as one."""
 

@@ -314,6 +314,21 @@ def test_an_encoder_of_any_cap_is_written_for_the_cap_of_the_contest(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_an_encoder_of_any_cap_behind_a_step_is_written_for_the_cap_of_fit(tmp_path):
+    encoder = EEGEncoder("eegproject", targets=TABLE, montage="positions", **NET)
+    decoder = make_pipeline(EpochScaler(), encoder).fit(VIEW, VIEW.stimulus)
+    export_submission(decoder, tmp_path / "folder", VIEW[:3])
+    X = VIEW.read(np.arange(9))
+    found = predict(solver_of(tmp_path / "folder").load_model(meta_of(tmp_path / "folder")), X)
+    expected = by_hand(decoder, VIEW[:9])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    other = EpochsView.from_arrays(X[:, :4], info=mne.create_info(NAMES[:4], SFREQ, "eeg"))
+    with pytest.raises(ValueError, match="X has 4 features, but EpochScaler"):
+        export_submission(decoder, tmp_path / "other", other)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_the_cap_must_be_told(tmp_path):
     decoder = EEGEncoder("eegproject", targets=TABLE, montage="positions", **NET).fit(VIEW, VIEW.stimulus)
     for X in (None, VIEW.read(np.arange(3))):

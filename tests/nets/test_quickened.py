@@ -144,3 +144,9 @@ def test_gradients_have_gradients():
     assert found[0]["x"].abs().max() > 1e-6
     size = max(float(value.abs().max()) for value in found[1].values())
     torch.testing.assert_close(found[0], found[1], atol=1e-10 * size, rtol=1e-8)
+
+
+def test_it_is_called_what_the_user_called_it():
+    ours, plain = twins("eegnet")
+    assert repr(ours) == repr(plain)
+    assert type(ours).__name__ == "EEGNet"
