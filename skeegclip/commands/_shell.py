@@ -46,7 +46,8 @@ def refuse(context: typer.Context, error: BaseException, code: int) -> None:
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error) or type(error).__name__
     options = context.command.params
     flags = {str(option.name): option.opts[0] for option in options if option.opts[0].startswith("-")}
-    typer.echo(in_flags(" ".join(text.split()), flags), err=True)
+    # `path` is of a function within, no option of a command; which one is meant, the path says.
+    typer.echo(in_flags(" ".join(text.split()).removeprefix("path: "), flags), err=True)
     raise typer.Exit(code) from None
 
 

@@ -143,7 +143,7 @@ def _open(
     elif next(store.rglob("preprocessed_eeg_training.npy"), None) is None:
         raise FileNotFoundError(
             f"store: {store} is neither a folder that EpochsStore.create wrote nor one of THINGS-EEG2 files. Get these"
-            " with skeegclip fetch things-eeg2."
+            " with skeegclip fetch things-eeg2, or write your own recordings with skeegclip.datasets.load_recordings."
         )
     else:
         from ..datasets import load_things_eeg2

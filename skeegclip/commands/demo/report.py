@@ -285,8 +285,10 @@ def _real(results: Results, figures: Mapping[str, bytes]) -> list[Section]:
         Section(
             "On real brains: which of 200 pictures",
             "These are no simulations. Subject 8 of THINGS-EEG2 saw 200 pictures, 80 times each; the published ATM-S encoder"
-            " embedded the mean responses, and the picture is searched by its CLIP embedding. Nothing was trained here. The"
-            " rungs below the first look at all 200 responses together, which a single response in real time does not allow.",
+            " embedded the mean responses, and the picture is searched by its CLIP embedding. Nothing was trained here. Which pass of"
+            " training these embeddings are of is not told, and the paper reports the best one on the test pictures: the figures may"
+            " be rather high. The rungs below the first look at all 200 responses together, which a single response in real time"
+            " does not allow.",
             ["", "Found first (%)", "Gain (points)", "Looks at all queries"],
             rungs,
         ),

@@ -213,6 +213,7 @@ def test_time_course_and_head_map_find_what_was_planted(demo):
     best = max(windows, key=lambda row: row["accuracy"])
     middle = (best["start"] + best["stop"]) / 2
     assert planted["low_level"][0] < middle < planted["high_level"][1]
+    assert "the paper reports the best one on the test pictures" in html
     interval = f"{100 * best['low']:.1f} to {100 * best['high']:.1f}"
     assert (
         f"(95 % interval {interval}; as the largest of {len(windows)} windows it is rather too high)" in html
