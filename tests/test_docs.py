@@ -27,7 +27,8 @@ PAGES = sorted(
 
 # Those whose code takes seconds.
 LONG_PAGES = {
-    f"user_guide/{name}.rst" for name in ("inspection", "sharing", "your_recordings", "reconstruction")
+    f"user_guide/{name}.rst"
+    for name in ("inspection", "sharing", "your_recordings", "reconstruction", "reporting")
 }
 
 

@@ -112,6 +112,7 @@ def test_people_are_learned_beside_a_head(start, data):
     assert all(torch.equal(after[f"net.{name}"], state[f"net.{name}"]) for name in start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", WAYS[1:])
 def test_a_layer_of_channels_stands_before_what_arrives(data, train):
     info = mne.create_info(["O1", "O2"], 100.0, "eeg").set_montage("standard_1020")

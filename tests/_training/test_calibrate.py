@@ -62,6 +62,7 @@ def test_it_helps_a_new_subject_on_pictures_never_seen(recordings, fitted):
     assert chosen == {"n_epochs": 30, "n_stimuli": 30}
 
 
+@pytest.mark.slow
 def test_a_token_that_is_learned_moves_its_person_alone(recordings, fitted_atm):
     """Whatever the unit: the number of passes is chosen by itself, and could come to none."""
     X, y = recordings.of("sub-03", recordings.shown), recordings.shown

@@ -97,6 +97,7 @@ def test_what_is_linear_is_left_to_ridge_regression_of_all_epochs(rng):
     )
 
 
+@pytest.mark.slow
 def test_what_is_not_linear_keeps_the_network(rng):
     X, y = two_signs(rng)
     encoder = EEGEncoder(max_epochs=20, lr=3e-3, **QUICK)

@@ -272,6 +272,7 @@ def test_the_token_acts_and_acts_alike_in_any_unit(people, unknown):
     np.testing.assert_allclose(effects[1:], [effects[0]] * 2, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_a_token_is_calibrated_alike_in_any_unit(people):
     rows = (people.split == "train") & (people.subject == "sub-03")
     found = []

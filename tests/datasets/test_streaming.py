@@ -427,6 +427,7 @@ def test_a_kill_at_any_step(place, tmp_path, killer, publisher, is_remote):
     assert len(seen) > 30
 
 
+@pytest.mark.slow
 def test_kills_upon_kills(place, tmp_path, killer):
     recordings = recordings_of(place, log=tmp_path / "log")
     convert(tmp_path / "goal", place, recordings)

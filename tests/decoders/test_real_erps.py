@@ -20,6 +20,7 @@ def accuracy_of_new_people(estimator, view, y):
     return hits.mean(), bootstrap_interval(hits, groups=view.subject, random_state=0)
 
 
+@pytest.mark.slow
 def test_categories_are_decoded_in_people_never_seen(erps):
     accuracy, (low, _) = accuracy_of_new_people(ZeroShotClassifier(Ridge(1e4)), *erps)
     assert low > 0.2

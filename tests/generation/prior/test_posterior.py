@@ -71,6 +71,7 @@ def test_so_it_does_with_every_network_and_schedule(net, scheduler, seed):
     other.check(other.fit(net=net, net_params=NETS[net], scheduler=scheduler))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", ["unet", "gaussian"])
 @pytest.mark.parametrize("prediction", ["velocity", "sample"])
 def test_the_unit_of_what_goes_in_does_not_matter(problem, net, prediction):
@@ -182,6 +183,7 @@ def cosine(a, b):
     return float(np.mean(np.sum(a * b, axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", ["unet", "gaussian"])
 def test_what_a_reconstructor_paints_from_is_no_further_from_the_truth(net):
     from skeegclip.generation._parts import refine
