@@ -39,7 +39,7 @@ EDGES = {
     "datasets": "_utils embeddings epochs preprocessing",
     "_training": "_version _utils nets losses embeddings",
     "decoders": "_utils epochs nets embeddings metrics preprocessing _training",
-    "contest": "_version _utils preprocessing _training decoders",
+    "contest": "_version _utils epochs preprocessing _training decoders",
     "recipes": "_utils embeddings preprocessing decoders",
     "generation": "_version _utils nets embeddings metrics preprocessing _training decoders",
     "_evaluation": "_version _utils epochs embeddings metrics preprocessing _training decoders",

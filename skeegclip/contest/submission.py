@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.estimators import embed, is_pipeline, project, steps, unwrap
+from .._utils.estimators import embed, fitted_parts, is_pipeline, project, steps, unwrap
 from .._utils.inputs import read_epochs
 from .._utils.listed import check_unclaimed, write_listed
 from .._utils.params import check_number
@@ -24,6 +24,7 @@ from .._utils.scratch import scratch_folder
 from .._utils.size import size_of
 from .._utils.stated import Stated, check_alike
 from .._version import __version__
+from ..epochs import EpochsView
 from ._bare import SCRIPT
 from ._readme import README
 
@@ -131,9 +132,9 @@ def export_submission(
         noise = (spread * rng.standard_normal((max(_TRIED), *shape))).astype(np.float32)
         epochs = noise if X is None else np.asarray(read_epochs(X).X, dtype=np.float32)
         tried = [epochs[:n] for n in _TRIED]
-        # Who asks where channels are needs their names. First, because a decoder says best what it cannot take.
-        named = [X[:n] for n in _TRIED] if hasattr(X, "info") else tried
-        expected = [_expected(decoder, given, n_outputs) for given in named]
+        # First, because a decoder says best what it cannot take.
+        given = _as_asked(decoder, X, epochs)
+        expected = [_expected(decoder, given[:n], n_outputs) for n in _TRIED]
         for of_decoder, found in zip(expected, _run_bare(place, tried), strict=True):
             _compare(found, of_decoder)
     write_listed(folder, contents)
@@ -179,6 +180,20 @@ def _of_cap(encoder: Any, X: Any) -> tuple[tuple[int, int], Stated, np.ndarray]:
     if np.isnan(read.X).any():  # an epoch that lacks channels of others
         raise ValueError("X holds epochs of several caps. Pass those of one, the contest's.")
     return read.X.shape[1:], replace(read.stated, size=size_of(read.X)), read.places
+
+
+def _as_asked(decoder: Any, X: Any, epochs: np.ndarray) -> Any:
+    """The epochs as an array, or, for encoders of any cap, with their channels; of nobody in particular, as in the contest."""
+    any_cap = any(getattr(part, "montage", None) is not None for part in fitted_parts(decoder))
+    if not (any_cap and hasattr(X, "info")):
+        return epochs
+    from mne import pick_channels, pick_info
+
+    view = EpochsView.from_epochs(X[: max(_TRIED)])
+    if view.info is None:
+        return view
+    picks = pick_channels(view.info["ch_names"], list(view.ch_names), ordered=True)
+    return EpochsView.from_arrays(np.asarray(view), info=pick_info(view.info, picks))
 
 
 def _first(estimator: Any) -> Any:

@@ -309,6 +309,10 @@ def test_an_encoder_of_any_cap_is_written_for_the_cap_of_the_contest(tmp_path):
     found = predict(solver_of(folder).load_model(meta), X[:, ::-1].copy())
     expected = by_hand(decoder, other)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    # Of people whom the decoder knows the folder knows nothing: it decodes them as anybody.
+    of_known = EpochsView.from_arrays(X, subject=VIEW.subject[:9], info=mne.create_info(names, SFREQ, "eeg"))
+    assert np.abs(by_hand(decoder, of_known) - expected).max() > 1e-3 * np.abs(expected).max()
+    export_submission(decoder, tmp_path / "known", of_known)
     elsewhere = EpochsView.from_arrays(X, info=mne.create_info([*names[:-1], "Fp1"], SFREQ, "eeg"))
     assert np.abs(by_hand(decoder, elsewhere) - expected).max() > 1e-2 * np.abs(expected).max()
 
