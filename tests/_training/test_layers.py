@@ -174,7 +174,8 @@ def test_somebody_new(name, planted):
     weights = getattr(encoder, "layer_weights_", None)
     encoder.calibrate(X[:60], y[:60], subject="p1b", max_epochs=3)
     assert encoder.subjects_.tolist() == ["p0", "p1", "p1b", "p2", "p3"]
-    assert np.array_equal(encoder.transform(X, subject=subject), before)
+    # To rounding: where in memory the larger table lies decides with some kernels on how products are summed.
+    np.testing.assert_allclose(encoder.transform(X, subject=subject), before, rtol=0, atol=1e-5)
     if weights is not None:
         assert np.array_equal(np.delete(encoder.layer_weights_, 2, axis=0), weights)
         assert np.array_equal(encoder.layer_weights_[2], weights[-1])
