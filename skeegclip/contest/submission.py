@@ -190,7 +190,7 @@ def _as_asked(decoder: Any, X: Any, epochs: np.ndarray) -> Any:
     from mne import pick_channels, pick_info
 
     view = EpochsView.from_epochs(X[: max(_TRIED)])
-    if view.info is None:
+    if view.info is None or view.ch_names is None:
         return view
     picks = pick_channels(view.info["ch_names"], list(view.ch_names), ordered=True)
     return EpochsView.from_arrays(np.asarray(view), info=pick_info(view.info, picks))
