@@ -15,6 +15,7 @@ import numpy as np
 
 from ..epochs import EpochsStore
 from ._download import Remote, download, path_below
+from ._stores import stored_view
 
 if TYPE_CHECKING:
     import mne
@@ -238,8 +239,7 @@ class _Sink:
         self.path, self.dtype = path, dtype
         self.shown: Counter[tuple[str, str]] = Counter()
         self.shape: tuple | None = None
-        if (path / "manifest.json").is_file():
-            view = EpochsStore._at(path).view()
+        if (view := stored_view(path)) is not None:
             self.shape = (view.ch_names, view.sfreq, view.tmin, view.shape[2])
             subject, stimulus = view.subject, view.stimulus
             assert subject is not None
